@@ -1,0 +1,40 @@
+package tapway
+
+import (
+	"context"
+	"time"
+)
+
+// Call is the slip that travels with one request through the stages: each writes what only
+// it knows, and the capture reads it at the end. It belongs to the request's goroutine.
+type Call struct {
+	ID        ID        // set by the capture before the next stage runs
+	Start     time.Time // when the head of the request had been read
+	ClientIP  string    // by access, from the connection and trusted proxies
+	Route     string    // by the proxy: the route that matched
+	Params    []PathParam
+	Origin    Origin        // by whoever answers; "" counts as OriginGateway
+	Error     string        // what went wrong, for the record: few words, no addresses, no secrets
+	Connect   time.Duration // dialling the backend
+	FirstByte time.Duration // from Start to the backend's first response byte
+	Backend   time.Duration // waited for the backend in all: sending, waiting, reading
+	API       *API
+	Fidelity  []string
+	Front     Front // "" counts as FrontServer
+}
+
+type callKey struct{}
+
+// WithCall attaches a Call to a context.
+func WithCall(ctx context.Context, c *Call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// CallFrom gives the Call of a request. Outside a capture there is none: it gives a fresh
+// one, so that stages never need to ask.
+func CallFrom(ctx context.Context) *Call {
+	if c, ok := ctx.Value(callKey{}).(*Call); ok {
+		return c
+	}
+	return &Call{Start: time.Now()}
+}

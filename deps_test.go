@@ -1,0 +1,127 @@
+package tapway
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// policy says who may import whom: "package: what it may import", ours by their path below
+// the module, others by module or package path. The standard library is free unless a line
+// in forbidden says otherwise. A new import is a new word here, and a reason in the commit.
+//
+// A stage (access, capture, proxy, delivery, egress) never imports a stage: they meet in
+// internal/app through http.Handler, http.RoundTripper or a word of the root package.
+const policy = `
+.:                          # the words: standard library only
+
+internal/filter:            .
+internal/content:           . github.com/andybalholm/brotli github.com/klauspost/compress/zstd
+internal/redact:            . internal/content
+internal/record:            . internal/content github.com/tidwall/gjson
+internal/route:             .
+internal/http1:
+internal/config:            . internal/filter internal/redact internal/route github.com/goccy/go-yaml github.com/google/jsonschema-go
+
+internal/access:            .
+internal/capture:           .
+internal/proxy:             . internal/route
+internal/delivery:          . internal/record internal/filter
+internal/egress:            .
+
+internal/queue/queuetest:   . github.com/google/go-cmp
+internal/queue/memqueue:    .
+internal/queue/diskqueue:   . go.etcd.io/bbolt golang.org/x/sys
+
+internal/admin:             . internal/filter internal/record internal/delivery github.com/prometheus/client_golang
+internal/demo:              . github.com/coder/websocket
+internal/app:               . internal/* github.com/prometheus/client_golang
+cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml
+bench:                      . internal/*
+`
+
+func TestImports(t *testing.T) {
+	allowed := map[string][]string{}
+	for line := range strings.Lines(policy) {
+		line, _, _ = strings.Cut(line, "#")
+		name, list, ok := strings.Cut(line, ":")
+		if ok {
+			allowed[strings.TrimSpace(name)] = strings.Fields(list)
+		}
+	}
+	for _, p := range listPackages(t) {
+		words, ok := allowed[p.name]
+		if !ok {
+			t.Errorf("%s has no line in the policy: say what it may import and why", p.name)
+			continue
+		}
+		for _, imp := range p.imports {
+			if !slices.ContainsFunc(words, func(w string) bool { return permits(w, imp) }) {
+				t.Errorf("%s imports %s; the policy allows it: %s", p.name, imp, strings.Join(words, " "))
+			}
+		}
+		if p.doc == "" {
+			t.Errorf("%s has no package comment", p.name)
+		}
+	}
+}
+
+func permits(word, imp string) bool {
+	if tree, ok := strings.CutSuffix(word, "*"); ok {
+		return strings.HasPrefix(imp, tree)
+	}
+	if word == "." {
+		return imp == "."
+	}
+	return imp == word || strings.HasPrefix(imp, word+"/") && !strings.HasPrefix(word, "internal/")
+}
+
+type listed struct {
+	name    string
+	doc     string
+	imports []string // non-standard only; ours by their path below the module
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	const module = "github.com/tapway/tapway"
+	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath, Doc string
+			Imports         []string
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		short := func(path string) string {
+			if path == module {
+				return "."
+			}
+			return strings.TrimPrefix(path, module+"/")
+		}
+		set := map[string]bool{}
+		for _, imp := range p.Imports {
+			first, _, _ := strings.Cut(imp, "/")
+			if strings.Contains(first, ".") {
+				set[short(imp)] = true
+			}
+		}
+		all = append(all, listed{short(p.ImportPath), p.Doc, slices.Sorted(maps.Keys(set))})
+	}
+	if len(all) == 0 {
+		t.Fatal("go list found no package")
+	}
+	return all
+}
