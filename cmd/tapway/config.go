@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tapway/tapway/internal/config"
+)
+
+func newConfig() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "config", Short: "The configuration file: check it, make one, its JSON Schema",
+		Example: "  tapway config init > tapway.yaml\n  tapway config check",
+	}
+	cmd.AddCommand(newConfigCheck(), &cobra.Command{
+		Use: "init", Short: "Print a commented tapway.yaml with every key and its default", Args: args(0, 0, "no arguments"),
+		Example: "  tapway config init > tapway.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprint(cmd.OutOrStdout(), config.Sample())
+			return err
+		},
+	}, &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of tapway.yaml, for editors", Args: args(0, 0, "no arguments"),
+		Example: "  tapway config schema > tapway.schema.json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			schema, err := config.Schema()
+			if err == nil {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", schema)
+			}
+			return err
+		},
+	})
+	return cmd
+}
+
+func newConfigCheck() *cobra.Command {
+	var file string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "check [FILE]", Short: "Tell everything that is wrong with a configuration, with line and column",
+		Example: "  tapway config check\n  tapway config check -c /etc/tapway/tapway.yaml",
+		Args:    args(0, 1, "at most one file"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if len(given) == 1 {
+				file = given[0]
+			}
+			if file = configFile(file); file == "" {
+				return usagef("there is no tapway.yaml here; name a file, or write one with `tapway config init > tapway.yaml`")
+			}
+			_, err := config.Load(config.Source{File: file})
+			var problems config.Problems
+			if err != nil && !errors.As(err, &problems) {
+				return err
+			}
+			if asJSON {
+				if problems == nil {
+					problems = config.Problems{}
+				}
+				if err := printJSON(cmd.OutOrStdout(), problems); err != nil {
+					return err
+				}
+			} else if len(problems) == 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: good.\n", file)
+			}
+			for _, p := range problems {
+				if !asJSON {
+					fmt.Fprintln(cmd.ErrOrStderr(), p)
+				}
+			}
+			if len(problems) > 0 {
+				return errSilent
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file (default: ./tapway.yaml)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the problems as JSON")
+	return cmd
+}

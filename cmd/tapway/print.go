@@ -1,0 +1,150 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/tapway/tapway/internal/admin"
+)
+
+// isTerminal reports whether w is a terminal a person looks at.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// colours are ANSI sequences, or nothing where they would not be seen as colours.
+type colours struct{ on bool }
+
+func coloursFor(w io.Writer) colours {
+	return colours{isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+}
+
+func (c colours) paint(code, s string) string {
+	if !c.on {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (c colours) dim(s string) string { return c.paint("2", s) }
+
+func (c colours) status(status int) string {
+	text := fmt.Sprintf("%3d", status)
+	switch {
+	case status == 0:
+		return c.paint("31", "---")
+	case status < 300:
+		return c.paint("32", text)
+	case status < 400:
+		return c.paint("36", text)
+	case status < 500:
+		return c.paint("33", text)
+	}
+	return c.paint("31;1", text)
+}
+
+// line is one exchange in one line.
+func (c colours) line(s *admin.Summary) string {
+	target := s.Path
+	if s.Query != "" {
+		target += "?" + s.Query
+	}
+	out := fmt.Sprintf("%s %s %-7s %s %s", c.dim(s.Time.Local().Format("15:04:05.000")), c.status(s.Status), printable(s.Method), printable(target),
+		c.dim(fmt.Sprintf("%.1fms %s→%s %s", s.DurationMS, bytesText(s.RequestSize), bytesText(s.ResponseSize), s.ClientIP)))
+	if s.Origin != "backend" {
+		out += " " + c.paint("35", s.Origin)
+	}
+	if s.Error != "" {
+		out += " " + c.paint("31", printable(s.Error))
+	}
+	return out
+}
+
+// printable keeps what strangers sent from moving the cursor.
+func printable(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\ufffd'
+		}
+		return r
+	}, s)
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	case n < 1<<30:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}
+
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	d := time.Since(t)
+	switch {
+	case d < time.Second:
+		return "now"
+	case d < time.Minute:
+		return d.Truncate(time.Second).String()
+	case d < time.Hour:
+		return d.Truncate(time.Minute).String()
+	}
+	return d.Truncate(time.Hour).String()
+}
+
+// progress shows how a long operation goes on, on a terminal only.
+type progress struct {
+	w     io.Writer
+	shown bool
+	began time.Time
+}
+
+func newProgress(w io.Writer) *progress {
+	if !isTerminal(w) {
+		w = nil
+	}
+	return &progress{w: w, began: time.Now()}
+}
+
+// show draws the bar once a second has passed.
+func (p *progress) show(done, total int64, unit func(int64) string) {
+	if p.w == nil || total <= 0 || time.Since(p.began) < time.Second {
+		return
+	}
+	p.shown = true
+	full := int(30 * done / total)
+	fmt.Fprintf(p.w, "\r  [%s%s] %s of %s ", strings.Repeat("=", full), strings.Repeat(" ", 30-full), unit(done), unit(total))
+}
+
+func (p *progress) end() {
+	if p.shown {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
+
+func count(n int64) string { return fmt.Sprint(n) }
+
+func plural(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}

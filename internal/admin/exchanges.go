@@ -1,0 +1,219 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/filter"
+	"github.com/tapway/tapway/internal/record"
+)
+
+// Summary is an exchange as a list shows it.
+type Summary struct {
+	Seq          uint64    `json:"seq"`
+	ID           string    `json:"id"`
+	Time         time.Time `json:"time"`
+	DurationMS   float64   `json:"duration_ms"`
+	OverheadMS   float64   `json:"overhead_ms"`
+	Method       string    `json:"method"`
+	Path         string    `json:"path"`
+	Query        string    `json:"query,omitempty"`
+	Status       int       `json:"status"`
+	Origin       string    `json:"origin"`
+	Front        string    `json:"front"`
+	From         string    `json:"from,omitempty"`
+	Route        string    `json:"route,omitempty"`
+	Proto        string    `json:"proto,omitempty"`
+	ClientIP     string    `json:"client_ip,omitempty"`
+	TraceID      string    `json:"trace_id,omitempty"`
+	RequestSize  int64     `json:"request_size"`
+	ResponseSize int64     `json:"response_size"`
+	Error        string    `json:"error,omitempty"`
+}
+
+func summarize(m *tapway.Meta) Summary {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return Summary{
+		Seq: m.Seq, ID: m.ID.String(), Time: m.Time, DurationMS: ms(m.Duration), OverheadMS: ms(m.Overhead),
+		Method: m.Method, Path: m.Path, Query: m.Query, Status: m.Status, Origin: string(m.Origin), Front: string(m.Front),
+		From: m.From, Route: m.Route, Proto: m.Proto, ClientIP: m.ClientIP, TraceID: m.TraceID,
+		RequestSize: m.RequestSize, ResponseSize: m.ResponseSize, Error: m.Error,
+	}
+}
+
+// parseSearch reads filter, limit, before, after and oldest.
+func parseSearch(q url.Values) (tapway.Search, error) {
+	f, err := filter.Parse(q.Get("filter"))
+	if err != nil {
+		return tapway.Search{}, &badInput{"filter: " + err.Error()}
+	}
+	s := f.Search()
+	s.Oldest = q.Get("oldest") == "1"
+	for name, to := range map[string]*uint64{"before": &s.Before, "after": &s.After} {
+		if text := q.Get(name); text != "" {
+			if *to, err = strconv.ParseUint(text, 10, 64); err != nil {
+				return s, &badInput{fmt.Sprintf("%s: %q is not a position", name, text)}
+			}
+		}
+	}
+	if text := q.Get("limit"); text != "" {
+		if s.Limit, err = strconv.Atoi(text); err != nil || s.Limit < 0 {
+			return s, &badInput{fmt.Sprintf("limit: %q is not a number", text)}
+		}
+	}
+	return s, nil
+}
+
+// search streams summaries.
+func (s *Server) search(w http.ResponseWriter, r *http.Request) {
+	search, err := parseSearch(r.URL.Query())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	out := &lines{w: w}
+	for m, err := range s.Store.Search(r.Context(), search) {
+		if err == nil {
+			err = out.value(summarize(&m), false)
+		}
+		if err != nil {
+			out.end(err)
+			return
+		}
+	}
+	out.end(nil)
+}
+
+// exchange answers with one record; with ?states=1 with where it stands at each destination.
+func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
+	id, err := tapway.ParseID(r.PathValue("id"))
+	if err != nil {
+		fail(w, &badInput{err.Error()})
+		return
+	}
+	ex, err := s.Store.Load(r.Context(), id)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	if r.URL.Query().Get("states") == "1" {
+		states, err := s.Store.States(r.Context(), ex.Seq)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, states)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Write(append(record.Append(nil, ex), '\n'))
+}
+
+// tail follows exchanges as they happen: summaries, or whole records with ?format=record.
+func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	f, err := filter.Parse(q.Get("filter"))
+	if err != nil {
+		fail(w, &badInput{"filter: " + err.Error()})
+		return
+	}
+	stats, err := s.Store.Stats(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	from := stats.Last
+	if text := q.Get("after"); text != "" {
+		if from, err = strconv.ParseUint(text, 10, 64); err != nil {
+			fail(w, &badInput{fmt.Sprintf("after: %q is not a position", text)})
+			return
+		}
+	}
+	out := &lines{w: w}
+	out.raw(nil, true) // the head goes out now, so that the caller knows it is connected
+	defer out.heartbeat(15 * time.Second)()
+	for ex, err := range s.Store.Follow(r.Context(), from) {
+		if err != nil {
+			if r.Context().Err() == nil {
+				out.end(err)
+			}
+			return
+		}
+		env := filter.Env{Meta: &ex.Meta, Now: time.Now(), Header: func() (tapway.Header, tapway.Header) {
+			return ex.RequestHeader, ex.ResponseHeader
+		}}
+		if !f.Match(&env) {
+			continue
+		}
+		if q.Get("format") == "record" {
+			err = out.raw(record.Append(nil, ex), true)
+		} else {
+			err = out.value(summarize(&ex.Meta), true)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// matching loads what a search finds.
+func (s *Server) matching(r *http.Request, search tapway.Search) iter.Seq2[*tapway.Exchange, error] {
+	return func(yield func(*tapway.Exchange, error) bool) {
+		for m, err := range s.Store.Search(r.Context(), search) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			ex, err := s.Store.LoadSeq(r.Context(), m.Seq)
+			if errors.Is(err, tapway.ErrNotFound) {
+				continue // it left the history while the export ran
+			}
+			if !yield(ex, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// export writes whole records, oldest first, as NDJSON or HAR.
+func (s *Server) export(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	search, err := parseSearch(q)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	search.Oldest = true
+	switch format := q.Get("format"); format {
+	case "", "ndjson":
+		out := &lines{w: w}
+		var buf []byte
+		for ex, err := range s.matching(r, search) {
+			if err == nil {
+				buf = record.Append(buf[:0], ex)
+				err = out.raw(buf, false)
+			}
+			if err != nil {
+				out.end(err)
+				return
+			}
+		}
+		out.end(nil)
+	case "har":
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		if err := record.HAR(w, s.matching(r, search)); err != nil {
+			// The file is half written: break it off so that nobody takes it for whole.
+			s.log().Error("export failed", "err", err)
+			panic(http.ErrAbortHandler)
+		}
+	default:
+		fail(w, &badInput{fmt.Sprintf("format: %q is neither ndjson nor har", format)})
+	}
+}

@@ -1,0 +1,197 @@
+// Package admin is the second address of tapway: health, metrics, and the API that the
+// command line talks to. [Server] answers, [Client] asks.
+//
+// What a newcomer gets wrong: there is one implementation. When no process runs, the
+// command line opens the data directory and calls the same Server without a network
+// ([Local]); a command therefore behaves alike in both cases. Everything long (search,
+// tail, redrive, check) is a stream of JSON lines, the last of which may be an error.
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/tapway/tapway"
+)
+
+// Server is the admin API as an http.Handler (see Handler). Fields that are nil answer 501
+// with a message that says what is missing, as when the data directory is open offline.
+type Server struct {
+	Store   tapway.Store
+	Version string
+	Token   tapway.Secret // "": none is asked; only for loopback
+
+	Ready   func() error                    // nil: always ready
+	Reload  func() error                    // nil: nothing to reload
+	Live    func() []Destination            // the destinations being delivered to; nil offline
+	Deliver Deliver                         // sends records to a URL; nil: redrive --to and replay --record are refused
+	Resend  func(to string) (Resend, error) // prepares repeating requests against a URL
+	Metrics http.Handler                    // nil: no /metrics
+	Log     *slog.Logger                    // nil: slog.Default()
+}
+
+// Destination is a live destination that can be looked at and stopped.
+type Destination interface {
+	Name() string
+	Pause(reason string)
+	Resume()
+	State() DestinationState
+}
+
+// DestinationState is what a live destination says of itself.
+type DestinationState struct {
+	Destination string    `json:"destination"`
+	URL         string    `json:"url"`
+	State       string    `json:"state"` // closed (working), open, half-open, paused
+	Reason      string    `json:"reason,omitempty"`
+	Since       time.Time `json:"since,omitzero"`
+	Next        time.Time `json:"next,omitzero"` // when an open circuit is probed
+	InFlight    int       `json:"in_flight"`
+	Failures    int       `json:"consecutive_failures"`
+	LastError   string    `json:"last_error,omitempty"`
+	LastSuccess time.Time `json:"last_success,omitzero"`
+}
+
+// Deliver makes one attempt to bring messages to a URL and tells the outcome of each.
+type Deliver func(ctx context.Context, to string, batch []tapway.Message) ([]tapway.Outcome, error)
+
+// Resend repeats the request of one exchange and gives the status it got.
+type Resend func(ctx context.Context, ex *tapway.Exchange) (status int, err error)
+
+// Handler is the whole address: /healthz, /readyz, /metrics, /reload and /api/v1.
+func (s *Server) Handler() http.Handler {
+	api := http.NewServeMux()
+	api.HandleFunc("GET /api/v1/exchanges", s.search)
+	api.HandleFunc("GET /api/v1/exchanges/{id}", s.exchange)
+	api.HandleFunc("GET /api/v1/tail", s.tail)
+	api.HandleFunc("GET /api/v1/export", s.export)
+	api.HandleFunc("GET /api/v1/deadletters", s.deadLetters)
+	api.HandleFunc("POST /api/v1/deadletters/redrive", s.redrive)
+	api.HandleFunc("POST /api/v1/deadletters/purge", s.purge)
+	api.HandleFunc("POST /api/v1/replay", s.replay)
+	api.HandleFunc("GET /api/v1/queue", s.queue)
+	api.HandleFunc("POST /api/v1/queue/check", s.check)
+	api.HandleFunc("GET /api/v1/ledger", s.ledger)
+	api.HandleFunc("POST /api/v1/destinations/{name}/{action}", s.control)
+	api.HandleFunc("POST /reload", s.reload)
+	if s.Metrics != nil {
+		api.Handle("GET /metrics", s.Metrics)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok", "version": s.Version})
+	})
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("/", s.guard(http.NewCrossOriginProtection().Handler(api)))
+	return mux
+}
+
+// guard asks for the token where there is one. Where there is none the address is on
+// loopback, and then only names that mean loopback are served: a page in the user's browser
+// must not reach it through a name of its own (DNS rebinding).
+func (s *Server) guard(next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte("Bearer " + s.Token.Reveal()))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.Token == "" {
+			if !loopbackName(r.Host) {
+				writeError(w, http.StatusForbidden, "the admin API without a token answers only to localhost; set admin.token")
+				return
+			}
+			next.ServeHTTP(w, r)
+			return
+		}
+		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="tapway"`)
+			writeError(w, http.StatusUnauthorized, "the admin API wants its token: Authorization: Bearer … (admin.token, --token, TAPWAY_TOKEN)")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func loopbackName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	if s.Ready != nil {
+		if err := s.Ready(); err != nil {
+			writeError(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if s.Reload == nil {
+		writeError(w, http.StatusNotImplemented, "there is no running gateway to reload")
+		return
+	}
+	if err := s.Reload(); err != nil {
+		writeError(w, http.StatusUnprocessableEntity, "the old configuration stays in force: "+err.Error())
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "reloaded"})
+}
+
+func (s *Server) log() *slog.Logger {
+	if s.Log != nil {
+		return s.Log
+	}
+	return slog.Default()
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"message":"the answer cannot be written as JSON"}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	w.Write(append(body, '\n'))
+}
+
+func writeError(w http.ResponseWriter, status int, message string) {
+	writeJSON(w, status, map[string]string{"message": message})
+}
+
+// fail answers with an error of the store or of what was asked.
+func fail(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	switch {
+	case errors.Is(err, tapway.ErrNotFound):
+		status = http.StatusNotFound
+	case errors.As(err, new(*badInput)):
+		status = http.StatusBadRequest
+	case errors.Is(err, tapway.ErrClosed):
+		status = http.StatusServiceUnavailable
+	}
+	writeError(w, status, err.Error())
+}
+
+// badInput is a mistake of whoever asks.
+type badInput struct{ message string }
+
+func (e *badInput) Error() string { return e.message }

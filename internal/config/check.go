@@ -1,0 +1,312 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tapway/tapway/internal/filter"
+	"github.com/tapway/tapway/internal/redact"
+	"github.com/tapway/tapway/internal/route"
+)
+
+// check tests what types alone cannot: first every field by its tags, then what fields say
+// together.
+func check(d *decoder, c *Config) {
+	k := &checker{d}
+	k.fields(reflect.ValueOf(c).Elem(), "")
+	k.backends(c)
+	k.destinations(c)
+	k.capture(c)
+	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !loopback(host) && c.Admin.Token == "" {
+		k.fail("admin.token", "the admin API listens beyond loopback without a token", "set admin.token, or listen on 127.0.0.1")
+	}
+}
+
+type checker struct{ d *decoder }
+
+// fail reports a problem where key stands, or where its nearest parent does.
+func (k *checker) fail(key, message, hint string) {
+	p := Problem{File: k.d.file, Key: key, Message: message, Hint: hint}
+	for at := key; ; {
+		if pos := k.d.places[at]; pos != nil {
+			p.Line, p.Column = pos.Line, pos.Column
+			break
+		}
+		i := strings.LastIndexAny(at, ".[")
+		if i < 0 {
+			break
+		}
+		at = at[:i]
+	}
+	if p.File == "" {
+		p.File = "configuration"
+	}
+	k.d.problems = append(k.d.problems, p)
+}
+
+// failed reports whether key has a problem already, so that one mistake is told once.
+func (k *checker) failed(key string) bool {
+	return slices.ContainsFunc(k.d.problems, func(p Problem) bool { return p.Key == key })
+}
+
+func (k *checker) fields(v reflect.Value, key string) {
+	for _, f := range fieldsOf(v.Type()) {
+		k.field(f, v.Field(f.index), join(key, f.name))
+	}
+}
+
+func (k *checker) field(f field, v reflect.Value, key string) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() && v.Elem().Kind() == reflect.Struct {
+			k.fields(v.Elem(), key)
+		}
+	case reflect.Struct:
+		k.fields(v, key)
+	case reflect.Slice:
+		for i := range v.Len() {
+			at := fmt.Sprintf("%s[%d]", key, i)
+			if v.Index(i).Kind() == reflect.Struct {
+				k.fields(v.Index(i), at)
+			} else {
+				k.value(f, v.Index(i), at)
+			}
+		}
+	case reflect.Map:
+	default:
+		k.value(f, v, key)
+	}
+}
+
+func (k *checker) value(f field, v reflect.Value, key string) {
+	if v.Kind() != reflect.String || v.String() == "" || k.failed(key) {
+		return
+	}
+	text := v.String()
+	if len(f.enum) > 0 && !slices.Contains(f.enum, text) {
+		k.fail(key, fmt.Sprintf("%q is not one of %s", text, strings.Join(f.enum, ", ")), suggest(text, f.enum))
+		return
+	}
+	if rule, ok := kinds[f.kind]; ok {
+		if err := rule(text); err != nil {
+			message, hint, _ := strings.Cut(err.Error(), "; ")
+			k.fail(key, message, hint)
+		}
+	}
+}
+
+// kinds are the forms a text can have. An error's part after "; " is its hint.
+var kinds = map[string]func(string) error{
+	"addr":    checkAddr,
+	"url":     func(s string) error { return checkURL(s, true) },
+	"backend": func(s string) error { return checkURL(s, false) },
+	"file":    checkFile,
+	"cidr":    checkCIDR,
+	"filter": func(s string) error {
+		_, err := filter.Parse(s)
+		return err
+	},
+	"match": func(s string) error {
+		_, _, err := route.ParseMatch(s)
+		return err
+	},
+}
+
+func checkAddr(s string) error {
+	if s == "off" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("%q is not an address to listen on; write \":8080\" or \"127.0.0.1:8080\"", s)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%q has no port between 0 and 65535; write \":8080\"", s)
+	}
+	return nil
+}
+
+func checkURL(s string, query bool) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%q is not a URL; write https://host/path", withoutUser(s))
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("%q does not begin with http:// or https://; write https://%s", withoutUser(s), withoutUser(s))
+	case u.Host == "" || u.Hostname() == "":
+		return fmt.Errorf("%q names no host; write https://host/path", withoutUser(s))
+	case u.User != nil:
+		return fmt.Errorf("a URL must not hold a user name or password; put it into headers")
+	case u.Fragment != "":
+		return fmt.Errorf("%q has a #fragment, which is never sent; remove it", s)
+	case u.RawQuery != "" && !query:
+		return fmt.Errorf("%q has a query; use routes for that", s)
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return fmt.Errorf("%q has no port between 1 and 65535", s)
+		}
+	}
+	return nil
+}
+
+// withoutUser keeps a password in a mistyped URL out of the error.
+func withoutUser(s string) string {
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		return "…" + s[i:]
+	}
+	return s
+}
+
+func checkFile(s string) error {
+	f, err := os.Open(s)
+	if err != nil {
+		return fmt.Errorf("cannot be read: %w", err)
+	}
+	return f.Close()
+}
+
+func checkCIDR(s string) error {
+	if _, err := netip.ParsePrefix(s); err == nil {
+		return nil
+	}
+	if _, err := netip.ParseAddr(s); err == nil {
+		return nil
+	}
+	return fmt.Errorf("%q is neither an address nor a network; write 10.0.0.0/8 or 2001:db8::/32", s)
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func (k *checker) backends(c *Config) {
+	ways := 0
+	for _, used := range []bool{c.Backend != "", len(c.Routes) > 0, c.OpenAPI != ""} {
+		if used {
+			ways++
+		}
+	}
+	switch {
+	case ways == 0 && len(k.d.problems) == 0:
+		k.fail("backend", "there is nowhere to send calls", "set backend: https://host, or routes, or openapi (on the command line: --backend https://host)")
+	case ways > 1:
+		k.fail("backend", "backend, routes and openapi exclude each other", "keep one; a route \"ANY /{proxy+}\" catches the rest")
+	}
+	bad := false
+	routes := make([]route.Route, len(c.Routes))
+	for i, r := range c.Routes {
+		key := fmt.Sprintf("routes[%d]", i)
+		method, template, err := route.ParseMatch(r.Match)
+		if err != nil || k.failed(key+".match") || r.Backend == "" {
+			bad = true
+			continue
+		}
+		routes[i] = route.Route{Method: method, Template: template, Backend: r.Backend, Ref: i}
+		if _, err := route.NewTable(routes[i : i+1]); err != nil {
+			k.fail(key+".backend", err.Error(), "")
+			bad = true
+		}
+	}
+	if !bad && len(routes) > 0 {
+		if _, err := route.NewTable(routes); err != nil {
+			k.fail("routes", err.Error(), "")
+		}
+	}
+	if c.TLS != nil && c.Listen == "" {
+		k.fail("listen", "there is no address to listen on", "")
+	}
+	k.tlsPair("proxy.tls", c.Proxy.TLS)
+	for i, r := range c.Routes {
+		if r.TLS != nil {
+			k.tlsPair(fmt.Sprintf("routes[%d].tls", i), *r.TLS)
+		}
+	}
+}
+
+func (k *checker) tlsPair(key string, t ClientTLS) {
+	if (t.Cert == "") != (t.Key == "") {
+		k.fail(key, "cert and key go together", "set both, or neither")
+	}
+}
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+func (k *checker) destinations(c *Config) {
+	seen := map[string]bool{}
+	for i, dest := range c.Destinations {
+		key := fmt.Sprintf("destinations[%d]", i)
+		switch {
+		case dest.Name == "":
+		case !namePattern.MatchString(dest.Name):
+			k.fail(key+".name", fmt.Sprintf("%q is not a name", dest.Name), "use up to 64 letters, digits, '-' and '_'")
+		case seen[dest.Name]:
+			k.fail(key+".name", fmt.Sprintf("%q is taken by a destination above", dest.Name), "")
+		}
+		seen[dest.Name] = true
+		k.tlsPair(key+".tls", dest.TLS)
+		k.positive(key+".concurrency", dest.Concurrency)
+		k.positive(key+".batch.max_records", dest.Batch.MaxRecords)
+		k.positive(key+".retry.max_attempts", dest.Retry.MaxAttempts)
+		if dest.Retry.Min > dest.Retry.Max {
+			k.fail(key+".retry", "min is longer than max", "")
+		}
+		if dest.Timeout == 0 {
+			k.fail(key+".timeout", "an attempt without a timeout could block a destination for ever", "write 10s")
+		}
+		for name := range dest.Headers {
+			if !tokenPattern.MatchString(name) {
+				k.fail(key+".headers", fmt.Sprintf("%q is not a header name", name), "")
+			}
+		}
+	}
+}
+
+var tokenPattern = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
+
+func (k *checker) positive(key string, n int) {
+	if n < 1 && !k.failed(key) {
+		k.fail(key, "must be at least 1", "")
+	}
+}
+
+func (k *checker) capture(c *Config) {
+	for i, r := range c.Capture.Rules {
+		if r.Sample != nil && !(*r.Sample >= 0 && *r.Sample <= 1) {
+			k.fail(fmt.Sprintf("capture.rules[%d].sample", i), fmt.Sprintf("%v is not a share between 0 and 1", *r.Sample), "")
+		}
+	}
+	if _, err := redact.New(c.Capture.Redact.Rules()); err != nil {
+		key := "capture.redact"
+		for i, path := range c.Capture.Redact.JSON {
+			if _, err := redact.New(redact.Rules{JSON: []string{path}}); err != nil {
+				key = fmt.Sprintf("capture.redact.json[%d]", i)
+				break
+			}
+		}
+		k.fail(key, err.Error(), "")
+	}
+}
+
+// Rules are these rules in the redactor's form, the built-in ones included if wanted.
+func (r Redact) Rules() redact.Rules {
+	rules := redact.Rules{
+		Headers: r.Headers, Cookies: r.Cookies, Query: r.Query, Path: r.Path, JSON: r.JSON, Form: r.Form, Key: r.Key,
+	}
+	if r.Defaults {
+		return redact.Defaults().Merge(rules)
+	}
+	return rules
+}

@@ -1,0 +1,198 @@
+// Package config is tapway.yaml: one struct with its defaults, its documentation and its
+// rules, from which the loader, the JSON Schema and the commented sample file are made.
+//
+// What a newcomer gets wrong: loading never stops at the first mistake. It walks the YAML
+// tree beside the struct, collects every problem with file, line and column, and only a
+// file without any becomes a Config. A key that this version knows but does not carry out
+// is a problem too: an ignored access rule would be an open door.
+package config
+
+import (
+	"time"
+
+	"github.com/tapway/tapway"
+)
+
+// Config is the whole of tapway.yaml. The tag yaml is the key, doc its explanation, def the
+// default as one would write it, enum the values allowed, example what the sample file shows.
+type Config struct {
+	Listen string     `yaml:"listen" def:":8080" kind:"addr" doc:"Address the gateway listens on."`
+	TLS    *ServerTLS `yaml:"tls" doc:"HTTPS at the front; HTTP/2 is offered then. Without it the gateway speaks plain HTTP."`
+	H2C    bool       `yaml:"h2c" doc:"Also accept HTTP/2 without TLS (prior knowledge)."`
+	Data   string     `yaml:"data" def:"./tapway-data" doc:"Directory of the queue, dead letters, history and ledger. One process at a time."`
+	Queue  string     `yaml:"queue" def:"disk" enum:"disk" doc:"The queue: disk is the one embedded in this process."`
+	Admin  Admin      `yaml:"admin" doc:"Health, metrics and the API the command line talks to."`
+
+	Backend        string            `yaml:"backend" kind:"backend" env:"TAPWAY_BACKEND REMOTE_URL URL" example:"https://api.internal:8443" doc:"One backend for every call. Use this, routes or openapi."`
+	Routes         []Route           `yaml:"routes" doc:"Routes as API Gateway has them: static before parameter before greedy. A call that matches none is answered 404."`
+	OpenAPI        string            `yaml:"openapi" kind:"file" example:"export.json" doc:"An API Gateway export (OpenAPI 3 or Swagger 2 with integrations) to take the routes from. A call that matches none is answered 403 as API Gateway does."`
+	StageVariables map[string]string `yaml:"stage_variables" doc:"Values of stageVariables.* in the export."`
+
+	Proxy        Proxy         `yaml:"proxy" doc:"How calls are passed on."`
+	Capture      Capture       `yaml:"capture" doc:"What is recorded, and how carefully."`
+	Storage      Storage       `yaml:"storage" doc:"How much disk the queue and its history may use."`
+	Destinations []Destination `yaml:"destinations" env:"TAPWAY_DESTINATION" doc:"Where records are delivered. Each has its own position, retries and dead letters."`
+	Access       Access        `yaml:"access" doc:"Who may come in."`
+	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
+	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
+}
+
+// ServerTLS is TLS at the front.
+type ServerTLS struct {
+	Cert     string `yaml:"cert" kind:"file" required:"true" doc:"Certificate chain, PEM."`
+	Key      string `yaml:"key" kind:"file" required:"true" doc:"Private key, PEM."`
+	ClientCA string `yaml:"client_ca" kind:"file" doc:"CA of client certificates, PEM. Set: only clients with such a certificate are served (mutual TLS)."`
+}
+
+// Admin is the second listener.
+type Admin struct {
+	Listen string        `yaml:"listen" def:"127.0.0.1:9090" kind:"addr" doc:"Address of the admin API. \"off\" switches it off."`
+	Token  tapway.Secret `yaml:"token" env:"TAPWAY_TOKEN" doc:"Bearer token of the admin API. Required when it listens beyond loopback."`
+}
+
+// Route sends matching calls to a backend.
+type Route struct {
+	Match        string     `yaml:"match" required:"true" kind:"match" example:"GET /api/v1/users/{id}" doc:"Method (or ANY) and API Gateway path template."`
+	Backend      string     `yaml:"backend" required:"true" kind:"template" example:"https://users.internal/v1/users/{id}" doc:"Backend URL; {name} and {proxy} stand for the matched path parameters."`
+	Timeout      *Duration  `yaml:"timeout" doc:"Total time of a call; default proxy.timeout."`
+	PreserveHost *bool      `yaml:"preserve_host" doc:"Send the client's Host; default proxy.preserve_host."`
+	TLS          *ClientTLS `yaml:"tls" doc:"TLS to this backend; default proxy.tls."`
+}
+
+// ClientTLS is TLS towards a backend or a destination.
+type ClientTLS struct {
+	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" doc:"Accept any certificate. The connection is then open to interception."`
+	CA                 string `yaml:"ca" kind:"file" doc:"CA that signed the server's certificate, PEM; default the system's."`
+	ServerName         string `yaml:"server_name" doc:"Name to verify and to send (SNI); default the URL's host."`
+	Cert               string `yaml:"cert" kind:"file" doc:"Client certificate for mutual TLS, PEM."`
+	Key                string `yaml:"key" kind:"file" doc:"Its private key, PEM."`
+}
+
+// Proxy is how calls are passed on.
+type Proxy struct {
+	Timeout          Duration  `yaml:"timeout" def:"11s" env:"REQUEST_TIMEOUT" doc:"Total time of a call; 0 for none. Streams (SSE, WebSocket) are exempt once they have begun."`
+	ConnectTimeout   Duration  `yaml:"connect_timeout" def:"5s" doc:"Dialling the backend, TLS included."`
+	FirstByteTimeout Duration  `yaml:"first_byte_timeout" def:"0s" doc:"From the request sent to the first response byte; 0: only timeout counts."`
+	IdleTimeout      Duration  `yaml:"idle_timeout" def:"60s" doc:"Between two pieces of a response; 0 for none."`
+	MaxResponse      Size      `yaml:"max_response" def:"0" env:"PAYLOAD_QUOTA" doc:"Largest response body passed on; more is answered 502. 0: no limit."`
+	MaxRequest       Size      `yaml:"max_request" def:"0" doc:"Largest request body passed on; more is answered 413. 0: no limit."`
+	NoHeaders        bool      `yaml:"no_headers" env:"NO_HEADERS" doc:"Do not pass the client's headers to the backend, except those that describe the body."`
+	PreserveHost     bool      `yaml:"preserve_host" doc:"Send the client's Host to the backend instead of the backend's own."`
+	Forwarded        string    `yaml:"forwarded" def:"on" enum:"on off" doc:"Whether the backend gets X-Forwarded-For, -Proto, -Host and Forwarded."`
+	FilteredPaths    []string  `yaml:"filtered_paths" env:"FILTERED_PATH" example:"/internal" doc:"Paths (and all below them) answered 403 instead of being passed on, in whatever spelling."`
+	FilteredMessage  string    `yaml:"filtered_message" def:"Filtered URL." env:"FILTERED_URL_MSG" doc:"What such a call is told."`
+	AppName          string    `yaml:"app_name" def:"tapway" env:"APP_NAME" doc:"Name on the page shown when the backend is down."`
+	ErrorTitle       string    `yaml:"error_title" def:"Gateway Error" env:"GENERAL_ERROR" doc:"Title of that page."`
+	HTTP2            bool      `yaml:"http2" def:"true" doc:"Use HTTP/2 with backends that offer it over TLS."`
+	H2C              bool      `yaml:"h2c" doc:"Speak HTTP/2 without TLS to http:// backends (prior knowledge)."`
+	MaxConnections   int       `yaml:"max_connections" def:"0" doc:"Connections to one backend at most; further calls wait. 0: no limit."`
+	TLS              ClientTLS `yaml:"tls" doc:"TLS to backends."`
+	Debug            bool      `yaml:"debug" doc:"Let ?dump_request=y and ?trace_connection=y work. Not for production."`
+}
+
+// Capture is what is recorded.
+type Capture struct {
+	MaxBody    Size   `yaml:"max_body" def:"10MiB" doc:"Bytes kept of each body; what passes beyond is counted, hashed and marked truncated."`
+	Memory     Size   `yaml:"memory" def:"64MiB" doc:"Memory for all bodies being captured together; beyond it they go to temporary files."`
+	Redact     Redact `yaml:"redact" doc:"What is replaced by [REDACTED] before anything is stored, in both directions."`
+	Rules      []Rule `yaml:"rules" doc:"The first rule whose condition holds decides; a call that none takes is kept whole."`
+	Durability string `yaml:"durability" def:"commit" enum:"commit write" doc:"commit: the record is on disk before the response ends. write: handed to the operating system, on disk within 10 ms."`
+	OnFailure  string `yaml:"on_failure" def:"serve" enum:"serve refuse" doc:"When a record cannot be stored: serve the call and count the loss, or refuse it with 503."`
+}
+
+// Redact is added to the built-in rules.
+type Redact struct {
+	Defaults bool          `yaml:"defaults" def:"true" doc:"Keep the built-in rules (Authorization, cookies, API keys, common password and token names) and add these."`
+	Headers  []string      `yaml:"headers" example:"X-Internal-Token" doc:"Header names."`
+	Cookies  []string      `yaml:"cookies" doc:"Cookie names, for when whole Cookie headers are not redacted."`
+	Query    []string      `yaml:"query" example:"session" doc:"Query parameter names."`
+	Path     []string      `yaml:"path" doc:"Path parameter names of routes."`
+	JSON     []string      `yaml:"json" example:"$..card.number" doc:"Fields of JSON bodies, as RFC 9535 JSONPath."`
+	Form     []string      `yaml:"form" doc:"Form and multipart field names."`
+	Key      tapway.Secret `yaml:"key" doc:"Makes [REDACTED:3f9a1c02] of equal values, so that records can be joined without knowing the value."`
+}
+
+// Rule decides how much of a call is recorded.
+type Rule struct {
+	If     string   `yaml:"if" kind:"filter" required:"true" example:"status < 400 && duration < 1s" doc:"Condition in the filter language."`
+	Sample *float64 `yaml:"sample" doc:"Share of such calls to keep, 0 to 1. Those left out are counted in the ledger as sampled."`
+	Bodies *bool    `yaml:"bodies" doc:"false: keep everything but the bodies."`
+}
+
+// Storage bounds the data directory.
+type Storage struct {
+	Limit      Size     `yaml:"limit" def:"10GiB" doc:"Disk space of the data directory. Delivered history goes first; then new records are refused and counted, queued ones are never dropped. 0: no limit."`
+	HistoryAge Duration `yaml:"history_age" def:"24h" doc:"How long delivered records stay searchable."`
+	History    Size     `yaml:"history" def:"1GiB" doc:"How much of the log the delivered history may use."`
+}
+
+// Destination is where records go.
+type Destination struct {
+	Name        string                   `yaml:"name" required:"true" example:"siem" doc:"Its name in commands, metrics and the ledger: letters, digits, '-', '_'."`
+	URL         string                   `yaml:"url" required:"true" kind:"url" example:"https://siem.example.com/in" doc:"Where records are POSTed."`
+	Headers     map[string]tapway.Secret `yaml:"headers" doc:"Headers of every delivery; values are secrets."`
+	Signing     []tapway.Secret          `yaml:"signing_secret" doc:"Standard Webhooks secret (whsec_…); a list of several while rotating."`
+	Format      string                   `yaml:"format" def:"json" enum:"json ndjson cloudevents har" doc:"Form of the body."`
+	If          string                   `yaml:"if" kind:"filter" example:"path startsWith '/api/'" doc:"Only records for which this holds, in the filter language."`
+	Timeout     Duration                 `yaml:"timeout" def:"10s" doc:"One attempt, from dialling to the end of the answer."`
+	Concurrency int                      `yaml:"concurrency" def:"16" doc:"Attempts under way at once."`
+	Batch       Batch                    `yaml:"batch" doc:"Several records in one request."`
+	Retry       Retry                    `yaml:"retry" doc:"Failed attempts are repeated with exponential backoff and full jitter."`
+	TLS         ClientTLS                `yaml:"tls" doc:"TLS to this destination."`
+}
+
+// Batch is how records are joined.
+type Batch struct {
+	MaxRecords int      `yaml:"max_records" def:"1" doc:"Records in one request."`
+	MaxBytes   Size     `yaml:"max_bytes" def:"1MiB" doc:"Size of one request's body, but at least one record."`
+	MaxWait    Duration `yaml:"max_wait" def:"0s" doc:"How long to wait for a batch to fill."`
+}
+
+// Retry is how failed attempts are repeated.
+type Retry struct {
+	MaxAttempts int      `yaml:"max_attempts" def:"8" doc:"Attempts before a record becomes a dead letter."`
+	Min         Duration `yaml:"min" def:"1s" doc:"Upper bound of the first pause; it doubles each time."`
+	Max         Duration `yaml:"max" def:"15m" doc:"Upper bound of any pause."`
+}
+
+// Access is who may come in.
+type Access struct {
+	TrustedProxies []string `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For and Forwarded are believed."`
+}
+
+// Limits bound one client.
+type Limits struct {
+	HeaderBytes    Size     `yaml:"header_bytes" def:"64KiB" doc:"Request line and headers."`
+	Headers        int      `yaml:"headers" def:"200" doc:"Header lines of a request."`
+	Connections    int      `yaml:"connections" def:"0" doc:"Client connections at once; further ones wait. 0: no limit."`
+	HeaderTimeout  Duration `yaml:"header_timeout" def:"10s" doc:"For a client to send its headers."`
+	IdleTimeout    Duration `yaml:"idle_timeout" def:"120s" doc:"How long an unused connection is kept."`
+	BodyTimeout    Duration `yaml:"body_timeout" def:"60s" doc:"Between two pieces of a request body."`
+	WriteTimeout   Duration `yaml:"write_timeout" def:"60s" doc:"For a client to take some more of a response."`
+	ShutdownWindow Duration `yaml:"shutdown" def:"20s" doc:"For calls under way to end when tapway is told to stop."`
+}
+
+// Log is tapway's own log.
+type Log struct {
+	Format string `yaml:"format" def:"text" enum:"text json" doc:"One line per decision, for people or for machines."`
+	Level  string `yaml:"level" def:"info" enum:"debug info warn error" doc:"The least important level shown."`
+	Calls  bool   `yaml:"calls" doc:"Also log one line per call."`
+}
+
+// Duration is a time.Duration written as "1s", "250ms", "15m".
+type Duration time.Duration
+
+// D is the time.Duration.
+func (d Duration) D() time.Duration { return time.Duration(d) }
+
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// Size is a number of bytes written as 512, "10KiB", "10MiB" or "1GB".
+type Size int64
+
+// unsupported are keys of the design that this version does not carry out. They are
+// refused rather than ignored: nothing would enforce them.
+var unsupported = map[string]bool{
+	"access.resource_policy": true, "access.usage_plans": true, "access.api_keys": true, "access.throttle": true,
+	"access.jwt": true, "access.webhook": true, "egress": true, "cache": true, "alarms": true, "aws": true,
+}

@@ -1,0 +1,272 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/tapway/tapway"
+)
+
+// decoder walks a YAML tree beside a Go value. It goes on after a problem, and remembers
+// where every key stood, so that later checks can point there too.
+type decoder struct {
+	file     string
+	getenv   func(string) (string, bool)
+	readFile func(string) ([]byte, error)
+	problems Problems
+	places   map[string]*token.Position // by key path
+	anchors  map[string]ast.Node
+	resolved int // aliases followed, to stop a bomb
+}
+
+func (d *decoder) fail(n ast.Node, key, message, hint string) {
+	p := Problem{File: d.file, Key: key, Message: message, Hint: hint}
+	if n != nil && n.GetToken() != nil && n.GetToken().Position != nil {
+		p.Line, p.Column = n.GetToken().Position.Line, n.GetToken().Position.Column
+	}
+	d.problems = append(d.problems, p)
+}
+
+var (
+	secretType   = reflect.TypeFor[tapway.Secret]()
+	durationType = reflect.TypeFor[Duration]()
+	sizeType     = reflect.TypeFor[Size]()
+)
+
+// node follows anchors and aliases.
+func (d *decoder) node(n ast.Node) ast.Node {
+	for {
+		switch v := n.(type) {
+		case *ast.AnchorNode:
+			if d.anchors == nil {
+				d.anchors = map[string]ast.Node{}
+			}
+			d.anchors[v.Name.String()] = v.Value
+			n = v.Value
+		case *ast.AliasNode:
+			target, ok := d.anchors[v.Value.String()]
+			if d.resolved++; !ok || d.resolved > 1000 {
+				d.fail(n, "", fmt.Sprintf("alias *%s has no anchor before it", v.Value), "")
+				return nil
+			}
+			n = target
+		default:
+			return n
+		}
+	}
+}
+
+func (d *decoder) decode(n ast.Node, v reflect.Value, key string) {
+	n = d.node(n)
+	if n == nil {
+		return
+	}
+	if t := n.GetToken(); t != nil && d.places[key] == nil {
+		d.places[key] = t.Position
+	}
+	if _, null := n.(*ast.NullNode); null {
+		return // "key:" with nothing behind it keeps the default
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		fresh := reflect.New(v.Type().Elem())
+		setDefaults(fresh.Elem())
+		d.decode(n, fresh.Elem(), key)
+		v.Set(fresh)
+	case reflect.Struct:
+		d.decodeStruct(n, v, key)
+	case reflect.Slice:
+		d.decodeSlice(n, v, key)
+	case reflect.Map:
+		d.decodeMap(n, v, key)
+	default:
+		if text, ok := d.scalar(n, v, key); ok {
+			if err := setScalar(v, text); err != nil {
+				d.fail(n, key, err.Error(), "")
+			}
+		}
+	}
+}
+
+// entries are the pairs of a mapping; goccy has one type for one pair and one for several.
+func (d *decoder) entries(n ast.Node, key, want string) ([]*ast.MappingValueNode, bool) {
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		return m.Values, true
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{m}, true
+	}
+	d.fail(n, key, fmt.Sprintf("want %s, found %s", want, kindOf(n)), "")
+	return nil, false
+}
+
+func (d *decoder) decodeStruct(n ast.Node, v reflect.Value, key string) {
+	fields := fieldsOf(v.Type())
+	pairs, ok := d.entries(n, key, "a mapping with the keys "+strings.Join(names(fields), ", "))
+	seen := map[string]bool{}
+	for _, pair := range pairs {
+		name := pair.Key.String()
+		name = strings.Trim(name, `"'`)
+		path := join(key, name)
+		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
+		switch {
+		case seen[name]:
+			d.fail(pair.Key, path, "this key stands here twice", "remove one of them")
+		case unsupported[path]:
+			d.fail(pair.Key, path, "this version does not carry it out, and ignoring it would be worse", "remove it")
+		case i < 0:
+			d.fail(pair.Key, path, "unknown key", suggest(name, names(fields)))
+		default:
+			d.decode(pair.Value, v.Field(fields[i].index), path)
+		}
+		seen[name] = true
+	}
+	for _, f := range fields {
+		if ok && f.required && !seen[f.name] {
+			d.fail(n, join(key, f.name), "this key is missing", f.doc)
+		}
+	}
+}
+
+func (d *decoder) decodeSlice(n ast.Node, v reflect.Value, key string) {
+	var items []ast.Node
+	if seq, ok := n.(*ast.SequenceNode); ok {
+		items = seq.Values
+	} else if _, scalar := n.(ast.ScalarNode); scalar {
+		items = []ast.Node{n} // one value where a list may stand
+	} else {
+		d.fail(n, key, fmt.Sprintf("want a list, found %s", kindOf(n)), "")
+		return
+	}
+	out := reflect.MakeSlice(v.Type(), len(items), len(items))
+	for i, item := range items {
+		setDefaults(out.Index(i))
+		d.decode(item, out.Index(i), fmt.Sprintf("%s[%d]", key, i))
+	}
+	v.Set(out)
+}
+
+func (d *decoder) decodeMap(n ast.Node, v reflect.Value, key string) {
+	pairs, ok := d.entries(n, key, "a mapping of names to values")
+	if !ok {
+		return
+	}
+	out := reflect.MakeMapWithSize(v.Type(), len(pairs))
+	for _, pair := range pairs {
+		name := strings.Trim(pair.Key.String(), `"'`)
+		if out.MapIndex(reflect.ValueOf(name)).IsValid() {
+			d.fail(pair.Key, join(key, name), "this key stands here twice", "remove one of them")
+		}
+		value := reflect.New(v.Type().Elem()).Elem()
+		d.decode(pair.Value, value, join(key, name))
+		out.SetMapIndex(reflect.ValueOf(name), value)
+	}
+	v.Set(out)
+}
+
+// scalar gives the text of a scalar with ${…} replaced, and reports what is none.
+func (d *decoder) scalar(n ast.Node, v reflect.Value, key string) (string, bool) {
+	var text string
+	switch s := n.(type) {
+	case *ast.StringNode:
+		text = s.Value
+	case *ast.LiteralNode:
+		text = s.Value.Value
+	case *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		text = n.GetToken().Value
+	default:
+		d.fail(n, key, fmt.Sprintf("want %s, found %s", wanted(v.Type()), kindOf(n)), "")
+		return "", false
+	}
+	out, err := expand(text, d.getenv, d.readFile)
+	if err != nil {
+		d.fail(n, key, err.Error(), "")
+		return "", false
+	}
+	return out, true
+}
+
+// setScalar reads text into v by v's type.
+func setScalar(v reflect.Value, text string) error {
+	switch v.Type() {
+	case durationType:
+		d, err := ParseDuration(text)
+		v.SetInt(int64(d))
+		return err
+	case sizeType:
+		n, err := ParseSize(text)
+		v.SetInt(int64(n))
+		return err
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		switch strings.ToLower(text) {
+		case "true", "yes", "on", "1", "y":
+			v.SetBool(true)
+		case "false", "no", "off", "0", "n", "":
+			v.SetBool(false)
+		default:
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+	case reflect.Int:
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return fmt.Errorf("%q is not a whole number from 0 up", text)
+		}
+		v.SetInt(int64(n))
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("%q is not a number", text)
+		}
+		v.SetFloat(f)
+	default:
+		panic("config: no way to set a " + v.Type().String())
+	}
+	return nil
+}
+
+func wanted(t reflect.Type) string {
+	switch {
+	case t == durationType:
+		return "a duration such as 10s"
+	case t == sizeType:
+		return "a size such as 10MiB"
+	case t == secretType:
+		return "a secret (a text)"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Float64:
+		return "a number"
+	}
+	return "a text"
+}
+
+func kindOf(n ast.Node) string {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a mapping"
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.TagNode:
+		return "a YAML tag"
+	}
+	return "a single value"
+}
+
+func join(key, name string) string {
+	if key == "" {
+		return name
+	}
+	return key + "." + name
+}

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// Source says where a configuration comes from. The zero Source is the defaults alone.
+type Source struct {
+	File string // path of the YAML file; "" for none
+	Text []byte // its content, if it has been read already
+
+	// Set are values from the command line by key ("listen", "backend", "destinations"):
+	// they win over the environment, which wins over the file.
+	Set map[string]string
+
+	Getenv   func(string) (string, bool)  // nil: os.LookupEnv
+	ReadFile func(string) ([]byte, error) // nil: os.ReadFile
+}
+
+// Load reads, completes and checks a configuration. Its error is Problems when the
+// configuration is at fault, and then it lists all of them.
+func Load(s Source) (*Config, error) {
+	if s.Getenv == nil {
+		s.Getenv = os.LookupEnv
+	}
+	if s.ReadFile == nil {
+		s.ReadFile = os.ReadFile
+	}
+	if s.File != "" && s.Text == nil {
+		text, err := s.ReadFile(s.File)
+		if err != nil {
+			return nil, fmt.Errorf("read the configuration: %w; write one with `tapway config init > tapway.yaml`", err)
+		}
+		s.Text = text
+	}
+	c := Default()
+	d := &decoder{file: s.File, getenv: s.Getenv, readFile: s.ReadFile, places: map[string]*token.Position{}}
+	d.text(s.Text, c)
+	v := reflect.ValueOf(c).Elem()
+	d.environment(v, "")
+	d.flags(v, s.Set)
+	check(d, c)
+	if len(d.problems) > 0 {
+		return nil, d.problems.sorted()
+	}
+	return c, nil
+}
+
+// text reads the YAML itself.
+func (d *decoder) text(text []byte, c *Config) {
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		d.problems = append(d.problems, syntaxProblem(d.file, err))
+		return
+	}
+	var body ast.Node
+	for _, doc := range file.Docs {
+		if doc.Body == nil {
+			continue
+		}
+		if _, comment := doc.Body.(*ast.CommentGroupNode); comment {
+			continue
+		}
+		if body != nil {
+			d.fail(doc.Body, "", "a second YAML document", "keep one; remove the --- between them")
+			return
+		}
+		body = doc.Body
+	}
+	if body != nil {
+		d.decode(body, reflect.ValueOf(c).Elem(), "")
+	}
+}
+
+// syntaxProblem takes place and reason out of the parser's "[line:column] reason\n<source>".
+func syntaxProblem(file string, err error) Problem {
+	p := Problem{File: file, Message: err.Error()}
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	if n, _ := fmt.Sscanf(first, "[%d:%d]", &p.Line, &p.Column); n == 2 {
+		_, p.Message, _ = strings.Cut(first, "] ")
+	}
+	p.Message = "not valid YAML: " + p.Message
+	return p
+}
+
+// environment sets what the variables of the env tags say.
+func (d *decoder) environment(v reflect.Value, key string) {
+	for _, f := range fieldsOf(v.Type()) {
+		path := join(key, f.name)
+		if v.Field(f.index).Kind() == reflect.Struct {
+			d.environment(v.Field(f.index), path)
+			continue
+		}
+		for _, name := range f.env {
+			if text, ok := d.getenv(name); ok && text != "" {
+				d.set("environment variable "+name, v.Field(f.index), path, text)
+				break
+			}
+		}
+	}
+}
+
+// flags sets what the command line says.
+func (d *decoder) flags(v reflect.Value, set map[string]string) {
+	for path, text := range set {
+		at, last := v, path
+		for {
+			head, rest, more := strings.Cut(last, ".")
+			i := -1
+			for _, f := range fieldsOf(at.Type()) {
+				if f.name == head {
+					i = f.index
+				}
+			}
+			if i < 0 {
+				panic("config: no key " + path)
+			}
+			at, last = at.Field(i), rest
+			if !more {
+				break
+			}
+		}
+		d.set("command line", at, path, text)
+	}
+}
+
+// set writes one value that came from elsewhere than the file.
+func (d *decoder) set(from string, to reflect.Value, key, text string) {
+	d.places[key] = nil
+	var err error
+	switch list := to.Addr().Interface().(type) {
+	case *[]Destination:
+		one := Destination{}
+		setDefaults(reflect.ValueOf(&one).Elem())
+		one.Name, one.URL = "default", text
+		*list = []Destination{one}
+	case *[]string: // FILTERED_PATH=/foobar|/baz
+		*list = strings.Split(text, "|")
+	default:
+		err = setScalar(to, text)
+	}
+	if err != nil {
+		d.problems = append(d.problems, Problem{File: from, Key: key, Message: err.Error()})
+	}
+}
