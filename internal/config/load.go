@@ -137,10 +137,7 @@ func (d *decoder) set(from string, to reflect.Value, key, text string) {
 	var err error
 	switch list := to.Addr().Interface().(type) {
 	case *[]Destination:
-		one := Destination{}
-		setDefaults(reflect.ValueOf(&one).Elem())
-		one.Name, one.URL = "default", text
-		*list = []Destination{one}
+		*list, err = DestinationsFor(text)
 	case *[]string: // FILTERED_PATH=/foobar|/baz
 		*list = strings.Split(text, "|")
 	default:
@@ -149,4 +146,15 @@ func (d *decoder) set(from string, to reflect.Value, key, text string) {
 	if err != nil {
 		d.problems = append(d.problems, Problem{File: from, Key: key, Message: err.Error()})
 	}
+}
+
+// DestinationsFor is the list that --destination URL makes: one, named "default".
+func DestinationsFor(url string) ([]Destination, error) {
+	if err := checkURL(url, true); err != nil {
+		return nil, err
+	}
+	one := Destination{}
+	setDefaults(reflect.ValueOf(&one).Elem())
+	one.Name, one.URL = "default", url
+	return []Destination{one}, nil
 }
