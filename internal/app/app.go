@@ -1,0 +1,263 @@
+// Package app builds a running tapway from a configuration. It is the only package that
+// knows all the others: the stages meet here, through http.Handler, http.RoundTripper and
+// the words of the root package.
+//
+// What a newcomer gets wrong: what can change while it runs (routes, rules, destinations,
+// certificates) is behind a swap in [App.Reload]; everything else needs a restart, and
+// Reload says so instead of half doing it.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/capture"
+	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/http1"
+	"github.com/tapway/tapway/internal/proxy"
+	"github.com/tapway/tapway/internal/queue/diskqueue"
+)
+
+// Options is what does not come from the configuration.
+type Options struct {
+	Version string
+	Log     *slog.Logger  // nil: slog.Default()
+	Source  config.Source // where Reload reads the configuration again
+}
+
+// App is gateway, queue, forwarder and admin API in one process. Make it with New, run it
+// with Run.
+type App struct {
+	options Options
+	log     *slog.Logger
+	metrics *metrics
+
+	queue        *diskqueue.Queue
+	recorder     *capture.Recorder
+	proxy        *proxy.Handler
+	rules        rules
+	certificate  certificate
+	destinations *destinations
+	server       *http1.Server
+	listener     net.Listener
+	adminServer  *http.Server
+	adminLis     net.Listener
+
+	mu     sync.Mutex // of what Reload changes
+	config *config.Config
+	routes *routes
+}
+
+// New opens the queue and the listeners, and builds everything from c. Nothing is served
+// before Run. The error says what to do.
+func New(c *config.Config, o Options) (a *App, err error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	a = &App{options: o, log: o.Log, config: c, metrics: newMetrics()}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if a.routes, err = newRoutes(c); err != nil {
+		return nil, err
+	}
+	if err = a.rules.set(c); err != nil {
+		return nil, err
+	}
+	if a.listener, err = listen("the gateway", c.Listen); err != nil {
+		return nil, err
+	}
+	if c.Admin.Listen != "off" {
+		if a.adminLis, err = listen("the admin API", c.Admin.Listen); err != nil {
+			return nil, err
+		}
+	}
+	if err = os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	if a.queue, err = openQueue(c, o.Log); err != nil {
+		return nil, err
+	}
+	a.writeAddress(c.Data)
+	a.proxy = proxy.New(a.settings(c, a.routes))
+	a.recorder = &capture.Recorder{
+		Queue: a.queue, Redact: a.rules.redact, Decide: a.rules.decide,
+		MaxBody: int64(c.Capture.MaxBody), Memory: int64(c.Capture.Memory), SpoolDir: filepath.Join(c.Data, "spool"),
+		Refuse: c.Capture.OnFailure == "refuse", Observe: a.observe, Log: o.Log,
+	}
+	if err = a.newServer(c); err != nil {
+		return nil, err
+	}
+	a.destinations = &destinations{queue: a.queue, version: o.Version, log: o.Log, metrics: a.metrics}
+	if err = a.destinations.set(c.Destinations); err != nil {
+		return nil, err
+	}
+	a.metrics.watch(a)
+	a.adminServer = &http.Server{Handler: a.admin(c).Handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn)}
+	return a, nil
+}
+
+func listen(what, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot listen: %w; stop what listens there or choose another address", what, err)
+	}
+	return l, nil
+}
+
+// newServer makes the front.
+func (a *App) newServer(c *config.Config) error {
+	handler := a.recorder.Wrap(a.proxy)
+	a.server = &http1.Server{
+		Handler: handler, BadRequest: a.badRequest,
+		ReadHeaderTimeout: limit(c.Limits.HeaderTimeout), IdleTimeout: limit(c.Limits.IdleTimeout),
+		ReadTimeout: limit(c.Limits.BodyTimeout), WriteTimeout: limit(c.Limits.WriteTimeout),
+		MaxHeaderBytes: int(c.Limits.HeaderBytes), MaxHeaders: c.Limits.Headers, MaxConns: c.Limits.Connections,
+		H2C: c.H2C, ErrorLog: a.log,
+	}
+	if c.TLS == nil {
+		return nil
+	}
+	settings, err := a.certificate.load(c.TLS)
+	a.server.TLSConfig = settings
+	return err
+}
+
+// limit turns the configuration's 0, no limit, into http1's.
+func limit(d config.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d.D()
+}
+
+// badRequest answers a request that never reached the stages, and records it.
+func (a *App) badRequest(w http.ResponseWriter, r *http.Request, reason *http1.ProtocolError) {
+	a.recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		call := tapway.CallFrom(r.Context())
+		call.Origin, call.Error = tapway.OriginGateway, "bad request: "+reason.Reason
+		a.mu.Lock()
+		forwarded := a.routes.forwarded
+		a.mu.Unlock()
+		call.ClientIP = forwarded.ClientIP(r.RemoteAddr, http.Header{})
+		proxy.WriteMessage(w, r, reason.Status, "Bad request: "+reason.Reason+".")
+	})).ServeHTTP(w, r)
+}
+
+// Addr is where the gateway listens, AdminAddr where the admin API does ("" if it is off).
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+func (a *App) AdminAddr() string {
+	if a.adminLis == nil {
+		return ""
+	}
+	return a.adminLis.Addr().String()
+}
+
+// Run serves until ctx ends, then lets calls under way end within limits.shutdown, gives
+// deliveries a moment, and closes the queue. What was not delivered stays queued.
+func (a *App) Run(ctx context.Context) error { return a.RunNotify(ctx, func() {}) }
+
+// RunNotify is Run that calls ready once calls are served.
+func (a *App) RunNotify(ctx context.Context, ready func()) error {
+	defer a.close()
+	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx: it ends after the last call
+	defer stopUpkeep()
+	failed := make(chan error, 3)
+	var tasks sync.WaitGroup
+	start := func(what string, run func() error) {
+		tasks.Go(func() {
+			if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, context.Canceled) {
+				failed <- fmt.Errorf("%s: %w", what, err)
+			}
+		})
+	}
+	start("queue", func() error { return a.queue.Run(upkeep) })
+	a.destinations.start()
+	start("gateway", func() error { return a.server.Serve(a.listener) })
+	if a.adminLis != nil {
+		start("admin API", func() error { return a.adminServer.Serve(a.adminLis) })
+	}
+	a.log.Info("serving", "gateway", a.Addr(), "admin", a.AdminAddr(), "data", a.config.Data, "destinations", a.destinations.names(), "version", a.options.Version)
+	ready()
+
+	var err error
+	select {
+	case <-ctx.Done():
+		a.log.Info("stopping: calls under way end, records are delivered")
+	case err = <-failed:
+		a.log.Error("stopping", "err", err)
+	}
+	err = errors.Join(err, a.stop())
+	stopUpkeep()
+	tasks.Wait()
+	err = errors.Join(err, a.queue.Close())
+	a.log.Info("stopped")
+	return err
+}
+
+// stop ends the front, then the deliveries, then the admin API.
+func (a *App) stop() error {
+	a.mu.Lock()
+	window := a.config.Limits.ShutdownWindow.D()
+	a.mu.Unlock()
+	deadline, cancel := context.WithTimeout(context.Background(), window)
+	defer cancel()
+	err := a.server.Shutdown(deadline)
+	if errors.Is(err, context.DeadlineExceeded) {
+		a.log.Warn("calls still under way were cut off", "after", window)
+		err = a.server.Close()
+	}
+	a.destinations.drain(min(window/4, 2*time.Second))
+	a.destinations.stop()
+	a.adminServer.Close()
+	a.routes.close()
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
+}
+
+// close releases what New opened; what is closed already does not mind.
+func (a *App) close() {
+	if a.listener != nil {
+		a.listener.Close()
+	}
+	if a.adminLis != nil {
+		a.adminLis.Close()
+	}
+	if a.queue != nil {
+		a.queue.Close()
+		a.removeAddress()
+	}
+}
+
+// observe is told of every call by the capture.
+func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
+	a.metrics.call(ex, err, took)
+	if a.rules.logCalls.Load() {
+		a.log.Info("call", "id", ex.ID, "method", ex.Method, "path", ex.Path, "status", ex.Status, "duration", ex.Duration,
+			"overhead", ex.Overhead, "client", ex.ClientIP, "origin", ex.Origin, "route", ex.Route, "error", ex.Error)
+	}
+}
+
+// admin builds the admin API.
+func (a *App) admin(c *config.Config) *admin.Server {
+	return &admin.Server{
+		Store: a.queue, Version: a.options.Version, Token: c.Admin.Token, Log: a.log,
+		Reload: a.Reload, Live: a.destinations.live, Metrics: a.metrics.handler(),
+		Deliver: deliverer(a.options.Version), Resend: resender,
+	}
+}
