@@ -1,0 +1,244 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/delivery"
+	"github.com/tapway/tapway/internal/filter"
+	"github.com/tapway/tapway/internal/http1"
+)
+
+// destinations are the workers, one for each destination.
+type destinations struct {
+	queue   tapway.Queue
+	version string
+	log     *slog.Logger
+	metrics *metrics
+
+	mu      sync.Mutex
+	all     []*destination
+	running bool
+}
+
+// destination is one worker with the configuration it was made from.
+type destination struct {
+	config    config.Destination
+	worker    *delivery.Worker
+	transport *http1.Transport
+
+	cancel context.CancelFunc
+	done   chan struct{} // closed when Run has returned
+}
+
+// set makes the workers without starting them.
+func (ds *destinations) set(list []config.Destination) error {
+	plan, err := ds.plan(list)
+	if err != nil {
+		return err
+	}
+	ds.apply(plan)
+	return nil
+}
+
+// plan makes what list asks for and changes nothing: a destination that stays as it is
+// keeps its worker.
+func (ds *destinations) plan(list []config.Destination) ([]*destination, error) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	var plan []*destination
+	for _, c := range list {
+		i := slices.IndexFunc(ds.all, func(d *destination) bool { return reflect.DeepEqual(d.config, c) })
+		if i >= 0 {
+			plan = append(plan, ds.all[i])
+			continue
+		}
+		d, err := ds.make(c)
+		if err != nil {
+			return nil, fmt.Errorf("destination %q: %w", c.Name, err)
+		}
+		plan = append(plan, d)
+	}
+	return plan, nil
+}
+
+func (ds *destinations) make(c config.Destination) (*destination, error) {
+	settings, err := ClientTLS(c.TLS)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http1.Transport{
+		TLSConfig: settings, HTTP2: true, ConnectTimeout: min(c.Timeout.D(), 5*time.Second), MaxIdlePerHost: c.Concurrency,
+	}
+	header := http.Header{}
+	for name, value := range c.Headers {
+		header.Set(name, value.Reveal())
+	}
+	format, err := delivery.ParseFormat(c.Format)
+	if err != nil {
+		return nil, err
+	}
+	sender := &delivery.Sender{
+		Name: c.Name, URL: c.URL, Header: header, Format: format, Secrets: c.Signing, Transport: transport,
+		Timeout: c.Timeout.D(), Version: ds.version, Observe: ds.metrics.attempt,
+		Batch: delivery.Batch{MaxRecords: c.Batch.MaxRecords, MaxBytes: int(c.Batch.MaxBytes), MaxWait: c.Batch.MaxWait.D()},
+		Retry: delivery.Retry{MaxAttempts: c.Retry.MaxAttempts, Min: c.Retry.Min.D(), Max: c.Retry.Max.D()},
+	}
+	if err := sender.Check(); err != nil {
+		return nil, err
+	}
+	sub, err := ds.queue.Subscribe(c.Name)
+	if err != nil {
+		return nil, err
+	}
+	worker := &delivery.Worker{Sub: sub, Sender: sender, Concurrency: c.Concurrency, Log: ds.log}
+	if strings.TrimSpace(c.If) != "" {
+		f, err := filter.Parse(c.If)
+		if err != nil {
+			return nil, err
+		}
+		worker.Match = delivery.Matching(f, c.Name)
+	}
+	return &destination{config: c, worker: worker, transport: transport}, nil
+}
+
+// apply stops what the plan leaves out and starts what it adds. A destination that changed
+// stops before its successor starts, so that nothing is sent twice by the change.
+func (ds *destinations) apply(plan []*destination) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	var gone []*destination
+	for _, d := range ds.all {
+		if !slices.Contains(plan, d) {
+			gone = append(gone, d)
+		}
+	}
+	for _, d := range gone {
+		d.end()
+	}
+	old := ds.all
+	ds.all = plan
+	if ds.running {
+		for _, d := range plan {
+			if !slices.Contains(old, d) {
+				d.begin(ds.log)
+			}
+		}
+	}
+}
+
+func (ds *destinations) start() {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	ds.running = true
+	for _, d := range ds.all {
+		d.begin(ds.log)
+	}
+}
+
+func (d *destination) begin(log *slog.Logger) {
+	ctx, cancel := context.WithCancel(context.Background())
+	d.cancel, d.done = cancel, make(chan struct{})
+	go func() {
+		defer close(d.done)
+		if err := d.worker.Run(ctx); err != nil {
+			log.Error("delivery stopped", "destination", d.config.Name, "err", err)
+		}
+	}()
+}
+
+// end stops receiving, and waits for the attempts under way.
+func (d *destination) end() {
+	if d.cancel != nil {
+		d.cancel()
+		<-d.done
+	}
+	d.transport.CloseIdleConnections()
+}
+
+func (ds *destinations) stop() {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	ds.running = false
+	var ending sync.WaitGroup
+	for _, d := range ds.all {
+		ending.Go(d.end)
+	}
+	ending.Wait()
+}
+
+// drain waits until every destination that works has all it can get, at most for the time
+// given. One that is down is not waited for: its records stay queued.
+func (ds *destinations) drain(most time.Duration) {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(most); time.Now().Before(end); <-ticker.C {
+		if !ds.pending() {
+			return
+		}
+	}
+}
+
+func (ds *destinations) pending() bool {
+	l, err := ds.queue.Ledger(context.Background())
+	if err != nil {
+		return false
+	}
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	for _, d := range ds.all {
+		if d.worker.State().Phase != delivery.Closed {
+			continue
+		}
+		for _, line := range l.Destinations {
+			if line.Destination == d.config.Name && line.Queued > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (ds *destinations) names() []string {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	var names []string
+	for _, d := range ds.all {
+		names = append(names, d.config.Name)
+	}
+	return names
+}
+
+// live gives the destinations to the admin API.
+func (ds *destinations) live() []admin.Destination {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	out := make([]admin.Destination, len(ds.all))
+	for i, d := range ds.all {
+		out[i] = d
+	}
+	return out
+}
+
+// Name, Pause, Resume and State are what the admin API wants of a destination.
+func (d *destination) Name() string        { return d.config.Name }
+func (d *destination) Pause(reason string) { d.worker.Pause(reason) }
+func (d *destination) Resume()             { d.worker.Resume() }
+
+func (d *destination) State() admin.DestinationState {
+	s := d.worker.State()
+	return admin.DestinationState{
+		Destination: d.config.Name, URL: d.config.URL, State: string(s.Phase), Reason: s.Reason, Since: s.Since, Next: s.NextProbe,
+		InFlight: s.InFlight, Failures: s.Failures, LastError: s.LastError, LastSuccess: s.LastSuccess,
+	}
+}

@@ -1,0 +1,152 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/delivery"
+)
+
+// metrics are Prometheus metrics. What the hot path counts is prepared beforehand, so that
+// a call costs additions and no look-up by label; the rest is read when it is scraped.
+type metrics struct {
+	registry *prometheus.Registry
+	calls    [6][3]prometheus.Counter // by status class and origin
+	duration prometheus.Histogram
+	overhead prometheus.Histogram
+	commit   prometheus.Histogram
+	lost     prometheus.Counter
+	attempts *prometheus.CounterVec
+	took     *prometheus.HistogramVec
+}
+
+var (
+	classes = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+	origins = [...]tapway.Origin{tapway.OriginBackend, tapway.OriginGateway, tapway.OriginCache}
+	seconds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+)
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tapway_call_duration_seconds", Help: "Time of a call from its head read to its response ready.", Buckets: seconds}),
+		overhead: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tapway_call_overhead_seconds", Help: "The part of a call's time that was tapway's own.", Buckets: seconds}),
+		commit:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tapway_enqueue_duration_seconds", Help: "Time until a record was as durable as configured.", Buckets: seconds}),
+		lost:     prometheus.NewCounter(prometheus.CounterOpts{Name: "tapway_enqueue_failures_total", Help: "Calls whose record could not be stored; the ledger has the reasons."}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_delivery_attempts_total", Help: "Requests to destinations by what came of them."}, []string{"destination", "class"}),
+		took:     prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tapway_delivery_attempt_duration_seconds", Help: "Time of one request to a destination.", Buckets: seconds}, []string{"destination"}),
+	}
+	calls := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_calls_total", Help: "Calls by the class of their status and who answered."}, []string{"status", "origin"})
+	for i, class := range classes {
+		for j, origin := range origins {
+			m.calls[i][j] = calls.WithLabelValues(class, string(origin))
+		}
+	}
+	m.registry.MustRegister(calls, m.duration, m.overhead, m.commit, m.lost, m.attempts, m.took,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) handler() http.Handler { return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}) }
+
+func (m *metrics) call(ex *tapway.Exchange, err error, took time.Duration) {
+	class, origin := ex.Status/100, 0
+	if class < 0 || class > 5 {
+		class = 0
+	}
+	for i := range origins {
+		if origins[i] == ex.Origin {
+			origin = i
+		}
+	}
+	m.calls[class][origin].Inc()
+	m.duration.Observe(ex.Duration.Seconds())
+	m.overhead.Observe(ex.Overhead.Seconds())
+	m.commit.Observe(took.Seconds())
+	if err != nil {
+		m.lost.Inc()
+	}
+}
+
+func (m *metrics) attempt(a delivery.Attempt) {
+	m.attempts.WithLabelValues(a.Destination, a.Class.String()).Inc()
+	m.took.WithLabelValues(a.Destination).Observe(a.Took.Seconds())
+}
+
+// watch adds what is read from the app when it is scraped.
+func (m *metrics) watch(a *App) { m.registry.MustRegister(&stateCollector{a}) }
+
+// stateCollector turns ledger, store and destinations into metrics.
+type stateCollector struct{ app *App }
+
+var (
+	descCalls    = prometheus.NewDesc("tapway_ledger_calls_total", "Calls offered to the capture since the store was made.", nil, nil)
+	descStored   = prometheus.NewDesc("tapway_ledger_stored_total", "Calls that have a record.", nil, nil)
+	descDropped  = prometheus.NewDesc("tapway_ledger_dropped_total", "Calls without a record, by reason.", []string{"reason"}, nil)
+	descLine     = prometheus.NewDesc("tapway_ledger_records", "Where a destination's records ended up.", []string{"destination", "state"}, nil)
+	descGone     = prometheus.NewDesc("tapway_ledger_destination_dropped_total", "Records a destination did not get, by reason.", []string{"destination", "reason"}, nil)
+	descDiff     = prometheus.NewDesc("tapway_ledger_difference", "Captured minus accounted for; anything but 0 is a loss or a defect.", []string{"destination"}, nil)
+	descBytes    = prometheus.NewDesc("tapway_store_bytes", "Disk space of the data directory's log.", nil, nil)
+	descLimit    = prometheus.NewDesc("tapway_store_limit_bytes", "The configured limit, 0 for none.", nil, nil)
+	descOldest   = prometheus.NewDesc("tapway_queue_oldest_age_seconds", "Age of the oldest queued record.", []string{"destination"}, nil)
+	descRetrying = prometheus.NewDesc("tapway_queue_retrying", "Queued records that have failed at least once.", []string{"destination"}, nil)
+	descWorking  = prometheus.NewDesc("tapway_destination_working", "1 while the destination is delivered to, 0 while its circuit is open or it is paused.", []string{"destination"}, nil)
+)
+
+func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descCalls, descStored, descDropped, descLine, descGone, descDiff, descBytes, descLimit, descOldest, descRetrying, descWorking} {
+		ch <- d
+	}
+}
+
+func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	if l, err := c.app.queue.Ledger(ctx); err == nil {
+		counter(descCalls, l.Calls)
+		counter(descStored, l.Stored)
+		for reason, n := range l.Dropped {
+			counter(descDropped, n, reason)
+		}
+		for _, line := range l.Destinations {
+			for state, n := range map[string]uint64{"captured": line.Captured, "delivered": line.Delivered, "queued": line.Queued, "dead": line.Dead} {
+				gauge(descLine, float64(n), line.Destination, state)
+			}
+			for reason, n := range line.Dropped {
+				counter(descGone, n, line.Destination, reason)
+			}
+			gauge(descDiff, float64(line.Difference()), line.Destination)
+		}
+	}
+	if s, err := c.app.queue.Stats(ctx); err == nil {
+		gauge(descBytes, float64(s.Bytes))
+		gauge(descLimit, float64(s.Limit))
+		for _, d := range s.Destinations {
+			age := 0.0
+			if !d.OldestQueued.IsZero() {
+				age = time.Since(d.OldestQueued).Seconds()
+			}
+			gauge(descOldest, age, d.Destination)
+			gauge(descRetrying, float64(d.Retrying), d.Destination)
+		}
+	}
+	for _, d := range c.app.destinations.live() {
+		working := 0.0
+		if s := d.State(); s.State == string(delivery.Closed) || s.State == string(delivery.HalfOpen) {
+			working = 1
+		}
+		gauge(descWorking, working, d.Name())
+	}
+}

@@ -1,0 +1,100 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/queue/diskqueue"
+)
+
+func openQueue(c *config.Config, log *slog.Logger) (*diskqueue.Queue, error) {
+	o := diskqueue.Options{
+		MaxBytes: int64(c.Storage.Limit), Log: log,
+		History: diskqueue.History{MaxAge: c.Storage.HistoryAge.D(), MaxBytes: int64(c.Storage.History)},
+	}
+	if c.Capture.Durability == "write" {
+		o.Durability = diskqueue.Write
+	}
+	q, err := diskqueue.Open(c.Data, o)
+	if errors.Is(err, diskqueue.ErrLocked) {
+		return nil, busy(c.Data, err)
+	}
+	return q, err
+}
+
+// BusyError says that a process has the data directory open.
+type BusyError struct {
+	Dir   string
+	Admin string // address of its admin API; "" when unknown or off
+	err   error
+}
+
+func (e *BusyError) Error() string {
+	if e.Admin == "" {
+		return fmt.Sprintf("another process has %s open", e.Dir)
+	}
+	return fmt.Sprintf("another process has %s open (its admin API is at %s)", e.Dir, e.Admin)
+}
+
+func (e *BusyError) Unwrap() error { return e.err }
+
+// address is what a running process writes beside its data, so that the command line
+// finds its admin API.
+type address struct {
+	PID   int    `json:"pid"`
+	Admin string `json:"admin"`
+}
+
+func addressFile(dir string) string { return filepath.Join(dir, "process.json") }
+
+func busy(dir string, err error) *BusyError {
+	e := &BusyError{Dir: dir, err: err}
+	var at address
+	if text, err := os.ReadFile(addressFile(dir)); err == nil && json.Unmarshal(text, &at) == nil {
+		e.Admin = at.Admin
+	}
+	return e
+}
+
+func (a *App) writeAddress(dir string) {
+	text, err := json.Marshal(address{os.Getpid(), a.AdminAddr()})
+	if err == nil {
+		err = os.WriteFile(addressFile(dir), append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		a.log.Warn("the command line will need --admin", "err", err)
+	}
+}
+
+func (a *App) removeAddress() { os.Remove(addressFile(a.config.Data)) }
+
+// Offline opens a data directory that no process uses and gives the admin API over it.
+// The error is a *BusyError when a process does.
+func Offline(dir, version string) (*admin.Server, func(), error) {
+	q, err := diskqueue.Open(dir, diskqueue.Options{Log: slog.New(slog.DiscardHandler)})
+	if errors.Is(err, diskqueue.ErrLocked) {
+		return nil, nil, busy(dir, err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		q.Run(ctx)
+	}()
+	s := &admin.Server{Store: q, Version: version, Log: slog.New(slog.DiscardHandler), Deliver: deliverer(version), Resend: resender}
+	return s, func() {
+		cancel()
+		<-done
+		q.Close()
+	}, nil
+}
