@@ -19,11 +19,13 @@ import (
 // internal/app through http.Handler, http.RoundTripper or a word of the root package.
 const policy = `
 .:                          # the words: standard library only
+schema:                     # the published JSON Schemas, embedded
 
 internal/filter:            .
 internal/content:           . github.com/andybalholm/brotli github.com/klauspost/compress/zstd
 internal/redact:            . internal/content
-internal/record:            . internal/content github.com/tidwall/gjson
+internal/record:            . schema internal/content github.com/tidwall/gjson
+internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
 internal/http1:
 internal/config:            . internal/filter internal/redact internal/route github.com/goccy/go-yaml github.com/google/jsonschema-go

@@ -1,0 +1,142 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/tapway/tapway"
+)
+
+// maxRequests bounds the search for the bad records of a refused batch: one among a
+// thousand is found in 21 requests.
+const maxRequests = 32
+
+// sending is one Send under way.
+type sending struct {
+	report
+	s      *Sender
+	ctx    context.Context // of the Send, which this never outlives
+	batch  []tapway.Message
+	begun  time.Time
+	halted bool // the destination is down: nothing more is attempted
+}
+
+// chunk is encoded records that may go into one request.
+type chunk struct {
+	*payload
+	parts []part
+}
+
+// part is where one message's record lies in a chunk.
+type part struct{ message, start, end int }
+
+func (r *sending) all() {
+	layout := &r.s.ready.layout
+	frame := len(layout.prefix) + len(layout.after)
+	c := chunk{payload: newPayload()}
+	for i := range r.batch {
+		if len(c.parts) == r.s.Batch.records() {
+			r.deliver(&c, 0, len(c.parts), nil)
+			c.release()
+			c = chunk{payload: newPayload()}
+		}
+		if r.over() {
+			r.outcomes[i] = r.untried()
+			continue
+		}
+		before := len(c.buf)
+		if len(c.parts) > 0 {
+			c.buf = append(c.buf, layout.between...)
+		}
+		start := len(c.buf)
+		buf, err := r.s.encode(c.buf, &r.batch[i])
+		if err != nil {
+			c.buf = c.buf[:before]
+			r.outcomes[i] = tapway.Outcome{Verdict: tapway.Dead, Reason: "no record can be made of it: " + short(err)}
+			continue
+		}
+		c.buf = buf
+		if len(c.parts) > 0 && frame+len(c.buf) > r.s.Batch.bytes() {
+			next := chunk{payload: newPayload()}
+			next.buf = append(next.buf, c.buf[start:]...)
+			r.deliver(&c, 0, len(c.parts), nil)
+			c.release()
+			c, start = next, 0
+		}
+		c.parts = append(c.parts, part{i, start, len(c.buf)})
+	}
+	if len(c.parts) > 0 {
+		r.deliver(&c, 0, len(c.parts), nil)
+	}
+	c.release()
+}
+
+// over reports whether no more requests are to be made.
+func (r *sending) over() bool {
+	return r.halted || r.ctx.Err() != nil || r.late()
+}
+
+func (r *sending) late() bool {
+	return r.requests > 0 && time.Since(r.begun) > 2*r.s.timeout()
+}
+
+func (r *sending) untried() tapway.Outcome {
+	o := tapway.Outcome{Verdict: tapway.Released, Reason: "not attempted"}
+	if r.failure.class == Gone {
+		o.After = r.s.Retry.max()
+	}
+	return o
+}
+
+// deliver sends the parts from lo up to hi, halving them when they are refused. refused is
+// the answer that a larger batch with all of them got; nil if there was none.
+func (r *sending) deliver(c *chunk, lo, hi int, refused *answer) {
+	if r.over() {
+		for _, p := range c.parts[lo:hi] {
+			if refused != nil {
+				r.outcomes[p.message] = r.s.outcome(&r.batch[p.message], refused)
+			} else {
+				r.outcomes[p.message] = r.untried()
+			}
+		}
+		return
+	}
+	a := r.request(c, lo, hi)
+	if a.class == Rejected && hi-lo > 1 && r.requests < maxRequests && !r.late() {
+		mid := lo + (hi-lo)/2
+		r.deliver(c, lo, mid, &a)
+		r.deliver(c, mid, hi, &a)
+		return
+	}
+	for _, p := range c.parts[lo:hi] {
+		r.outcomes[p.message] = r.s.outcome(&r.batch[p.message], &a)
+	}
+}
+
+func (r *sending) request(c *chunk, lo, hi int) answer {
+	layout := &r.s.ready.layout
+	t := text{layout.prefix, c.buf[c.parts[lo].start:c.parts[hi-1].end], layout.after}
+	var few [1]tapway.ID
+	ids, number := few[:0], 0
+	for _, p := range c.parts[lo:hi] {
+		ids = append(ids, r.batch[p.message].ID)
+		number = max(number, r.batch[p.message].Attempts+1)
+	}
+	began := time.Now()
+	a := r.s.post(r.ctx, c.payload, t, requestID(ids), number)
+	r.requests++
+	r.bytes += t.len()
+	if a.class == Accepted {
+		r.accepted = true
+	} else {
+		r.failure = a
+		r.halted = a.class.wide()
+	}
+	if r.s.Observe != nil {
+		r.s.Observe(Attempt{
+			Destination: r.s.Name, ID: a.id, Records: hi - lo, Number: number, Class: a.class,
+			Status: a.status, Reason: a.reason, Bytes: t.len(), Took: time.Since(began),
+		})
+	}
+	return a
+}
