@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
-	"time"
+	"strings"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/config"
@@ -23,6 +22,7 @@ type routes struct {
 	transports []*http1.Transport
 	forwarded  proxy.Forwarded
 	refusal    *proxy.Refusal // of a call that matches no route
+	bases      map[*route.Route]bases
 	count      int
 }
 
@@ -48,8 +48,14 @@ func newRoutes(c *config.Config) (*routes, error) {
 		return nil, err
 	}
 	r.count = len(list)
-	r.table, err = route.NewTable(list)
-	return r, err
+	if r.table, err = route.NewTable(list); err != nil {
+		return nil, err
+	}
+	r.bases = map[*route.Route]bases{}
+	for _, one := range r.table.Routes() {
+		r.bases[one] = basesOf(one)
+	}
+	return r, nil
 }
 
 // list gives the routes and makes the backend of each.
@@ -96,20 +102,30 @@ func (r *routes) openAPI(c *config.Config) ([]route.Route, error) {
 		return nil, fmt.Errorf("%s: %w", c.OpenAPI, err)
 	}
 	r.refusal = &proxy.Refusal{Status: http.StatusForbidden, Message: "Missing Authentication Token"}
+	able := false
 	list := d.Routes()
-	if len(list) == 0 {
-		return nil, fmt.Errorf("%s has no route that this machine can serve; `tapway discover --openapi %s` tells why", c.OpenAPI, c.OpenAPI)
-	}
 	for i := range list {
-		if timeout := list[i].Timeout; timeout > 0 {
-			limit := config.Duration(timeout)
-			b, err := r.backend(c, config.Route{Timeout: &limit})
-			if err != nil {
-				return nil, err
-			}
-			list[i].Ref = len(r.backends)
-			r.backends = append(r.backends, b)
+		op := &d.Operations[list[i].Ref]
+		able = able || op.Tappable
+		limit := config.Duration(op.Timeout)
+		if limit == 0 {
+			limit = config.Duration(route.DefaultTimeout)
 		}
+		one := config.Route{Timeout: &limit}
+		if op.InsecureSkipVerify && !c.Proxy.TLS.InsecureSkipVerify {
+			open := c.Proxy.TLS
+			open.InsecureSkipVerify = true
+			one.TLS = &open
+		}
+		b, err := r.backend(c, one)
+		if err != nil {
+			return nil, err
+		}
+		list[i].Ref = len(r.backends)
+		r.backends = append(r.backends, b)
+	}
+	if !able {
+		return nil, fmt.Errorf("%s has no route that this machine can serve; `tapway discover --openapi %s` tells why", c.OpenAPI, c.OpenAPI)
 	}
 	return list, nil
 }
@@ -158,15 +174,56 @@ func (r *routes) Route(in *http.Request, rawPath, rawQuery string, hasQuery bool
 	if status != route.Found {
 		return proxy.Hop{}, r.refusal
 	}
-	target, err := found.Target(rawPath, params, rawQuery, hasQuery, &mappingRequest{in, params, &r.forwarded})
+	call := tapway.CallFrom(in.Context())
+	target, err := found.Target(&route.Request{
+		Method: in.Method, Path: rawPath, Query: rawQuery, HasQuery: hasQuery, Header: in.Header, Host: in.Host, Proto: in.Proto,
+		ClientIP: call.ClientIP, Call: call,
+	}, params)
 	if err != nil {
-		return proxy.Hop{}, &proxy.Refusal{Status: http.StatusInternalServerError, Message: "Internal server error", Reason: "parameter mapping: " + err.Error()}
+		return proxy.Hop{}, &proxy.Refusal{Status: http.StatusBadGateway, Message: "Bad gateway", Reason: err.Error()}
 	}
-	return proxy.Hop{
+	hop := proxy.Hop{
 		Route: found.Name(), Params: params, Backend: r.backends[found.Ref],
 		Method: target.Method, Scheme: target.Scheme, Host: target.Host, Path: target.Path, Query: target.Query, HasQuery: target.HasQuery,
-		Header: target.Header, OnlyMapped: target.OnlyMapped, BackendBase: target.BackendBase, PublicBase: target.PublicBase,
-	}, nil
+		OnlyMapped: target.OnlySet, BackendBase: r.bases[found].backend, PublicBase: r.bases[found].public,
+	}
+	if len(target.SetHeader) > 0 {
+		hop.Header = tapway.Header(target.SetHeader).HTTP()
+	}
+	return hop, nil
+}
+
+// bases are the path prefixes that stand for each other on both sides of a route.
+type bases struct{ public, backend string }
+
+// basesOf strips what a route's template and its backend's path end with alike:
+// /api/users/{id} and https://h/v1/users/{id} leave /api and /v1.
+func basesOf(r *route.Route) bases {
+	path := r.Backend
+	if _, rest, ok := strings.Cut(path, "://"); ok {
+		path = rest
+	}
+	path, _, _ = strings.Cut(path, "?")
+	_, path, _ = strings.Cut(path, "/")
+	backend := strings.Split(strings.TrimSuffix(path, "/"), "/")
+	if r.Template == route.Default {
+		return bases{backend: base(backend)}
+	}
+	public := strings.Split(strings.Trim(r.Template, "/"), "/")
+	for len(public) > 0 && len(backend) > 0 && strings.Replace(public[len(public)-1], "+}", "}", 1) == backend[len(backend)-1] {
+		public, backend = public[:len(public)-1], backend[:len(backend)-1]
+	}
+	if strings.Contains(base(public)+base(backend), "{") {
+		return bases{} // a parameter differs: nothing fixed stands for anything
+	}
+	return bases{base(public), base(backend)}
+}
+
+func base(segments []string) string {
+	if joined := strings.Join(segments, "/"); joined != "" {
+		return "/" + joined
+	}
+	return ""
 }
 
 // settings are the proxy stage's, from a configuration and its routes.
@@ -179,5 +236,3 @@ func (a *App) settings(c *config.Config, r *routes) proxy.Settings {
 		Debug: c.Proxy.Debug, Redact: a.rules.redact, Log: a.log,
 	}
 }
-
-var _ = []any{time.Now, tapway.NewID, url.Parse}

@@ -1,0 +1,37 @@
+# make help lists what can be done.
+SHELL := /bin/bash
+GO    ?= go
+TOOLS := $(CURDIR)/bin
+
+.PHONY: help test lint fuzz bench build clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: ## run every test, with the race detector
+	$(GO) vet ./...
+	$(GO) test -race -timeout 15m ./...
+
+lint: ## gofmt, staticcheck and govulncheck (where its database can be reached)
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
+	@test -x $(TOOLS)/staticcheck || GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2
+	$(TOOLS)/staticcheck ./...
+	@test -x $(TOOLS)/govulncheck || GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.8.0
+	@if out=$$($(TOOLS)/govulncheck ./... 2>&1); then echo "govulncheck: nothing known"; \
+	elif grep -q 'fetching vulnerabilities\|no such host\|connection refused\|403\|404' <<<"$$out"; then echo "govulncheck: skipped, its database cannot be reached from here"; \
+	else echo "$$out"; exit 1; fi
+
+fuzz: ## run every fuzz target for FUZZTIME (default 10s each)
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "== $$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-10s} $$pkg || exit 1; \
+	  done; done
+
+bench: ## measure tapway against its yardsticks and print the table
+	$(GO) run ./bench
+
+build: ## build bin/tapway
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/tapway ./cmd/tapway
+
+clean: ## remove what was built
+	rm -rf bin
