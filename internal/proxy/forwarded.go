@@ -1,0 +1,254 @@
+package proxy
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Forwarded says whose word counts about where a call came from, and what the backend is
+// told. The zero value trusts nobody and tells the backend.
+type Forwarded struct {
+	// Trusted are the proxies in front. X-Forwarded-For, -Proto, -Host and Forwarded (RFC
+	// 7239) of a call from one of them are extended; those of anybody else are replaced.
+	Trusted []netip.Prefix
+
+	// Off leaves the four headers as the client sent them and adds none. Who the client was
+	// is still taken from X-Forwarded-For when the peer is trusted.
+	Off bool
+}
+
+// ClientAddr gives the address of the client: the peer's, or, if the peer is trusted, the
+// rightmost address of X-Forwarded-For that is not. What cannot be read as an address ends
+// the walk, because only a forger or a blind proxy wrote it: the address to its right is
+// the answer. IPv4 in IPv6 is given as IPv4, without zone. The zero Addr means unknown.
+//
+// The Forwarded header is not asked: a proxy that only keeps X-Forwarded-For passes on
+// whatever the client wrote there.
+func (f *Forwarded) ClientAddr(remoteAddr string, h http.Header) netip.Addr {
+	client := parsePeer(remoteAddr)
+	if !f.trusts(client) {
+		return client
+	}
+	lines := h["X-Forwarded-For"]
+	for i := len(lines) - 1; i >= 0; i-- {
+		rest, more := lines[i], true
+		for more {
+			element := rest
+			if comma := strings.LastIndexByte(rest, ','); comma >= 0 {
+				rest, element = rest[:comma], rest[comma+1:]
+			} else {
+				more = false
+			}
+			addr := parseElement(element)
+			if !addr.IsValid() {
+				return client
+			}
+			client = addr
+			if !f.trusts(client) {
+				return client
+			}
+		}
+	}
+	return client
+}
+
+// ClientIP is ClientAddr as text, "" when unknown.
+func (f *Forwarded) ClientIP(remoteAddr string, h http.Header) string {
+	addr := f.ClientAddr(remoteAddr, h)
+	if !addr.IsValid() {
+		return ""
+	}
+	// The usual case costs no allocation: netip prints an IPv4 address as it was written.
+	if colon := strings.LastIndexByte(remoteAddr, ':'); addr.Is4() && colon > 0 && remoteAddr[0] != '[' && !f.trusts(parsePeer(remoteAddr)) {
+		return remoteAddr[:colon]
+	}
+	return addr.String()
+}
+
+func (f *Forwarded) trusts(addr netip.Addr) bool {
+	if !addr.IsValid() {
+		return false
+	}
+	for _, p := range f.Trusted {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// parsePeer reads a RemoteAddr, "host:port".
+func parsePeer(s string) netip.Addr {
+	ap, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return parseElement(s)
+	}
+	return ap.Addr().WithZone("").Unmap()
+}
+
+// parseElement reads one element of X-Forwarded-For: an address, bracketed or not, with or
+// without a port.
+func parseElement(s string) netip.Addr {
+	s = strings.Trim(s, " \t")
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		s = s[1 : len(s)-1]
+		if !strings.Contains(s, ":") {
+			return netip.Addr{}
+		}
+	}
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		ap, err := netip.ParseAddrPort(s)
+		if err != nil {
+			return netip.Addr{}
+		}
+		addr = ap.Addr()
+	}
+	return addr.WithZone("").Unmap()
+}
+
+// origin is the call as the client made it: the scheme and host it used. A trusted proxy's
+// word replaces what the connection says.
+func (f *Forwarded) origin(r *http.Request) (scheme, host string) {
+	scheme, host = "http", r.Host
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	if len(f.Trusted) == 0 || !f.trusts(parsePeer(r.RemoteAddr)) {
+		return scheme, host
+	}
+	if proto := firstElement(r.Header["X-Forwarded-Proto"]); strings.EqualFold(proto, "http") {
+		scheme = "http"
+	} else if strings.EqualFold(proto, "https") {
+		scheme = "https"
+	}
+	if h := firstElement(r.Header["X-Forwarded-Host"]); h != "" && validHost(h) {
+		host = h
+	}
+	return scheme, host
+}
+
+func firstElement(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	first, _, _ := strings.Cut(lines[0], ",")
+	return strings.Trim(first, " \t")
+}
+
+// validHost reports whether host may stand in a URL: no delimiter that would end it.
+func validHost(host string) bool {
+	for i := range len(host) {
+		if c := host[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("/?#@\\\"<>^`{|}", c) >= 0 {
+			return false
+		}
+	}
+	return host != ""
+}
+
+// set writes the four headers of the outgoing call. room gives one-element slices without
+// an allocation each.
+func (f *Forwarded) set(out http.Header, r *http.Request, room *valueRoom) {
+	if f.Off {
+		return
+	}
+	peer := parsePeer(r.RemoteAddr)
+	trusted := f.trusts(peer)
+	text := "unknown"
+	if peer.IsValid() {
+		text = peerText(peer, r.RemoteAddr)
+	}
+	proto := "http"
+	if r.TLS != nil {
+		proto = "https"
+	}
+
+	forwardedFor, element := text, forwardedElement(peer, text, r.Host, proto)
+	if trusted {
+		if lines := r.Header["X-Forwarded-For"]; len(lines) > 0 {
+			forwardedFor = strings.Join(lines, ", ") + ", " + text
+		}
+		if lines := r.Header["Forwarded"]; len(lines) > 0 {
+			element = strings.Join(lines, ", ") + ", " + element
+		}
+	}
+	if peer.IsValid() || trusted {
+		out["X-Forwarded-For"] = room.one(forwardedFor)
+	} else {
+		delete(out, "X-Forwarded-For")
+	}
+	out["Forwarded"] = room.one(element)
+	if lines := r.Header["X-Forwarded-Proto"]; trusted && len(lines) > 0 {
+		out["X-Forwarded-Proto"] = lines
+	} else {
+		out["X-Forwarded-Proto"] = room.one(proto)
+	}
+	if lines := r.Header["X-Forwarded-Host"]; trusted && len(lines) > 0 {
+		out["X-Forwarded-Host"] = lines
+	} else if r.Host != "" {
+		out["X-Forwarded-Host"] = room.one(r.Host)
+	} else {
+		delete(out, "X-Forwarded-Host")
+	}
+}
+
+// peerText is addr as text, taken out of remoteAddr where it stands there already.
+func peerText(addr netip.Addr, remoteAddr string) string {
+	if colon := strings.LastIndexByte(remoteAddr, ':'); addr.Is4() && colon > 0 && remoteAddr[0] != '[' {
+		return remoteAddr[:colon]
+	}
+	return addr.String()
+}
+
+// forwardedElement is one element of Forwarded (RFC 7239 §4). Whatever is not a token is
+// quoted: an IPv6 address with its brackets, a host with a port.
+func forwardedElement(peer netip.Addr, text, host, proto string) string {
+	var room [160]byte
+	b := append(room[:0], "for="...)
+	if peer.IsValid() && peer.Is6() {
+		b = append(b, `"[`...)
+		b = append(b, text...)
+		b = append(b, `]"`...)
+	} else {
+		b = append(b, text...)
+	}
+	if host != "" {
+		b = append(b, ";host="...)
+		b = appendTokenOrQuoted(b, host)
+	}
+	b = append(b, ";proto="...)
+	b = append(b, proto...)
+	return string(b)
+}
+
+func appendTokenOrQuoted(b []byte, s string) []byte {
+	token := true
+	for i := range len(s) {
+		if !isTokenChar(s[i]) {
+			token = false
+			break
+		}
+	}
+	if token {
+		return append(b, s...)
+	}
+	b = append(b, '"')
+	for i := range len(s) {
+		c := s[i]
+		if c < ' ' || c == 0x7f {
+			continue
+		}
+		if c == '"' || c == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, c)
+	}
+	return append(b, '"')
+}
+
+// isTokenChar reports whether c may stand in a token (RFC 9110 §5.6.2).
+func isTokenChar(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}

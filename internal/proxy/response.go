@@ -1,0 +1,250 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	copySize = 32 << 10
+
+	// lateAfter is how long bytes of a response may wait in the server's buffers for more.
+	lateAfter = 2 * time.Millisecond
+)
+
+var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
+
+var errResponseTooLarge = errors.New("proxy: the response is larger than the backend's limit")
+
+// respond passes the backend's response on.
+func (p *pass) respond(res *http.Response) {
+	if res.StatusCode < 200 || res.StatusCode > 999 {
+		p.fail(errors.New("proxy: the backend sent a status that ends nothing: " + strconv.Itoa(res.StatusCode)))
+		return
+	}
+	bodyless := p.in.Method == http.MethodHead || res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusNotModified
+	if limit := p.hop.Backend.MaxResponse; limit > 0 && res.ContentLength > limit && !bodyless {
+		p.logFailure(responseTooLarge.status, responseTooLarge.reason, errResponseTooLarge)
+		p.answer(responseTooLarge)
+		return
+	}
+	if bodyless || res.ContentLength == 0 && len(res.Trailer) == 0 {
+		p.head(res, bodyless)
+		return
+	}
+	defer p.stopLate()
+	p.copyBody(res)
+	p.copyTrailer(res)
+	p.call.Backend = p.waited
+}
+
+// head sends the status and header.
+func (p *pass) head(res *http.Response, bodyless bool) {
+	h := p.w.Header()
+	p.copyResponseHeader(h, res.Header)
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // net/http would guess one
+	}
+	if len(res.Trailer) > 0 {
+		p.announceTrailer(h, res.Trailer)
+	}
+	switch {
+	case bodyless:
+	case res.ContentLength < 0 || len(res.Trailer) > 0 && p.in.ProtoMajor == 1:
+		delete(h, "Content-Length") // in HTTP/1 only a chunked body can have trailers
+	case len(h["Content-Length"]) != 1:
+		h["Content-Length"] = p.room.one(strconv.FormatInt(res.ContentLength, 10))
+	}
+	p.call.Origin = originBackend
+	p.sent = true
+	p.w.WriteHeader(res.StatusCode)
+}
+
+// copyBody streams the body. A body of known length is left to the server's buffers while
+// it comes without a pause; any other is flushed after each read.
+func (p *pass) copyBody(res *http.Response) {
+	buf := copyBuffers.Get().(*[copySize]byte)
+	defer copyBuffers.Put(buf)
+
+	length, limit := res.ContentLength, p.hop.Backend.MaxResponse
+	endless := isEndless(res.Header)
+	if endless && p.timer != nil {
+		p.timer.Stop()
+	}
+	flushEach := endless || length < 0
+	switch {
+	case endless:
+		p.head(res, false)
+		p.flush()
+	case length < 0 || length > copySize:
+		p.head(res, false)
+		p.flushLate()
+	}
+	// A short body's head waits for its first bytes: it leaves in one packet with them, and
+	// a backend that breaks off here can still be answered for with a page.
+	var total int64
+	for {
+		before := time.Now()
+		n, err := res.Body.Read(buf[:])
+		p.waited += time.Since(before)
+		if n > 0 {
+			total += int64(n)
+			if limit > 0 && total > limit {
+				p.abort(responseTooLarge.reason, errResponseTooLarge)
+			}
+			p.write(res, buf[:n])
+		}
+		if err != nil && err != io.EOF && total != length || err == io.EOF && length >= 0 && total < length {
+			p.brokeOff(err)
+			return
+		}
+		if err != nil {
+			break
+		}
+		if flushEach {
+			p.flush()
+		} else if total < length {
+			p.flushLate()
+		}
+	}
+	if !p.sent {
+		p.head(res, false)
+	}
+}
+
+// brokeOff ends a response that did not come whole.
+func (p *pass) brokeOff(err error) {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	if p.sent {
+		p.cutShort(err)
+	}
+	p.call.Backend = p.waited
+	p.fail(err)
+}
+
+// write sends bytes of the body, after the head if that is still to go.
+func (p *pass) write(res *http.Response, b []byte) {
+	if !p.sent {
+		p.head(res, false)
+	}
+	if p.late != nil {
+		p.late.mu.Lock()
+		defer p.late.mu.Unlock()
+	}
+	if _, err := p.w.Write(b); err != nil {
+		p.abort(clientGone, err)
+	}
+}
+
+func (p *pass) flush() {
+	if p.late != nil {
+		p.late.mu.Lock()
+		defer p.late.mu.Unlock()
+	}
+	err := http.NewResponseController(p.w).Flush()
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		p.abort(clientGone, err)
+	}
+}
+
+// isEndless reports whether a response has no natural end by its type.
+func isEndless(h http.Header) bool {
+	lines := h["Content-Type"]
+	if len(lines) == 0 {
+		return false
+	}
+	t := lines[0]
+	return hasPrefixFold(t, "text/event-stream") || hasPrefixFold(t, "application/grpc") || hasPrefixFold(t, "multipart/x-mixed-replace")
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// announceTrailer names the trailers that follow (RFC 9110 §6.6.2).
+func (p *pass) announceTrailer(h, trailer http.Header) {
+	var names []string
+	for name := range trailer {
+		if !forbiddenTrailer(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		h["Trailer"] = append(h["Trailer"], strings.Join(names, ", "))
+	}
+}
+
+// copyTrailer passes on what followed the body, announced or not.
+func (p *pass) copyTrailer(res *http.Response) {
+	if len(res.Trailer) == 0 || !p.sent {
+		return
+	}
+	p.stopLate()
+	h := p.w.Header()
+	announced := h["Trailer"]
+	for name, values := range res.Trailer {
+		switch {
+		case forbiddenTrailer(name) || len(values) == 0:
+		case hasToken(announced, name):
+			h[name] = values
+		default:
+			h[http.TrailerPrefix+name] = values
+		}
+	}
+}
+
+// lateFlusher flushes a response that has paused, from a timer's goroutine. Whoever uses
+// the ResponseWriter meanwhile holds mu.
+type lateFlusher struct {
+	mu      sync.Mutex
+	timer   *time.Timer
+	armed   bool
+	stopped bool
+	w       http.ResponseWriter
+}
+
+// flushLate sees to it that what has been written leaves within lateAfter.
+func (p *pass) flushLate() {
+	f := p.late
+	if f == nil {
+		f = &lateFlusher{w: p.w, armed: true}
+		p.late = f
+		f.mu.Lock()
+		f.timer = time.AfterFunc(lateAfter, f.fire)
+		f.mu.Unlock()
+		return
+	}
+	f.mu.Lock()
+	if !f.armed && !f.stopped {
+		f.armed = true
+		f.timer.Reset(lateAfter)
+	}
+	f.mu.Unlock()
+}
+
+func (f *lateFlusher) fire() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.armed = false
+	if !f.stopped {
+		// A client that is gone is noticed by the next write.
+		_ = http.NewResponseController(f.w).Flush()
+	}
+}
+
+// stopLate leaves the ResponseWriter to its own goroutine again.
+func (p *pass) stopLate() {
+	if f := p.late; f != nil {
+		f.mu.Lock()
+		f.stopped = true
+		f.timer.Stop()
+		f.mu.Unlock()
+	}
+}

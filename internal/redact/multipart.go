@@ -1,0 +1,173 @@
+package redact
+
+import (
+	"bytes"
+	"errors"
+	"mime"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/content"
+)
+
+var (
+	errBoundary  = errors.New("a multipart body's boundary is missing")
+	errPart      = errors.New("the head of a part is not readable")
+	errPartCoded = errors.New("a part has a transfer encoding of its own")
+)
+
+// multipartBody redacts the parts of a multipart body: a part that a form rule names goes whole,
+// and in another that is JSON the JSON rules apply. A body without its last boundary is kept
+// when nothing in it would have to change.
+func (r *Redactor) multipartBody(in []byte, boundary string, truncated bool) ([]byte, error) {
+	if boundary == "" {
+		return nil, errBoundary
+	}
+	delimiter := []byte("--" + boundary)
+	var cuts []cut
+	_, at, last := nextDelimiter(in, 0, delimiter)
+	if at < 0 {
+		return nil, errBoundary
+	}
+	for !last {
+		head, body, ok := partHead(in, at)
+		if !ok {
+			// The head goes on past the end, or is not one.
+			if rest := in[at:]; r.inHead(rest) || !r.json.none && r.json.search.inJSON(rest) {
+				return nil, errPart
+			}
+			truncated = true
+			break
+		}
+		end, next, isLast := nextDelimiter(in, body, delimiter)
+		if next < 0 {
+			end, truncated, isLast = len(in), true, true
+		}
+		c, err := r.part(head, in[body:max(end, body)], truncated && next < 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range c {
+			cuts = append(cuts, cut{body + c.start, body + c.end, c.by})
+		}
+		at, last = next, isLast
+	}
+	if cuts == nil {
+		return in, nil
+	}
+	if truncated {
+		return nil, errTruncated
+	}
+	return apply(in, cuts), nil
+}
+
+// part gives the cuts within the body of one part.
+func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut, error) {
+	isJSON, coded := false, false
+	for _, f := range head {
+		switch f.Name {
+		case "content-disposition":
+			_, params, err := mime.ParseMediaType(f.Value)
+			if err != nil {
+				if r.inHead([]byte(f.Value)) {
+					return nil, errPart
+				}
+				continue
+			}
+			if name, ok := decodeParam(params["name"]); hasPart(r.form, params["name"]) || ok && hasPart(r.form, name) {
+				return []cut{{0, len(body), r.mark.replace(body)}}, nil
+			}
+		case "content-type":
+			isJSON = isJSON || content.IsJSON(f.Value) || content.IsJSONLines(f.Value)
+		case "content-transfer-encoding":
+			switch string(bytes.ToLower([]byte(f.Value))) {
+			case "7bit", "8bit", "binary":
+			default:
+				coded = true
+			}
+		}
+	}
+	if r.json.none || !isJSON && !looksJSON(body) {
+		return nil, nil
+	}
+	if coded {
+		return nil, errPartCoded
+	}
+	out, err := r.jsonBody(body, truncated)
+	if err != nil || same(out, body) {
+		return nil, err
+	}
+	return []cut{{0, len(body), string(out)}}, nil
+}
+
+// inHead reports whether a form rule's name can stand in a part's head that cannot be parsed.
+func (r *Redactor) inHead(b []byte) bool {
+	if r.form.empty() {
+		return false
+	}
+	found, ascii := r.formSearch.find(b)
+	return found || !ascii || r.formSearch.always || bytes.ContainsAny(b, `%\`)
+}
+
+// nextDelimiter finds the next delimiter line at or behind from (RFC 2046 §5.1.1): where what stands before it
+// ends, where what stands behind it begins (-1 if there is none), and whether it is the last.
+func nextDelimiter(b []byte, from int, delimiter []byte) (end, next int, last bool) {
+	for i := from; ; {
+		n := bytes.Index(b[i:], delimiter)
+		if n < 0 {
+			return len(b), -1, false
+		}
+		start := i + n
+		i = start + 1
+		if start > 0 && b[start-1] != '\n' {
+			continue
+		}
+		rest := start + len(delimiter)
+		last = bytes.HasPrefix(b[rest:], []byte("--"))
+		if last {
+			rest += 2
+		}
+		for rest < len(b) && (b[rest] == ' ' || b[rest] == '\t') {
+			rest++
+		}
+		switch {
+		case bytes.HasPrefix(b[rest:], []byte("\r\n")):
+			rest += 2
+		case bytes.HasPrefix(b[rest:], []byte("\n")):
+			rest++
+		case last:
+			// Whatever follows "--boundary--" is the epilogue.
+		default:
+			continue // a longer word that begins like the boundary
+		}
+		// The line break before the delimiter belongs to it.
+		if end = start - 1; end > from && b[end-1] == '\r' {
+			end--
+		}
+		return max(end, from), rest, last
+	}
+}
+
+// partHead reads the header lines of a part; their names come in lower case.
+func partHead(b []byte, at int) (head tapway.Header, body int, ok bool) {
+	for at < len(b) {
+		n := bytes.IndexByte(b[at:], '\n')
+		if n < 0 {
+			return nil, 0, false
+		}
+		line := bytes.TrimSuffix(b[at:at+n], []byte("\r"))
+		at += n + 1
+		if len(line) == 0 {
+			return head, at, true
+		}
+		if (line[0] == ' ' || line[0] == '\t') && len(head) > 0 {
+			head[len(head)-1].Value += " " + string(bytes.TrimSpace(line)) // obsolete folding
+			continue
+		}
+		name, value, found := bytes.Cut(line, []byte(":"))
+		if !found {
+			return nil, 0, false
+		}
+		head = append(head, tapway.Field{Name: string(bytes.ToLower(bytes.TrimSpace(name))), Value: string(bytes.TrimSpace(value))})
+	}
+	return nil, 0, false
+}

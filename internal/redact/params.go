@@ -1,0 +1,194 @@
+package redact
+
+import (
+	"errors"
+	"strings"
+)
+
+var errForm = errors.New("a form field's name is not validly percent-encoded")
+
+// Query redacts a raw query, without "?": the values of the named parameters go, every other
+// byte stays. A parameter begins behind "&", ";" or a "?" (a URL in a parameter); a value that
+// goes ends only at "&", because not everyone takes ";" for an end. A name that is not
+// validly percent-encoded could be any name: its value goes too.
+func (r *Redactor) Query(raw string) string {
+	if r.query.empty() {
+		return raw
+	}
+	return r.params(raw, 0, "&", maxNested)
+}
+
+// maxNested is how many URLs inside a parameter of a URL are looked into.
+const maxNested = 3
+
+// params redacts the parameters of s, the first of which begins at place i. A value that goes
+// ends at one of the bytes in ends.
+func (r *Redactor) params(s string, i int, ends string, nested int) string {
+	var cuts []cut
+	for {
+		n := strings.IndexAny(s[i:], "=&;?#")
+		if n < 0 {
+			break
+		}
+		if s[i+n] != '=' {
+			i += n + 1
+			continue
+		}
+		name, value := s[i:i+n], i+n+1
+		decoded, ok := decodeParam(name)
+		whole := !ok || hasPart(r.query, trimSpace(decoded))
+		end := endOf(s, value, ends)
+		if whole || r.nested(s[value:end], nested) {
+			if end > value {
+				cuts = append(cuts, cut{value, end, r.mark.replace(paramValue(s[value:end]))})
+			}
+			value = end
+		}
+		if i = endOf(s, value, "&;?#") + 1; i > len(s) {
+			break
+		}
+	}
+	if cuts == nil {
+		return s
+	}
+	return string(apply([]byte(s), cuts))
+}
+
+// nested reports whether a parameter's raw value is a URL or a query of its own, percent-encoded
+// (redirect_uri=https%3A%2F%2F…%3Ftoken%3D…), with a parameter that goes.
+func (r *Redactor) nested(value string, depth int) bool {
+	if strings.IndexByte(value, '%') < 0 || !strings.Contains(value, "%3D") && !strings.Contains(value, "%3d") && !strings.Contains(value, "%25") {
+		return false
+	}
+	decoded, ok := decodeParam(value)
+	if !ok || depth == 0 {
+		return true // it cannot be told what is in it
+	}
+	return r.params(decoded, 0, "&", depth-1) != decoded
+}
+
+func endOf(s string, from int, ends string) int {
+	if n := strings.IndexAny(s[from:], ends); n >= 0 {
+		return from + n
+	}
+	return len(s)
+}
+
+// formBody redacts an urlencoded body and returns b itself when no field is named. It fails
+// when a field's name cannot be read.
+func (r *Redactor) formBody(b []byte) ([]byte, error) {
+	var cuts []cut
+	for i := 0; i < len(b); {
+		end := i
+		for end < len(b) && b[end] != '&' {
+			end++
+		}
+		// "a=1;token=x" is one field to most and two to some: every part's name counts, and what
+		// follows a name that does goes up to the "&".
+		for i < end {
+			stop, equals := i, -1
+			for stop < end && b[stop] != ';' {
+				if b[stop] == '=' && equals < 0 {
+					equals = stop
+				}
+				stop++
+			}
+			if equals >= 0 {
+				hit, err := r.formField(b[i:equals])
+				if err != nil {
+					return nil, err
+				}
+				if hit || r.hidesJSON(b[equals+1:end]) {
+					if end > equals+1 {
+						cuts = append(cuts, cut{equals + 1, end, r.mark.replace(paramValue(string(b[equals+1 : end])))})
+					}
+					break
+				}
+			}
+			i = stop + 1
+		}
+		i = end + 1
+	}
+	if cuts == nil {
+		return b, nil
+	}
+	return apply(b, cuts), nil
+}
+
+// formField reports whether a rule names the field with this raw name.
+func (r *Redactor) formField(name []byte) (bool, error) {
+	for _, c := range name {
+		if c == '%' || c == '+' {
+			decoded, ok := decodeParam(string(name))
+			if !ok {
+				return false, errForm
+			}
+			return hasPart(r.form, trimSpace(decoded)), nil
+		}
+	}
+	return hasPart(r.form, trimSpace(name)), nil
+}
+
+// hidesJSON reports whether a field's raw value is JSON of its own (payload=%7B%22token%22…) that the
+// JSON rules change, or that cannot be read.
+func (r *Redactor) hidesJSON(raw []byte) bool {
+	if r.json.none || len(raw) < 2 || raw[0] != '{' && raw[0] != '[' && raw[0] != '%' && raw[0] != '+' {
+		return false
+	}
+	decoded := paramValue(string(raw))
+	if !looksJSON(decoded) {
+		return false
+	}
+	out, err := r.jsonBody(decoded, false)
+	return err != nil || !same(out, decoded)
+}
+
+// trimSpace drops the blanks around a name: files of pairs written by hand begin their lines
+// with them, and text/plain forms end them with CRLF.
+func trimSpace[T string | []byte](s T) T {
+	for len(s) > 0 && blank(s[0]) {
+		s = s[1:]
+	}
+	for len(s) > 0 && blank(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// decodeParam undoes percent-encoding and "+" (the URL standard's form encoding), and reports
+// false for a "%" without two hex digits.
+func decodeParam(s string) (string, bool) {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+		return s, true
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch c {
+		case '+':
+			c = ' '
+		case '%':
+			if i+2 >= len(s) {
+				return "", false
+			}
+			high, ok1 := unhex(s[i+1])
+			low, ok2 := unhex(s[i+2])
+			if !ok1 || !ok2 {
+				return "", false
+			}
+			c = high<<4 | low
+			i += 2
+		}
+		out = append(out, c)
+	}
+	return string(out), true
+}
+
+// paramValue is the value that a token stands for: decoded, so that it equals the same value
+// in a JSON body, or as it is when it cannot be.
+func paramValue(raw string) []byte {
+	if v, ok := decodeParam(raw); ok {
+		return []byte(v)
+	}
+	return []byte(raw)
+}

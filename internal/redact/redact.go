@@ -1,0 +1,56 @@
+// Package redact takes out of an exchange what must not be recorded, before it is written
+// anywhere: header lines, cookies, query and path parameters, and fields of JSON, urlencoded and
+// multipart bodies, in both directions.
+//
+// It fails closed. A body whose kind has rules is kept as it is only when a fast search proves that
+// no rule's name stands in it; otherwise it must be parsed to its end, and one that cannot be
+// (broken, cut short by the capture limit, in a content coding that cannot be undone, nested
+// too deeply) is withheld whole. What a newcomer gets wrong: the search is not the
+// redaction, it only saves the parsing, so it may say yes too often but never wrongly no, however
+// a name is spelled (letter case, \u escapes, percent-encoding).
+//
+// Not looked into: JSON inside a JSON string, text that is neither JSON nor a form (XML, HTML, plain
+// text), and binary formats.
+package redact
+
+import (
+	"strings"
+
+	"github.com/tapway/tapway"
+)
+
+// Redactor applies prepared rules. It is safe for concurrent use.
+type Redactor struct {
+	headers, cookies, query, path, form *nameSet
+	json                                *program
+	formSearch                          *search // for the heads of parts
+	mark                                marker
+	maxDecoded                          int64
+	on                                  bool // there is at least one rule
+}
+
+// Apply redacts ex in place: its strings and the lines of its headers are replaced, but a body that
+// changes gets a new Bytes, and the array of the old one is never written to.
+//
+// A body that changes loses its content codings (Decoded); one that cannot be redacted loses
+// its bytes (Withheld). Either way Sum is made of the bytes that passed, unless the capture
+// has set it already. A changed body costs its SHA-256 and one copy, any other nothing.
+func (r *Redactor) Apply(ex *tapway.Exchange) {
+	if !r.on {
+		return
+	}
+	// Bodies first: they are classified by headers that a rule may name.
+	r.body(&ex.Request, ex.RequestHeader)
+	r.body(&ex.Response, ex.ResponseHeader)
+	r.pathParams(ex)
+	if !r.query.empty() {
+		ex.Query = r.Query(ex.Query)
+		if i := strings.IndexByte(ex.Path, ';'); i >= 0 {
+			ex.Path = r.params(ex.Path, i+1, "/", maxNested) // "/a;jsessionid=…/b"
+		}
+	}
+	r.header(ex.RequestHeader)
+	r.header(ex.ResponseHeader)
+	r.header(ex.RequestTrailer)
+	r.header(ex.ResponseTrailer)
+}
