@@ -291,8 +291,8 @@ func (k *checker) capture(c *Config) {
 	if _, err := redact.New(c.Capture.Redact.Rules()); err != nil {
 		key := "capture.redact"
 		for i, path := range c.Capture.Redact.JSON {
-			if _, err := redact.New(redact.Rules{JSON: []string{path}}); err != nil {
-				key = fmt.Sprintf("capture.redact.json[%d]", i)
+			if _, one := redact.New(redact.Rules{JSON: []string{path}}); one != nil {
+				key, err = fmt.Sprintf("capture.redact.json[%d]", i), one
 				break
 			}
 		}

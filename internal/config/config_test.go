@@ -1,0 +1,307 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+func env(pairs ...string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	}
+}
+
+func load(text string, pairs ...string) (*Config, error) {
+	return Load(Source{File: "tapway.yaml", Text: []byte(text), Getenv: env(pairs...)})
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := load("backend: http://127.0.0.1:3000\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != ":8080" || c.Proxy.Timeout.D() != 11*time.Second || c.Capture.MaxBody != 10<<20 || !c.Capture.Redact.Defaults || c.Proxy.HTTP2 != true {
+		t.Errorf("defaults are off: %+v", c)
+	}
+}
+
+func TestWholeFile(t *testing.T) {
+	c, err := load(`
+listen: "127.0.0.1:8443"
+routes:
+  - {match: "GET /api/v1/users/{id}", backend: "https://users.internal/v1/users/{id}", timeout: 5s}
+  - match: ANY /{proxy+}
+    backend: https://legacy.internal/{proxy}
+proxy: {timeout: 250ms, max_response: 1MiB, filtered_paths: ["/foobar", /baz]}
+capture:
+  redact: {headers: [X-Internal], json: ["$..card"]}
+  rules: [{if: "status < 400", sample: 0.1, bodies: false}]
+destinations:
+  - &base
+    name: siem
+    url: https://siem.example.com/in?key=1
+    headers: {Authorization: "Bearer ${SIEM_TOKEN}"}
+    signing_secret: ${HOOK:-whsec_x}
+    batch: {max_records: 100}
+access: {trusted_proxies: ["10.0.0.0/8", "::1"]}
+`, "SIEM_TOKEN", "tok: # \"en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Routes[0].Timeout.D(); got != 5*time.Second {
+		t.Errorf("route timeout = %v", got)
+	}
+	if c.Routes[1].Timeout != nil {
+		t.Error("a timeout that was not given is not nil")
+	}
+	d := c.Destinations[0]
+	if got := d.Headers["Authorization"].Reveal(); got != `Bearer tok: # "en` {
+		t.Errorf("expanded header = %q", got)
+	}
+	if len(d.Signing) != 1 || d.Signing[0].Reveal() != "whsec_x" {
+		t.Errorf("signing = %v", d.Signing)
+	}
+	if d.Batch.MaxRecords != 100 || d.Batch.MaxBytes != 1<<20 || d.Retry.MaxAttempts != 8 || d.Concurrency != 16 {
+		t.Errorf("destination defaults are off: %+v", d)
+	}
+	if s := *c.Capture.Rules[0].Sample; s != 0.1 || *c.Capture.Rules[0].Bodies {
+		t.Errorf("rule = %+v", c.Capture.Rules[0])
+	}
+	if text := fmt.Sprintf("%+v %#v", c, c); strings.Contains(text, "tok:") || strings.Contains(text, "whsec_x") {
+		t.Error("printing a configuration prints its secrets")
+	}
+}
+
+// TestProblems: every mistake is told with its place and what to do, and all of them at once.
+func TestProblems(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown key", "backend: http://a\nproxi:\n  timeout: 1s\n", `tapway.yaml:2:1: proxi: unknown key; did you mean "proxy"?`},
+		{"unknown nested key", "backend: http://a\nproxy:\n  timeot: 1s\n", `tapway.yaml:3:3: proxy.timeot: unknown key; did you mean "timeout"?`},
+		{"unknown key without a neighbour", "backend: http://a\nzzzzzz: 1\n", `tapway.yaml:2:1: zzzzzz: unknown key`},
+		{"bad duration", "backend: http://a\nproxy: {timeout: 10 parsecs}\n", `tapway.yaml:2:18: proxy.timeout: "10 parsecs" is not a duration: write 250ms, 10s, 15m or 24h`},
+		{"negative duration", "backend: http://a\nproxy: {timeout: -1s}\n", `tapway.yaml:2:18: proxy.timeout: "-1s" is not a duration: it must not be negative`},
+		{"bad size", "backend: http://a\ncapture: {max_body: lots}\n", `tapway.yaml:2:21: capture.max_body: "lots" is not a size: write 512, 10KiB, 10MiB or 1GB`},
+		{"bad URL", "backend: 127.0.0.1:3000\n", `tapway.yaml:1:10: backend: "127.0.0.1:3000" is not a URL; write https://host/path`},
+		{"URL without scheme", "backend: api.internal\n", `tapway.yaml:1:10: backend: "api.internal" does not begin with http:// or https://; write https://api.internal`},
+		{"URL with a password", "backend: http://u:hunter2@a\n", `tapway.yaml:1:10: backend: a URL must not hold a user name or password; put it into headers`},
+		{"bad template", "routes:\n  - {match: \"GET users\", backend: http://a}\n", `tapway.yaml:2:13: routes[0].match: `},
+		{"unclosed template", "routes:\n  - {match: \"GET /users/{id\", backend: http://a}\n", `tapway.yaml:2:13: routes[0].match: `},
+		{"placeholder that no route has", "routes:\n  - {match: \"GET /users/{id}\", backend: \"http://a/{uid}\"}\n", `tapway.yaml:2:41: routes[0].backend: `},
+		{"missing variable", "backend: http://a\nadmin: {token: \"${NOPE}\"}\n", `tapway.yaml:2:16: admin.token: the environment variable NOPE is not set; set it, or write ${NOPE:-default}`},
+		{"unclosed variable", "backend: \"http://${NOPE\"\n", `tapway.yaml:1:10: backend: a ${ is not closed`},
+		{"missing key", "backend: http://a\ndestinations:\n  - {url: http://b}\n", `tapway.yaml:3:5: destinations[0].name: this key is missing; Its name in commands`},
+		{"two of a name", "backend: http://a\ndestinations:\n  - {name: x, url: http://b}\n  - {name: x, url: http://c}\n", `tapway.yaml:4:12: destinations[1].name: "x" is taken by a destination above`},
+		{"enum", "backend: http://a\ncapture: {durability: comit}\n", `tapway.yaml:2:23: capture.durability: "comit" is not one of commit, write; did you mean "commit"?`},
+		{"filter", "backend: http://a\ncapture: {rules: [{if: \"stauts > 1\"}]}\n", `tapway.yaml:2:24: capture.rules[0].if: column 1: unknown field "stauts"`},
+		{"JSONPath", "backend: http://a\ncapture: {redact: {json: [\"$.a[\"]}}\n", `tapway.yaml:2:27: capture.redact.json[0]: `},
+		{"list for a text", "backend: [http://a]\n", `tapway.yaml:1:10: backend: want a text, found a list`},
+		{"text for a mapping", "backend: http://a\nproxy: fast\n", `tapway.yaml:2:8: proxy: want a mapping with the keys timeout,`},
+		{"no backend", "listen: :8080\n", `tapway.yaml: backend: there is nowhere to send calls; set backend`},
+		{"two ways", "backend: http://a\nroutes: [{match: /x, backend: http://b}]\n", `tapway.yaml:1:10: backend: backend, routes and openapi exclude each other`},
+		{"admin without a token", "backend: http://a\nadmin: {listen: \":9090\"}\n", `tapway.yaml:2:8: admin.token: the admin API listens beyond loopback without a token`},
+		{"not carried out", "backend: http://a\naccess:\n  jwt: {issuer: x}\n", `tapway.yaml:3:3: access.jwt: this version does not carry it out`},
+		{"not carried out at the top", "backend: http://a\negress: {}\n", `tapway.yaml:2:1: egress: this version does not carry it out`},
+		{"syntax", "backend: \"http://a\nlisten: x\n", `tapway.yaml:1:10: not valid YAML: `},
+		{"key twice", "backend: http://a\nbackend: http://b\n", `backend`},
+		{"two documents", "backend: http://a\n---\nlisten: :1\n", `a second YAML document`},
+		{"sample", "backend: http://a\ncapture: {rules: [{if: \"\", sample: 2}]}\n", `capture.rules[0].sample: 2 is not a share between 0 and 1`},
+		{"half a pair", "backend: http://a\nproxy: {tls: {cert: config.go}}\n", `tapway.yaml:2:14: proxy.tls: cert and key go together`},
+		{"file that is not there", "backend: http://a\nproxy: {tls: {ca: nowhere.pem}}\n", `tapway.yaml:2:19: proxy.tls.ca: cannot be read: open nowhere.pem`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(tt.text)
+			var problems Problems
+			if !errors.As(err, &problems) {
+				t.Fatalf("error is %v", err)
+			}
+			if len(problems) != 1 {
+				t.Errorf("%d problems, want one:\n%v", len(problems), err)
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Error("the error shows a password")
+			}
+		})
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	_, err := load("listen: nowhere\nbackend: ftp://x\nproxy: {timeout: soon, colour: red}\ndestinations: [{name: \"a b\", url: http://c}]\n")
+	var problems Problems
+	if !errors.As(err, &problems) || len(problems) != 5 {
+		t.Fatalf("want five problems, got:\n%v", err)
+	}
+	for i := 1; i < len(problems); i++ {
+		if problems[i].Line < problems[i-1].Line {
+			t.Errorf("problems are not in the order of the file:\n%v", err)
+		}
+	}
+}
+
+func TestEnvironmentAndFlags(t *testing.T) {
+	c, err := Load(Source{
+		Set:    map[string]string{"listen": ":1234", "destinations": "http://127.0.0.1:1/in", "admin.listen": "off"},
+		Getenv: env("TAPWAY_BACKEND", "http://a", "REQUEST_TIMEOUT", "7", "FILTERED_PATH", "/foobar|/baz", "NO_HEADERS", "true", "PAYLOAD_QUOTA", "1048576", "TAPWAY_DESTINATION", "http://ignored"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != ":1234" || c.Backend != "http://a" || c.Proxy.Timeout.D() != 7*time.Second || !c.Proxy.NoHeaders || c.Proxy.MaxResponse != 1<<20 {
+		t.Errorf("got %+v", c)
+	}
+	if !reflect.DeepEqual(c.Proxy.FilteredPaths, []string{"/foobar", "/baz"}) {
+		t.Errorf("filtered paths = %q", c.Proxy.FilteredPaths)
+	}
+	if len(c.Destinations) != 1 || c.Destinations[0].URL != "http://127.0.0.1:1/in" || c.Destinations[0].Retry.MaxAttempts != 8 {
+		t.Errorf("destinations = %+v", c.Destinations)
+	}
+	_, err = Load(Source{Getenv: env("TAPWAY_BACKEND", "http://a", "REQUEST_TIMEOUT", "soon")})
+	if err == nil || !strings.Contains(err.Error(), "environment variable REQUEST_TIMEOUT: proxy.timeout:") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestFileReference(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(path, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := load("backend: http://a\nadmin: {token: \"${file:" + path + "}\"}\n")
+	if err != nil || c.Admin.Token.Reveal() != "s3cret" {
+		t.Errorf("token = %q, %v", c.Admin.Token.Reveal(), err)
+	}
+}
+
+// TestSampleIsValid: the file that `config init` writes loads, and loads to the defaults
+// even when every commented key is made live.
+func TestSampleIsValid(t *testing.T) {
+	sample := Sample()
+	c, err := load(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Backend = c.Backend
+	want.Destinations, _ = DestinationsFor("http://127.0.0.1:8082/in")
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("the sample does not load to the defaults:\n got %+v\nwant %+v", c, want)
+	}
+	for _, f := range fieldsOf(reflect.TypeFor[Config]()) {
+		if !strings.Contains(sample, f.name+":") {
+			t.Errorf("the sample lacks %s", f.name)
+		}
+	}
+}
+
+// TestSchema: the schema takes the sample and refuses what the loader refuses.
+func TestSchema(t *testing.T) {
+	text, err := Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s jsonschema.Schema
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := s.Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		text string
+		good bool
+	}{
+		{Sample(), true},
+		{"backend: http://a\nproxy: {timeout: 11s, no_headers: true, filtered_paths: [/a]}\n", true},
+		{"backend: http://a\ndestinations: [{name: a, url: http://b, signing_secret: [x, y], batch: {max_records: 5}}]\n", true},
+		{"backend: http://a\nproxy: {no_headers: \"${X}\"}\n", true},
+		{"backend: http://a\nproxi: {}\n", false},
+		{"backend: http://a\ncapture: {durability: maybe}\n", false},
+		{"backend: http://a\ndestinations: [{name: a}]\n", false},
+		{"backend: http://a\nproxy: {no_headers: perhaps}\n", false},
+	} {
+		var v any
+		if err := yaml.Unmarshal([]byte(tt.text), &v); err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(v); (err == nil) != tt.good {
+			t.Errorf("schema says %v of:\n%s", err, tt.text)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]Size{"0": 0, "512": 512, "10KiB": 10240, "10kb": 10000, "1.5MiB": 1572864, "2 GB": 2e9, "1M": 1 << 20, "7b": 7} {
+		if got, err := ParseSize(text); err != nil || got != want {
+			t.Errorf("ParseSize(%q) = %d, %v; want %d", text, got, err, want)
+		}
+		if back, err := ParseSize(want.String()); err != nil || back != want {
+			t.Errorf("%d prints as %s, which reads as %d, %v", want, want, back, err)
+		}
+	}
+	for _, bad := range []string{"", "x", "-1", "10QiB", "9e30", "NaN", "1e400"} {
+		if n, err := ParseSize(bad); err == nil {
+			t.Errorf("ParseSize(%q) = %d", bad, n)
+		}
+	}
+	for _, bad := range []string{"", "x", "-1", "1y", "9e30", "NaN"} {
+		if d, err := ParseDuration(bad); err == nil {
+			t.Errorf("ParseDuration(%q) = %v", bad, d)
+		}
+	}
+	if d, err := ParseDuration("7d"); err != nil || d.D() != 7*24*time.Hour {
+		t.Errorf("7d = %v, %v", d, err)
+	}
+}
+
+func TestExpand(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "plain": "plain", "${A}": "1", "x${A}y${A}z": "x1y1z", "$${A}": "${A}", "$$${A}": "$${A}", "${B:-2}": "2", "${E:-2}": "2", "${E}": "", "$A": "$A",
+	} {
+		got, err := expand(text, env("A", "1", "E", ""), os.ReadFile)
+		if err != nil || got != want {
+			t.Errorf("expand(%q) = %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+// FuzzLoad: no configuration makes the loader panic, and every problem has a message.
+func FuzzLoad(f *testing.F) {
+	f.Add(Sample())
+	f.Add("a: &a [*a]\n")
+	f.Add("routes: [{match: 'GET /{a}', backend: 'http://x/{a}'}]\ncapture: {rules: [{if: 'status > 1'}]}")
+	f.Add("backend: ${A}\nproxy:\n  <<: {timeout: 1s}\n")
+	f.Add("? [a]\n: b\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		_, err := load(text, "A", "http://a")
+		var problems Problems
+		if err == nil {
+			return
+		}
+		if !errors.As(err, &problems) || len(problems) == 0 {
+			t.Fatalf("error is %T %v", err, err)
+		}
+		for _, p := range problems {
+			if p.Message == "" || p.File == "" {
+				t.Errorf("a problem without a message or a file: %+v", p)
+			}
+		}
+	})
+}
