@@ -146,13 +146,7 @@ func limit(d config.Duration) time.Duration {
 // badRequest answers a request that never reached the stages, and records it.
 func (a *App) badRequest(w http.ResponseWriter, r *http.Request, reason *http1.ProtocolError) {
 	a.recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		call := tapway.CallFrom(r.Context())
-		call.Origin, call.Error = tapway.OriginGateway, "bad request: "+reason.Reason
-		a.mu.Lock()
-		forwarded := a.routes.forwarded
-		a.mu.Unlock()
-		call.ClientIP = forwarded.ClientIP(r.RemoteAddr, http.Header{})
-		proxy.WriteMessage(w, r, reason.Status, "Bad request: "+reason.Reason+".")
+		a.proxy.Refuse(w, r, reason.Status, "Bad request: "+reason.Reason+".", "bad request: "+reason.Reason)
 	})).ServeHTTP(w, r)
 }
 
