@@ -41,8 +41,6 @@ func runRole(role string, args []string) error {
 		return roleBare(ctx, args[0])
 	case "tapway":
 		return roleTapway(ctx, args)
-	case "drain":
-		return roleDrain(args)
 	}
 	return fmt.Errorf("no role %q", role)
 }

@@ -209,6 +209,13 @@ func (ds *destinations) pending() bool {
 	return false
 }
 
+// PauseAll stops every delivery until an operator resumes it; records stay queued.
+func (a *App) PauseAll(reason string) {
+	for _, d := range a.destinations.live() {
+		d.Pause(reason)
+	}
+}
+
 func (ds *destinations) names() []string {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
