@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"mime"
+	"strings"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/content"
@@ -73,7 +74,7 @@ func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut,
 				}
 				continue
 			}
-			if name, ok := decodeParam(params["name"]); hasPart(r.form, params["name"]) || ok && hasPart(r.form, name) {
+			if r.partNamed(params["name"]) {
 				return []cut{{0, len(body), r.mark.replace(body)}}, nil
 			}
 		case "content-type":
@@ -97,6 +98,16 @@ func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut,
 		return nil, err
 	}
 	return []cut{{0, len(body), string(out)}}, nil
+}
+
+// partNamed reports whether a form rule names a part, in any of the ways in which senders escape
+// its name: not at all, with backslashes, percent-encoded.
+func (r *Redactor) partNamed(name string) bool {
+	if hasPart(r.form, name) || strings.IndexByte(name, '\\') >= 0 && hasPart(r.form, strings.ReplaceAll(name, `\`, "")) {
+		return true
+	}
+	decoded, ok := decodeParam(name)
+	return ok && hasPart(r.form, decoded)
 }
 
 // inHead reports whether a form rule's name can stand in a part's head that cannot be parsed.
