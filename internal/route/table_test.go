@@ -238,6 +238,9 @@ func TestNewTableErrors(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "/a/") || !strings.Contains(err.Error(), "/b") {
 		t.Errorf("not every bad route is named: %v", err)
 	}
+	if all, ok := err.(interface{ Unwrap() []error }); !ok || len(all.Unwrap()) != 2 || all.Unwrap()[1].(*Error).Index != 1 {
+		t.Errorf("the errors do not say which routes: %#v", err)
+	}
 	if _, err := NewTable([]Route{{Method: "GET", Template: "/{a}", Backend: b}, {Method: "PUT", Template: "/{b}", Backend: b}}); err != nil {
 		t.Errorf("two names for one place under different methods: %v", err)
 	}
