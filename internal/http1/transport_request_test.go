@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -20,10 +21,24 @@ func transportSees(t *testing.T, req *http.Request) string {
 	seen := make(chan string, 1)
 	addr := transportListen(t, func(_ int, nc net.Conn, br *bufio.Reader) {
 		head := transportHead(br)
+		var body strings.Builder
+		_, length, _ := strings.Cut(head, "\r\nContent-Length: ")
+		if n, _ := strconv.Atoi(strings.SplitN(length, "\r\n", 2)[0]); n > 0 {
+			io.CopyN(&body, br, int64(n))
+		}
+		if strings.Contains(head, "\r\nTransfer-Encoding: chunked\r\n") {
+			for line := ""; line != "0\r\n"; {
+				var err error
+				if line, err = br.ReadString('\n'); err != nil {
+					break
+				}
+				body.WriteString(line)
+			}
+			body.WriteString(transportHead(br))
+		}
 		io.WriteString(nc, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
-		nc.(*net.TCPConn).CloseWrite()
-		rest, _ := io.ReadAll(br)
-		seen <- head + string(rest)
+		io.Copy(&body, br)
+		seen <- head + body.String()
 	})
 	tr := transportNoLeaks(t, &Transport{DialContext: transportDialTo(addr)})
 	resp, err := tr.RoundTrip(req)
