@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"runtime"
@@ -163,3 +164,5 @@ func (transportZeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
 }
+
+func transportDiscardLog() *log.Logger { return log.New(io.Discard, "", 0) }
