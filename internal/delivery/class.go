@@ -104,7 +104,8 @@ func classify(ctx context.Context, err error, timeout time.Duration) (Class, str
 	case errors.As(err, &alert):
 		return Unreachable, "TLS: " + short(alert)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
-		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		strings.Contains(err.Error(), "server closed idle connection"): // net/http does not export it
 		return Broken, "the connection was closed before an answer came"
 	case errors.As(err, &timed) && timed.Timeout():
 		return TimedOut, "no answer in time"

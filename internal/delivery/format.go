@@ -3,7 +3,7 @@ package delivery
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
+	"strings"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -91,7 +91,7 @@ func (s *Sender) appendEvent(dst []byte, m *tapway.Message) ([]byte, error) {
 	}
 	source := "/tapway"
 	if meta.From != "" {
-		source = (&url.URL{Host: meta.From}).String()
+		source = "//" + escapeHost(meta.From)
 	}
 	dst = append(dst, `{"specversion":"1.0","id":"`...)
 	dst = m.ID.Append(dst)
@@ -111,4 +111,19 @@ func (s *Sender) appendEvent(dst []byte, m *tapway.Message) ([]byte, error) {
 func appendString(dst []byte, text string) []byte {
 	quoted, _ := json.Marshal(text) // a string always marshals; bad UTF-8 becomes U+FFFD
 	return append(dst, quoted...)
+}
+
+// escapeHost makes any Host header fit into a URI: the client chose it.
+func escapeHost(host string) string {
+	var out []byte
+	for i := range len(host) {
+		c := host[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte(".-:[]_~", c) >= 0:
+			out = append(out, c)
+		default:
+			out = fmt.Appendf(out, "%%%02X", c)
+		}
+	}
+	return string(out)
 }

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	maxAhead = 4096            // messages leased before their turn
-	slowHeld = time.Second     // leased messages should not wait longer than this for their turn
-	maxHeld  = 5 * time.Second // they are released when they have
+	maxAhead  = 4096                   // messages leased before their turn
+	aheadTime = 500 * time.Millisecond // as many as are attempted in this time
+	paceTime  = 100 * time.Millisecond // measured over at least this time
+	maxHeld   = 5 * time.Second        // one that has waited longer for its turn is released
 )
 
 // loop is one Run: a single goroutine that decides what is received and attempted when.
@@ -36,9 +37,11 @@ type loop struct {
 
 	// ahead is how many messages are leased before their turn. It follows the pace of the
 	// destination, because the leases of those received too early would end while they wait.
-	ahead int
+	ahead     int
+	paceSince time.Time
+	paceCount int
 
-	asked        int                // how many the running Receive may give; 0: none is running
+	asked        bool               // a Receive is running
 	stopReceive  context.CancelFunc // of the last Receive
 	receiveAfter time.Time          // after an error of the queue
 	receivePause time.Duration
@@ -197,9 +200,6 @@ func (l *loop) start(now time.Time, n, size int) {
 	for i := range waiting {
 		j.batch[i] = waiting[i].Message
 	}
-	if now.Sub(waiting[0].since) > slowHeld+l.w.Sender.Batch.MaxWait {
-		l.ahead /= 2
-	}
 	l.forget(n)
 	j.epoch, j.probe = l.w.breaker.begin()
 	l.inflight++
@@ -221,7 +221,7 @@ func (l *loop) forget(n int) {
 
 // receive asks the queue for more when it is time, and tells how long to wait otherwise.
 func (l *loop) receive(ctx context.Context, now time.Time, room int, probing bool) (wait time.Duration) {
-	if l.asked > 0 || l.settler.backlog() > maxUnsettled {
+	if l.asked || l.settler.backlog() > maxUnsettled {
 		return 0 // an answer or a settlement will wake the loop
 	}
 	if now.Before(l.receiveAfter) {
@@ -233,9 +233,8 @@ func (l *loop) receive(ctx context.Context, now time.Time, room int, probing boo
 			return 0
 		}
 	} else {
-		target := max(l.w.concurrency()*l.w.Sender.Batch.records(), l.ahead)
-		n = target - l.waiting()
-		if n < target/2 && room == 0 || n <= 0 {
+		n = max(l.ahead, room*l.w.Sender.Batch.records()) - l.waiting()
+		if n <= 0 || room == 0 && n < l.ahead/2 {
 			return 0
 		}
 		left := l.w.maxBytes()/2 - l.pendingBytes
@@ -248,15 +247,14 @@ func (l *loop) receive(ctx context.Context, now time.Time, room int, probing boo
 	}
 	rctx, cancel := context.WithCancel(ctx)
 	l.stopReceive = cancel
-	l.asked = n
+	l.asked = true
 	l.ask <- ask{rctx, n}
 	return 0
 }
 
 // take files what the queue gave.
 func (l *loop) take(ctx context.Context, r received) error {
-	asked := l.asked
-	l.asked = 0
+	l.asked = false
 	l.stopReceive()
 	switch {
 	case r.err == nil:
@@ -267,9 +265,6 @@ func (l *loop) take(ctx context.Context, r received) error {
 		l.receivePause = min(max(2*l.receivePause, 100*time.Millisecond), 10*time.Second)
 		l.receiveAfter = time.Now().Add(l.receivePause)
 		l.log.Error("cannot receive from the queue; trying again", "in", l.receivePause.String(), "error", r.err)
-	}
-	if len(r.messages) == asked && l.waiting() == 0 {
-		l.ahead = min(2*asked, maxAhead) // there is more, and all before was attempted in time
 	}
 	now := time.Now()
 	var unwanted []tapway.Message
@@ -331,6 +326,7 @@ func (l *loop) finish(j *job) {
 	w := l.w
 	r := &j.report
 	now := time.Now()
+	l.pace(now, len(j.batch))
 	w.mu.Lock()
 	before := w.breaker.epoch
 	w.breaker.end(now, j.epoch, r)
@@ -352,6 +348,17 @@ func (l *loop) finish(j *job) {
 	if changed {
 		w.logPhase()
 	}
+}
+
+// pace counts attempted messages and sets ahead from them.
+func (l *loop) pace(now time.Time, n int) {
+	l.paceCount += n
+	passed := now.Sub(l.paceSince)
+	if passed < paceTime {
+		return
+	}
+	l.ahead = int(min(float64(l.paceCount)*float64(aheadTime)/float64(passed), maxAhead))
+	l.paceSince, l.paceCount = now, 0
 }
 
 // drain takes what came in while the loop was ending.

@@ -206,8 +206,8 @@ func (s *Sender) meta(m *tapway.Message) (tapway.Meta, error) {
 // is down, because twice the Timeout is over, or because the answer was 410 Gone: then the
 // destination is to be left alone until an operator says otherwise.
 //
-// A batch refused with 400, 413 or 422 is halved and sent again, in at most 32 requests, to
-// find the records that the destination does not like. Send returns within three Timeouts.
+// A batch refused with 400, 413 or 422 is halved and sent again to find the records
+// that the destination does not like; after 32 requests halves are no longer halved. Send returns within three Timeouts.
 func (s *Sender) Send(ctx context.Context, batch []tapway.Message) []tapway.Outcome {
 	return s.send(ctx, batch).outcomes
 }

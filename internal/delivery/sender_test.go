@@ -277,7 +277,14 @@ func TestUnencodable(t *testing.T) {
 
 func TestNoAnswer(t *testing.T) {
 	closing := rawDestination(t, func(c net.Conn) {})
-	notHTTP := rawDestination(t, func(c net.Conn) { io.WriteString(c, "SSH-2.0-hunter2\r\n") })
+	notHTTP := rawDestination(t, func(c net.Conn) {
+		r, err := http.ReadRequest(bufio.NewReader(c))
+		if err != nil {
+			return
+		}
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(c, "SSH-2.0-hunter2\r\n")
+	})
 	silent := rawDestination(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	refused := "http://" + unusedAddress(t)
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())

@@ -44,7 +44,7 @@ const (
 	fieldFront
 	fieldOrigin
 	fieldError
-	fieldID_
+	fieldExchangeID
 	fieldTraceID
 	fieldDestination
 	fieldAttempts
@@ -79,7 +79,7 @@ var fieldDefs = [...]fieldDef{
 	{id: fieldTime, kind: kindTime, name: "time", help: `when the request came: time >= now-5m, time < "2026-11-20T10:00:00Z"`},
 	{id: fieldRoute, kind: kindText, name: "route", help: `the route that matched, "GET /users/{id}"; empty if none did`},
 	{id: fieldFrom, kind: kindText, name: "from", help: "the host the client asked for"},
-	{id: fieldID_, kind: kindID, name: "id", help: "the exchange's id (a UUIDv7)"},
+	{id: fieldExchangeID, kind: kindID, name: "id", help: "the exchange's id (a UUIDv7)"},
 	{id: fieldTraceID, kind: kindText, name: "trace_id", help: "the id of the trace the call belongs to; empty if none"},
 	{id: fieldRequestSize, kind: kindSize, name: "request_size", help: "bytes of the request body as they passed"},
 	{id: fieldResponseSize, kind: kindSize, name: "response_size", help: "bytes of the response body as they passed"},

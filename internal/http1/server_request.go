@@ -264,7 +264,6 @@ func (h *requestHead) takeSpecial(name, value string) bool {
 		return true
 	case "Trailer":
 		h.trailers = append(h.trailers, value)
-		return true
 	case "Content-Length":
 		h.lengths++
 		h.lengthText = value
@@ -358,14 +357,12 @@ func (h *requestHead) checkFraming() error {
 	return nil
 }
 
-// framing are the fields that must not come as trailers (RFC 9110 §6.5.1).
-var framing = map[string]bool{"Content-Length": true, "Transfer-Encoding": true, "Trailer": true, "Host": true}
-
 func (h *requestHead) checkTrailers() error {
 	if !h.chunked {
 		return nil // without chunks there is nowhere to put them
 	}
 	h.trailer = http.Header{}
+	delete(h.header, "Trailer")
 	for _, line := range h.trailers {
 		for name := range strings.SplitSeq(line, ",") {
 			name = strings.Trim(name, " \t")

@@ -10,6 +10,7 @@ package http1
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -208,6 +209,7 @@ func parseLength(s string) (int64, error) {
 const (
 	maxChunkLine   = 4 << 10  // a chunk size with its extensions
 	maxTrailerSize = 16 << 10 // all trailer lines
+	maxExcess      = 16 << 10 // all size lines, but for 16 bytes and the data of each chunk
 )
 
 // chunkedReader reads a chunked body (RFC 9112 §7.1) and the trailers behind it.
@@ -217,6 +219,7 @@ type chunkedReader struct {
 	trailer http.Header // filled at the end; nil discards what comes
 	onEnd   func()      // called once the body has been read to its end
 	left    int64       // of the present chunk
+	excess  int         // bytes of size lines beyond what data excuses
 	started bool
 	err     error
 }
@@ -269,22 +272,66 @@ func (c *chunkedReader) next() error {
 	if err != nil {
 		return err
 	}
+	if c.strict && !strictExtension(line) {
+		return badRequest("a chunk extension is malformed")
+	}
+	c.excess = max(0, c.excess+len(line)-16-int(min(size, maxChunkLine)))
+	if c.excess > maxExcess {
+		return badRequest("the chunk extensions are too long")
+	}
 	c.left = size
 	if size > 0 {
 		return nil
 	}
 	budget = maxTrailerSize
 	into := c.trailer
-	if into == nil {
+	if into == nil || c.strict {
 		into = http.Header{}
 	}
 	if err := readHeader(c.br, into, &budget, c.strict); err != nil {
 		return bodyError(err)
 	}
+	if c.strict {
+		if err := addTrailers(c.trailer, into); err != nil {
+			return err
+		}
+	}
 	if c.onEnd != nil {
 		c.onEnd()
 	}
 	return io.EOF
+}
+
+// addTrailers refuses what frames a message, which a reader that merges trailers into the
+// headers would believe (RFC 9110 §6.5.1). into may be nil.
+func addTrailers(into, trailers http.Header) error {
+	for name, values := range trailers {
+		if framing[name] {
+			return badRequest("a trailer is not allowed to be one")
+		}
+		if into != nil {
+			into[name] = append(into[name], values...)
+		}
+	}
+	return nil
+}
+
+// framing are the fields that must not come as trailers.
+var framing = map[string]bool{"Content-Length": true, "Transfer-Encoding": true, "Trailer": true, "Host": true}
+
+// strictExtension reports whether a size line that parseChunkSize takes ends with its size,
+// or goes on with printable extensions behind a semicolon (RFC 9112 §7.1.1).
+func strictExtension(line []byte) bool {
+	semicolon := bytes.IndexByte(line, ';')
+	if semicolon < 0 {
+		return len(trim(line)) == len(line)
+	}
+	for _, c := range line[semicolon:] {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 func bodyError(err error) error {

@@ -189,6 +189,9 @@ func (p *pass) copyTrailer(res *http.Response) {
 	p.stopLate()
 	h := p.w.Header()
 	announced := h["Trailer"]
+	if len(announced) == 0 {
+		p.flush() // or a server that still has the whole body gives it a length, and no trailers
+	}
 	for name, values := range res.Trailer {
 		switch {
 		case forbiddenTrailer(name) || len(values) == 0:

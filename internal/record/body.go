@@ -63,8 +63,10 @@ func render(h tapway.Header, b *tapway.Body) rendered {
 			return r
 		}
 	}
-	if b.Truncated {
-		r.bytes = wholeRunes(r.bytes)
+	if b.Truncated && !utf8.Valid(r.bytes) {
+		if whole := wholeRunes(r.bytes); utf8.Valid(whole) {
+			r.bytes = whole
+		}
 	}
 	switch {
 	case len(r.bytes) == 0:
@@ -101,9 +103,10 @@ func (r *rendered) appendValue(dst []byte) []byte {
 	return append(dst, "null"...)
 }
 
-// appendJSON copies valid JSON without its line ends: they can only stand between tokens,
-// and a record is one line.
+// appendJSON copies valid JSON without the space around it and without its line ends: they
+// can only stand between tokens, and a record is one line.
 func appendJSON(dst, b []byte) []byte {
+	b = bytes.Trim(b, " \t\r\n")
 	for len(b) > 0 {
 		i := bytes.IndexByte(b, '\n')
 		if i < 0 {

@@ -68,8 +68,9 @@ func (d *dice) body() tapway.Body {
 	b := tapway.Body{Bytes: d.bytes(), Truncated: flags&1 != 0, Decoded: flags&2 != 0, Summed: flags&4 != 0}
 	b.Size = int64(len(b.Bytes))
 	if flags&8 != 0 {
-		b.Size = d.int64()
+		b.Size = max(b.Size, d.int64()) // some passed by
 	}
+	b.Summed = b.Summed || b.Decoded // Bytes are no longer those that passed
 	if flags&16 != 0 {
 		b.Bytes, b.Withheld = nil, true
 	}

@@ -20,7 +20,7 @@ var ErrRecord = errors.New("not a readable record")
 
 // Parse reads a record, version 1, and passes over fields it does not know. What a record
 // does not say is lost: bodies come back without the content codings they passed with
-// (Decoded), JSON without its line ends, the lines of a repeated header joined into one
+// (Decoded), JSON without its line ends and the space around it, the lines of a repeated header joined into one
 // (Set-Cookie excepted), times to the millisecond and durations to the microsecond. Sum is
 // that of the bytes that passed. Append makes the same record of the result.
 func Parse(record []byte) (*tapway.Exchange, error) {

@@ -93,6 +93,7 @@ func TestBodies(t *testing.T) {
 		{"json scalar keeps its quotes", jsonType, "", body(`"x"`), "json", `"x"`, nil, sumHex(`"x"`)},
 		{"json null is not the missing body", jsonType, "", body(`null`), "json", `null`, nil, sumHex(`null`)},
 		{"line ends leave json", jsonType, "", body("{\r\n \"a\": [1,\n2]\n}\n"), "json", `{ "a": [1,2]}`, nil, sumHex("{\r\n \"a\": [1,\n2]\n}\n")},
+		{"space around json", jsonType, "", body("\t [1] \n"), "json", `[1]`, nil, sumHex("\t [1] \n")},
 		{"broken json is text", jsonType, "", body(`{"a":`), "text", `"{\"a\":"`, nil, sumHex(`{"a":`)},
 		{"json with bad UTF-8", jsonType, "", body("\"\xff\""), "base64", `"Iv8i"`, nil, sumHex("\"\xff\"")},
 		{"json behind a byte order mark", jsonType, "", body("\ufeff[1]"), "text", "\"\ufeff[1]\"", nil, sumHex("\ufeff[1]")},
@@ -163,7 +164,12 @@ func again(t testing.TB, rec []byte) *tapway.Exchange {
 		t.Fatalf("parse: %v\nrecord: %.2000s", err, rec)
 	}
 	if rec2 := Append(nil, ex); !bytes.Equal(rec, rec2) {
-		t.Errorf("the record changes when it is read:\n%.2000s\n%.2000s", rec, rec2)
+		at := 0
+		for at < min(len(rec), len(rec2)) && rec[at] == rec2[at] {
+			at++
+		}
+		from := max(at-100, 0)
+		t.Errorf("the record changes when it is read, from byte %d:\n%.300s\n%.300s", at, rec[from:], rec2[from:])
 	}
 	return ex
 }

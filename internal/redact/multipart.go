@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"mime"
+	"strings"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/content"
@@ -24,18 +25,18 @@ func (r *Redactor) multipartBody(in []byte, boundary string, truncated bool) ([]
 	}
 	delimiter := []byte("--" + boundary)
 	var cuts []cut
-	_, at, last := nextDelimiter(in, 0, delimiter)
-	if at < 0 {
+	preamble, at, last := nextDelimiter(in, 0, delimiter)
+	if at < 0 || r.inText(in[:preamble]) {
 		return nil, errBoundary
 	}
 	for !last {
 		head, body, ok := partHead(in, at)
 		if !ok {
 			// The head goes on past the end, or is not one.
-			if rest := in[at:]; r.inHead(rest) || !r.json.none && r.json.search.inJSON(rest) {
+			if r.inText(in[at:]) {
 				return nil, errPart
 			}
-			truncated = true
+			truncated, at = true, len(in)
 			break
 		}
 		end, next, isLast := nextDelimiter(in, body, delimiter)
@@ -50,6 +51,9 @@ func (r *Redactor) multipartBody(in []byte, boundary string, truncated bool) ([]
 			cuts = append(cuts, cut{body + c.start, body + c.end, c.by})
 		}
 		at, last = next, isLast
+	}
+	if at >= 0 && r.inText(in[at:]) {
+		return nil, errBoundary
 	}
 	if cuts == nil {
 		return in, nil
@@ -73,7 +77,7 @@ func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut,
 				}
 				continue
 			}
-			if name, ok := decodeParam(params["name"]); hasPart(r.form, params["name"]) || ok && hasPart(r.form, name) {
+			if r.partNamed(params["name"]) {
 				return []cut{{0, len(body), r.mark.replace(body)}}, nil
 			}
 		case "content-type":
@@ -97,6 +101,22 @@ func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut,
 		return nil, err
 	}
 	return []cut{{0, len(body), string(out)}}, nil
+}
+
+// inText reports whether a rule's name can stand in what belongs to no part: readers skip it.
+func (r *Redactor) inText(b []byte) bool {
+	b = trimSpace(b)
+	return len(b) > 0 && (r.inHead(b) || !r.json.none && r.json.search.inJSON(b))
+}
+
+// partNamed reports whether a form rule names a part, in any of the ways in which senders escape
+// its name: not at all, with backslashes, percent-encoded.
+func (r *Redactor) partNamed(name string) bool {
+	if hasPart(r.form, name) || strings.IndexByte(name, '\\') >= 0 && hasPart(r.form, strings.ReplaceAll(name, `\`, "")) {
+		return true
+	}
+	decoded, ok := decodeParam(name)
+	return ok && hasPart(r.form, decoded)
 }
 
 // inHead reports whether a form rule's name can stand in a part's head that cannot be parsed.

@@ -64,7 +64,7 @@ func (r *Redactor) nested(value string, depth int) bool {
 	if !ok || depth == 0 {
 		return true // it cannot be told what is in it
 	}
-	return r.params(decoded, 0, "&", depth-1) != decoded
+	return r.params(decoded, 0, "&", depth-1) != decoded || r.nested(decoded, depth-1)
 }
 
 func endOf(s string, from int, ends string) int {

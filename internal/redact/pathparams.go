@@ -36,7 +36,7 @@ func (r *Redactor) pathParams(ex *tapway.Exchange) {
 	}
 	if len(cuts) > 0 {
 		slices.SortFunc(cuts, func(a, b cut) int { return a.start - b.start })
-		cuts = slices.CompactFunc(cuts, func(a, b cut) bool { return b.start < a.end })
+		cuts = slices.Compact(cuts) // two parameters of one name share a place
 		ex.Path = string(apply([]byte(ex.Path), cuts))
 	}
 	for _, value := range lost {

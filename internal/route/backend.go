@@ -152,12 +152,12 @@ func parseParts(s string, names []string, from string) ([]part, error) {
 // without one only Method, Path, Query and HasQuery.
 type Request struct {
 	Method   string
-	Path     string // raw
-	Query    string // raw, without "?"
-	HasQuery bool   // there was a "?", even with nothing behind it
-	Header   map[string][]string
-	Host     string // that the client asked for
-	Proto    string // "HTTP/1.1"
+	Path     string              // raw
+	Query    string              // raw, without "?"
+	HasQuery bool                // there was a "?", even with nothing behind it
+	Header   map[string][]string // names in canonical form, as http.Header has them
+	Host     string              // that the client asked for
+	Proto    string              // "HTTP/1.1"
 	ClientIP string
 	Call     *tapway.Call // its ID and Start; nil: both unknown
 }
@@ -167,7 +167,7 @@ type Target struct {
 	Method   string
 	Scheme   string // "http" or "https"
 	Host     string // with the port, if the backend URL has one
-	Path     string // raw, to be sent as it is
+	Path     string // raw, to be sent as it is: "/…", or "*" for OPTIONS * under a Default route
 	Query    string // raw, to be sent as it is
 	HasQuery bool   // send "?" even when Query is empty
 

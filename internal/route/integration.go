@@ -2,6 +2,7 @@ package route
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -192,12 +193,11 @@ func (r *reader) tap(op *Operation, in *integrationObject) error {
 		return err
 	}
 	op.route.Backend = withPath(uri)
-	check := op.route
-	_, err = NewTable([]Route{check})
-	if err != nil {
-		// Its text begins with the route, which the operation says already.
-		_, text, _ := strings.Cut(err.Error(), `": `)
-		return fmt.Errorf("%s", text)
+	if _, err = NewTable([]Route{op.route}); err != nil {
+		if bad, ok := errors.AsType[*Error](err); ok {
+			err = bad.Err // the operation says already which route it is
+		}
+		return err
 	}
 	return nil
 }

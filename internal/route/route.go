@@ -5,7 +5,9 @@
 // decoded, cleaned or encoded again on its way to the backend. What a newcomer gets wrong:
 // the resource is chosen by the path alone, most specific first, and only then is its
 // method looked up. A path whose best template lacks the method does not fall back to a
-// wider template; API Gateway answers it 403 "Missing Authentication Token".
+// wider template; API Gateway answers it 403 "Missing Authentication Token". Only a $default
+// route takes what is left, such calls included. And since nothing is cleaned, a parameter's
+// value may be "..": a backend that resolves it sees another path than the template says.
 package route
 
 import (

@@ -41,15 +41,26 @@ type resource struct {
 	any    *Route
 }
 
+// Error says what is wrong with one route of a table.
+type Error struct {
+	Index int    // of the route in what NewTable was given
+	Name  string // "GET /users/{id}"
+	Err   error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("route %q: %v", e.Name, e.Err) }
+
+func (e *Error) Unwrap() error { return e.Err }
+
 // NewTable checks the routes and arranges them. The order of the routes has no meaning. The
-// error joins one error per bad route, each naming the route.
+// error joins (errors.Join) one *Error per bad route.
 func NewTable(routes []Route) (*Table, error) {
 	t := &Table{routes: append([]Route(nil), routes...)}
 	var errs []error
 	for i := range t.routes {
 		r := &t.routes[i]
 		if err := t.add(r); err != nil {
-			errs = append(errs, fmt.Errorf("route %q: %w", strings.TrimSpace(r.Method+" "+r.Template), err))
+			errs = append(errs, &Error{Index: i, Name: strings.TrimSpace(r.Method + " " + r.Template), Err: err})
 		}
 	}
 	if len(errs) > 0 {

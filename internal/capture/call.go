@@ -1,0 +1,298 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/tapway/tapway"
+)
+
+// What a record says went wrong when no stage has said so itself.
+const (
+	errorClientGone = "client went away"
+	errorTimedOut   = "timed out"
+	errorBroken     = "the response broke off"
+	errorShort      = "the response is shorter than its Content-Length"
+)
+
+// bigExchange is from how many bytes of bodies on a call queues for the memory to finish it.
+const bigExchange = 512 << 10
+
+// call is one call on its way, in one piece of memory. It is not reused: a transport may
+// read the body, and a dialler write the Call, after the handler has returned.
+type call struct {
+	tapway.Call
+	*scratch
+	rec      *Recorder
+	in       *http.Request // the server's
+	req      *http.Request // what next gets
+	body     requestBody
+	response response
+	waiting  enqueueContext
+}
+
+// scratch is what a call needs until it is stored. It is reused: nobody else has seen it.
+type scratch struct {
+	ex      tapway.Exchange
+	request keeper
+	answer  keeper
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
+	c.inFlight.Add(1)
+	l := &call{rec: c, in: r, scratch: scratches.Get().(*scratch)}
+	l.Start = c.now()
+	l.ID = tapway.NewID(l.Start)
+	l.request.rec, l.answer.rec = c, c
+	l.response.call, l.response.w = l, w
+	takeRequest(&l.ex, r)
+
+	l.req = r.WithContext(tapway.WithCall(r.Context(), &l.Call))
+	if hasBody(r) {
+		l.request.hint = max(r.ContentLength, 0)
+		l.body.call, l.body.src = l, r.Body
+		l.req.Body = &l.body
+		if r.ProtoMajor == 1 {
+			// Without this net/http may discard the rest of the request when the response
+			// begins. Servers that need not be told do not know it.
+			_ = http.NewResponseController(w).EnableFullDuplex()
+		}
+	}
+	return l
+}
+
+// since is the time since the call began.
+func (l *call) since() time.Duration {
+	if l.rec.Now != nil {
+		return l.rec.Now().Sub(l.Start)
+	}
+	return time.Since(l.Start)
+}
+
+// finish stores the exchange and then lets go of what completes the response. returned is
+// false when the handler panicked: then the response stays incomplete.
+func (l *call) finish(returned bool) {
+	r := &l.response
+	if returned && !r.wroteHeader && r.tunnel == nil && l.in.Context().Err() == nil {
+		r.WriteHeader(http.StatusOK) // as the server would
+	}
+	r.over = true
+	blocked := r.blocked + l.body.end()
+	l.takeFacts(returned)
+	err := l.store(blocked)
+
+	defer l.free()
+	switch {
+	case r.tunnel != nil || !returned:
+	case err != nil && l.rec.Refuse:
+		r.refuse()
+	case r.wroteHeader:
+		_ = r.sendHeld() // a client that leaves now had its exchange stored
+	}
+}
+
+// takeFacts writes what is known once the handler is done, save durations and bodies.
+func (l *call) takeFacts(returned bool) {
+	ex, r := &l.ex, &l.response
+	ex.ID, ex.Time = l.ID, l.Start
+	ex.Connect, ex.FirstByte = l.Connect, l.FirstByte
+	ex.Front, ex.Origin, ex.Route, ex.Error = l.Front, l.Origin, l.Route, l.Error
+	if ex.Front == "" {
+		ex.Front = tapway.FrontServer
+	}
+	if ex.Origin == "" {
+		ex.Origin = tapway.OriginGateway
+	}
+	if ex.ClientIP = l.ClientIP; ex.ClientIP == "" {
+		ex.ClientIP = remoteIP(l.in)
+	}
+	ex.API, ex.Fidelity, ex.PathParams = l.API, l.Fidelity, l.Params
+	ex.Status = r.status
+	if t := r.tunnel; t != nil {
+		if ex.Status == 0 {
+			ex.Status = http.StatusSwitchingProtocols
+		}
+		in, out := t.in.Load(), t.out.Load()
+		ex.Request = tapway.Body{Size: in, Truncated: in > 0}
+		ex.Response = tapway.Body{Size: out, Truncated: out > 0}
+	} else {
+		// More was announced than anyone has read.
+		ex.Request.Truncated = hasBody(l.in) && !l.body.eof && (l.in.ContentLength < 0 || l.request.size < l.in.ContentLength)
+		if r.wroteHeader {
+			r.takeTrailer()
+		}
+	}
+	if ex.Error != "" {
+		return
+	}
+	switch gone := l.in.Context().Err(); {
+	case r.tunnel != nil && returned:
+	case errors.Is(gone, context.DeadlineExceeded):
+		ex.Error = errorTimedOut
+	case gone != nil || r.failed:
+		ex.Error = errorClientGone
+	case !returned:
+		ex.Error = errorBroken
+	case r.length > r.written && !r.headOnly:
+		ex.Error = errorShort
+	}
+}
+
+// takeTimes ends the exchange's clock: what follows is not in its record. The backend's time and
+// the client's are subtracted as their stages measured them; where they overlap, the
+// overhead is too small, never below 0. A tunnel has none.
+func (l *call) takeTimes(blocked time.Duration) {
+	ex := &l.ex
+	ex.Duration = l.since()
+	ex.Overhead = max(ex.Duration-l.Backend-blocked, 0)
+	if l.response.tunnel != nil {
+		ex.Overhead = 0
+	}
+}
+
+// store redacts and enqueues, and never panics: the response goes on whatever happens here.
+func (l *call) store(blocked time.Duration) (err error) {
+	counted := false // the queue knows of the call
+	defer func() {
+		if p := recover(); p != nil {
+			// The value may quote what redaction was looking at: its type must do.
+			err = fmt.Errorf("capture panicked with a %T", p)
+			if !counted {
+				l.rec.Queue.Drop("defect")
+			}
+			l.rec.complain("exchange not stored", l.ID, err)
+		}
+	}()
+	l.takeTimes(blocked)
+	ex := &l.ex
+	ex.RequestSize, ex.ResponseSize = max(ex.Request.Size, l.request.size), max(ex.Response.Size, l.answer.size)
+	decision := Keep
+	if l.rec.Decide != nil {
+		decision = l.rec.Decide(ex)
+	}
+	if decision == Drop {
+		counted = true
+		l.rec.Queue.Drop("sampled")
+		l.observe(nil, 0)
+		return nil
+	}
+	ctx := l.enqueueContext()
+	if size := l.request.kept + l.answer.kept; size >= bigExchange && decision == Keep {
+		// Loading, redacting and framing make up to three copies.
+		got, err := l.rec.finishing.acquire(ctx, 3*size)
+		if err != nil {
+			err = fmt.Errorf("wait for memory to finish an exchange of %d bytes: %w", size, err)
+			counted = true
+			l.rec.Queue.Drop("memory")
+			l.rec.complain("exchange not stored", l.ID, err)
+			l.observe(err, 0)
+			return err
+		}
+		defer l.rec.finishing.release(got)
+	}
+	l.takeBodies(decision)
+	if l.rec.Redact != nil {
+		l.rec.Redact(ex)
+	}
+	l.takeTimes(blocked)
+	start := time.Now()
+	counted = true
+	err = l.rec.Queue.Enqueue(ctx, ex)
+	took := time.Since(start)
+	if err != nil {
+		l.rec.complain("exchange not stored", l.ID, err)
+	}
+	if l.rec.Observe != nil {
+		l.rec.Observe(ex, err, took)
+	}
+	return err
+}
+
+// takeBodies moves what was kept into the exchange. A tunnel's bytes were only counted.
+func (l *call) takeBodies(decision Decision) {
+	if l.response.tunnel != nil {
+		return
+	}
+	if decision == NoBodies {
+		l.request.withheld(&l.ex.Request)
+		l.answer.withheld(&l.ex.Response)
+		return
+	}
+	l.request.body(&l.ex.Request)
+	l.answer.body(&l.ex.Response)
+	if err := errors.Join(l.request.err, l.answer.err); err != nil {
+		l.rec.complain("body not kept whole", l.ID, err)
+	}
+}
+
+// observe tells of a call that is not stored, redacted but without bodies.
+func (l *call) observe(err error, took time.Duration) {
+	if l.rec.Observe == nil {
+		return
+	}
+	l.takeBodiesAway()
+	if l.rec.Redact != nil {
+		l.rec.Redact(&l.ex)
+	}
+	l.rec.Observe(&l.ex, err, took)
+}
+
+func (l *call) takeBodiesAway() {
+	for _, b := range [...]*tapway.Body{&l.ex.Request, &l.ex.Response} {
+		b.Bytes, b.Withheld = nil, true
+	}
+	l.ex.Request.Size, l.ex.Response.Size = l.ex.RequestSize, l.ex.ResponseSize
+}
+
+// free gives back what the call has held.
+func (l *call) free() {
+	l.rec.release(l.response.reserved)
+	l.response.held, l.response.lateHead = nil, nil
+	s := l.scratch
+	s.request.free()
+	s.answer.free()
+	s.ex = tapway.Exchange{
+		RequestHeader:   emptied(s.ex.RequestHeader),
+		ResponseHeader:  emptied(s.ex.ResponseHeader),
+		RequestTrailer:  emptied(s.ex.RequestTrailer),
+		ResponseTrailer: emptied(s.ex.ResponseTrailer),
+	}
+	l.scratch = nil
+	scratches.Put(s)
+	l.rec.inFlight.Add(-1)
+}
+
+// emptied keeps the room of a header for the next call, unless a flood has made it large.
+func emptied(h tapway.Header) tapway.Header {
+	if cap(h) > 128 {
+		return nil
+	}
+	clear(h)
+	return h[:0]
+}
+
+// enqueueContext outlives the client, because its call is to be recorded even when it has
+// gone, but not the Recorder's Wait. It carries the values of the call's own context.
+type enqueueContext struct {
+	context.Context
+	values context.Context
+}
+
+func (l *call) enqueueContext() context.Context {
+	l.waiting = enqueueContext{l.rec.deadline(), l.in.Context()}
+	return &l.waiting
+}
+
+// Value asks the deadline first, so that the context package finds its own in there.
+func (c *enqueueContext) Value(key any) any {
+	if v := c.Context.Value(key); v != nil {
+		return v
+	}
+	return c.values.Value(key)
+}

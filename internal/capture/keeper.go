@@ -1,0 +1,198 @@
+package capture
+
+import (
+	"crypto/sha256"
+	"hash"
+	"sync"
+
+	"github.com/tapway/tapway"
+)
+
+const (
+	copySize = 32 << 10
+
+	// maxHint bounds what a declared length makes us reserve before a byte has come.
+	maxHint = 64 << 10
+)
+
+var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
+
+// classes are the sizes of pooled buffers. Beyond them a buffer is made to measure.
+var classes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10}
+
+var classPools [len(classes)]sync.Pool
+
+// keeper keeps one body as it passes: in a buffer while memory lasts, in a spool file beyond,
+// up to the limit. The zero keeper with rec set is ready.
+type keeper struct {
+	rec  *Recorder
+	hint int64 // how long the body will be; 0 if that is not known
+
+	ref   *[]byte // the pooled buffer behind buf, if it is one
+	buf   []byte
+	spool *spool
+
+	size int64     // bytes that passed
+	kept int64     // of them here
+	cut  bool      // size is past kept for good
+	sum  hash.Hash // of all that passed, once it is cut or spooled
+	err  error     // why it was cut before the limit
+}
+
+// add keeps what it can of p, which has passed.
+func (k *keeper) add(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	k.size += int64(len(p))
+	if !k.cut {
+		part := p[:min(int64(len(p)), k.rec.maxBody-k.kept)]
+		if k.keep(part) {
+			k.kept += int64(len(part))
+			if k.spool != nil {
+				k.sum.Write(part)
+			}
+			p = p[len(part):]
+		}
+		if len(p) == 0 {
+			return
+		}
+		k.cut = true
+		if k.sum == nil {
+			k.sum = sha256.New()
+			k.sum.Write(k.buf)
+		}
+	}
+	k.sum.Write(p)
+}
+
+// keep reports whether it has kept all of p.
+func (k *keeper) keep(p []byte) bool {
+	if k.spool == nil {
+		need := len(k.buf) + len(p)
+		if need <= cap(k.buf) || k.grow(need) {
+			k.buf = append(k.buf, p...)
+			return true
+		}
+		if !k.toSpool() {
+			return false
+		}
+	}
+	if err := k.spool.write(p); err != nil {
+		k.err = err
+		return false
+	}
+	k.rec.spoolBytes.Add(int64(len(p)))
+	return true
+}
+
+// grow moves to a buffer of at least need bytes, if memory allows.
+func (k *keeper) grow(need int) bool {
+	wish := max(need, int(min(k.hint, maxHint, k.rec.maxBody)))
+	class := 0
+	for class < len(classes) && classes[class] < wish {
+		class++
+	}
+	var ref *[]byte
+	var buf []byte
+	if class < len(classes) {
+		if !k.rec.reserve(int64(classes[class])) {
+			return false
+		}
+		if ref, _ = classPools[class].Get().(*[]byte); ref == nil {
+			b := make([]byte, 0, classes[class])
+			ref = &b
+		}
+		buf = *ref
+	} else {
+		size := max(need, int(min(int64(4*cap(k.buf)), k.rec.maxBody)))
+		if !k.rec.reserve(int64(size)) {
+			return false
+		}
+		buf = make([]byte, 0, size)
+	}
+	buf = append(buf[:0], k.buf...)
+	k.dropBuffer()
+	k.ref, k.buf = ref, buf
+	return true
+}
+
+// toSpool moves what is kept to a file and starts the sum, which is cheap beside it.
+func (k *keeper) toSpool() bool {
+	s, err := k.rec.newSpool()
+	if err != nil {
+		k.err = err
+		return false
+	}
+	if err := s.write(k.buf); err != nil {
+		s.close()
+		k.err = err
+		return false
+	}
+	k.rec.spoolFiles.Add(1)
+	k.rec.spoolBytes.Add(s.size)
+	k.sum = sha256.New()
+	k.sum.Write(k.buf)
+	k.spool = s
+	k.dropBuffer()
+	return true
+}
+
+func (k *keeper) dropBuffer() {
+	if size := cap(k.buf); size > 0 {
+		k.rec.release(int64(size))
+		if k.ref != nil {
+			for class := range classes {
+				if classes[class] == size {
+					*k.ref = k.buf[:0]
+					classPools[class].Put(k.ref)
+				}
+			}
+		}
+	}
+	k.ref, k.buf = nil, nil
+}
+
+// body fills b with what was kept. Its bytes are valid until free, and b's to change.
+func (k *keeper) body(b *tapway.Body) {
+	b.Size, b.Truncated, b.Bytes = k.size, b.Truncated || k.cut, k.buf
+	if k.spool != nil {
+		bytes, err := k.spool.load()
+		if err != nil {
+			k.err, k.cut, b.Truncated = err, true, true
+		}
+		b.Bytes = bytes
+	}
+	if len(b.Bytes) == 0 {
+		b.Bytes = nil
+	}
+	if k.cut {
+		k.sum.Sum(b.Sum[:0])
+		b.Summed = true
+	}
+}
+
+// withheld fills b for an exchange without bodies.
+func (k *keeper) withheld(b *tapway.Body) {
+	b.Size, b.Truncated = k.size, b.Truncated || k.cut
+	if k.size == 0 {
+		return
+	}
+	b.Withheld, b.Summed = true, true
+	if k.sum != nil {
+		k.sum.Sum(b.Sum[:0])
+	} else {
+		b.Sum = sha256.Sum256(k.buf)
+	}
+}
+
+// free gives everything back.
+func (k *keeper) free() {
+	k.dropBuffer()
+	if k.spool != nil {
+		k.rec.spoolFiles.Add(-1)
+		k.rec.spoolBytes.Add(-k.spool.size)
+		k.spool.close()
+	}
+	*k = keeper{}
+}
