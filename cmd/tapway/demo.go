@@ -137,11 +137,15 @@ func welcome(out io.Writer, gateway, admin, api, sink, data string) {
 	fmt.Fprintf(out, `
 tapway demo
 
-  clients ──▶ gateway ──▶ example API          gateway       http://%[1]s
-                │                              example API   http://%[3]s
-                ╰──▶ disk queue ──▶ destination  destination   http://%[4]s/in
-                                               admin API     http://%[2]s
-                                               data          %[5]s
+  clients ──▶ gateway ──▶ example API
+                 │
+                 ╰──▶ disk queue ──▶ destination
+
+  gateway       http://%[1]s
+  example API   http://%[3]s
+  destination   http://%[4]s/in
+  admin API     http://%[2]s
+  data          %[5]s
 
 Try, in another terminal:
 

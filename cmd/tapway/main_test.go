@@ -33,8 +33,8 @@ func command(dir string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// tapway runs a command to its end.
-func tapway(t *testing.T, dir string, args ...string) (out, errOut string, code int) {
+// execute runs a command to its end.
+func execute(t *testing.T, dir string, args ...string) (out, errOut string, code int) {
 	t.Helper()
 	cmd := command(dir, args...)
 	var o, e bytes.Buffer
@@ -46,10 +46,10 @@ func tapway(t *testing.T, dir string, args ...string) (out, errOut string, code 
 	return o.String(), e.String(), cmd.ProcessState.ExitCode()
 }
 
-// must is tapway that has to succeed.
+// must is execute that has to succeed.
 func must(t *testing.T, dir string, args ...string) string {
 	t.Helper()
-	out, errOut, code := tapway(t, dir, args...)
+	out, errOut, code := execute(t, dir, args...)
 	if code != 0 {
 		t.Fatalf("tapway %s: exit %d\n%s%s", strings.Join(args, " "), code, out, errOut)
 	}

@@ -1,13 +1,14 @@
 package app
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/config"
@@ -16,8 +17,8 @@ import (
 
 func openQueue(c *config.Config, log *slog.Logger) (*diskqueue.Queue, error) {
 	o := diskqueue.Options{
-		MaxBytes: int64(c.Storage.Limit), Log: log,
-		History: diskqueue.History{MaxAge: c.Storage.HistoryAge.D(), MaxBytes: int64(c.Storage.History)},
+		MaxBytes: int64(orNone(c.Storage.Limit)), Log: log,
+		History: diskqueue.History{MaxAge: time.Duration(orNone(c.Storage.HistoryAge)), MaxBytes: int64(orNone(c.Storage.History))},
 	}
 	if c.Capture.Durability == "write" {
 		o.Durability = diskqueue.Write
@@ -78,23 +79,24 @@ func (a *App) removeAddress() { os.Remove(addressFile(a.config.Data)) }
 // Offline opens a data directory that no process uses and gives the admin API over it.
 // The error is a *BusyError when a process does.
 func Offline(dir, version string) (*admin.Server, func(), error) {
-	q, err := diskqueue.Open(dir, diskqueue.Options{Log: slog.New(slog.DiscardHandler)})
+	q, err := diskqueue.Open(dir, diskqueue.Options{
+		MaxBytes: -1, History: diskqueue.History{MaxAge: math.MaxInt64, MaxBytes: math.MaxInt64}, // a look removes nothing
+		Log: slog.New(slog.DiscardHandler),
+	})
 	if errors.Is(err, diskqueue.ErrLocked) {
 		return nil, nil, busy(dir, err)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		q.Run(ctx)
-	}()
 	s := &admin.Server{Store: q, Version: version, Log: slog.New(slog.DiscardHandler), Deliver: deliverer(version), Resend: resender}
-	return s, func() {
-		cancel()
-		<-done
-		q.Close()
-	}, nil
+	return s, func() { q.Close() }, nil
+}
+
+// orNone turns the configuration's 0, none, into the queue's.
+func orNone[T config.Size | config.Duration](n T) T {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
