@@ -327,3 +327,5 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+var discardLog = slog.New(slog.DiscardHandler)
