@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -329,3 +330,5 @@ func (l *lockedBuffer) String() string {
 }
 
 var discardLog = slog.New(slog.DiscardHandler)
+
+var insecure = &tls.Config{InsecureSkipVerify: true}
