@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -327,3 +328,7 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+var discardLog = slog.New(slog.DiscardHandler)
+
+var insecure = &tls.Config{InsecureSkipVerify: true}

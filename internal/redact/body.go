@@ -46,6 +46,9 @@ func (r *Redactor) body(b *tapway.Body, h tapway.Header) {
 
 func (r *Redactor) redactBody(b *tapway.Body, h tapway.Header) (out []byte, changed bool, err error) {
 	kinds, media := r.kindsByType(h)
+	if kinds == 0 && r.json.none {
+		return nil, false, nil
+	}
 	in := b.Bytes
 	if c := coding(h); c != "" && !b.Decoded {
 		in, err = content.Decode(c, b.Bytes, r.maxDecoded)

@@ -50,10 +50,13 @@ type scan struct {
 	cuts    []cut
 	key     []byte   // room for a member name with escapes
 	sets    []uint64 // state sets of the open nodes, prog.words each
-	lengths []int    // of all arrays in the order of their brackets, when prog.lengths
+	lengths []int32  // of all arrays in the order of their brackets, when prog.lengths
 	arrays  int      // how many brackets have been passed
 	err     error
 }
+
+// maxScratch is how many elements of scratch room a pooled scan may hold on to.
+const maxScratch = 1 << 14
 
 var scans = sync.Pool{New: func() any { return new(scan) }}
 
@@ -63,9 +66,11 @@ var scans = sync.Pool{New: func() any { return new(scan) }}
 func (p *program) json(b []byte, mark marker) ([]byte, error) {
 	s := scans.Get().(*scan)
 	defer func() {
-		*s = scan{cuts: s.cuts[:0], key: s.key[:0], sets: s.sets[:0], lengths: s.lengths[:0]}
-		clear(s.cuts[:cap(s.cuts)])
-		scans.Put(s)
+		if cap(s.cuts) <= maxScratch && cap(s.key) <= maxScratch && cap(s.lengths) <= maxScratch {
+			clear(s.cuts)
+			*s = scan{cuts: s.cuts[:0], key: s.key[:0], sets: s.sets[:0], lengths: s.lengths[:0]}
+			scans.Put(s)
+		}
 	}()
 	s.b, s.prog, s.mark = b, p, mark
 	if utf16ish(b) {
@@ -211,7 +216,7 @@ func (s *scan) object(i, depth, set int, quiet bool) int {
 func (s *scan) array(i, depth, set int, quiet bool) int {
 	n := 0
 	if s.prog.lengths && s.arrays < len(s.lengths) {
-		n = s.lengths[s.arrays]
+		n = int(s.lengths[s.arrays])
 		s.arrays++
 	}
 	i = s.space(i)
@@ -385,9 +390,15 @@ func (s *scan) measure(i int) {
 		}
 		switch c {
 		case '[':
+			if len(open) > maxDepth {
+				return
+			}
 			open = append(open, len(s.lengths))
 			s.lengths = append(s.lengths, 0)
 		case '{':
+			if len(open) > maxDepth {
+				return
+			}
 			open = append(open, object)
 		case ']', '}':
 			if len(open) > 0 {

@@ -167,8 +167,12 @@ func nextDelimiter(b []byte, from int, delimiter []byte) (end, next int, last bo
 	}
 }
 
+// maxHead is how long the header lines of a part may be.
+const maxHead = 16 << 10
+
 // partHead reads the header lines of a part; their names come in lower case.
 func partHead(b []byte, at int) (head tapway.Header, body int, ok bool) {
+	b = b[:min(len(b), at+maxHead)]
 	for at < len(b) {
 		n := bytes.IndexByte(b[at:], '\n')
 		if n < 0 {

@@ -90,6 +90,11 @@ func TestBodies(t *testing.T) {
 		{name: "zstd form", contentType: "application/x-www-form-urlencoded", coding: "zstd", body: `password=x`, want: `password=[REDACTED]`},
 		{name: "deflate without the name", contentType: "application/json", coding: "deflate", body: `{"a":"x"}`, want: same},
 		{name: "unknown coding", contentType: "application/json", coding: "compress", body: `{"a":"x"}`, want: withheld},
+		{name: "multipart with a name before the first part", contentType: multi, body: parts("password=x", "--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--"), want: withheld},
+		{name: "multipart with a name behind the last part", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--", "password=x"), want: withheld},
+		{name: "multipart with something behind the last part", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--", "end"), want: same},
+		{name: "multipart, an endless head with the name", contentType: multi, body: parts("--b", "A: b"+strings.Repeat("\r\n c", maxHead), `Content-Disposition: form-data; name="password"`, "", "x", "--b--"), want: withheld},
+		{name: "multipart, an endless head without", contentType: multi, body: parts("--b", "A: b"+strings.Repeat("\r\n c", maxHead), "", "x", "--b--"), want: same},
 		{name: "unknown coding, no type", coding: "compress", body: "a", want: withheld},
 		{name: "unknown coding of an image", contentType: "image/png", coding: "compress", body: "a", want: same},
 		{name: "too large", contentType: "application/json", coding: "gzip", body: `"` + strings.Repeat("a", 1<<16) + `"`, want: withheld},
@@ -136,6 +141,38 @@ func TestBodies(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A body cut short or damaged within its coding cannot be read to its end: it is withheld
+// unless what can be read shows that no rule concerns it.
+func TestCutCodings(t *testing.T) {
+	r := newRedactor(t, Rules{JSON: []string{"$..password"}})
+	for _, coding := range []string{"gzip", "deflate", "br", "zstd"} {
+		for contentType, want := range map[string]bool{"application/json": true, "": true, "text/plain": true, "image/png": true} {
+			whole := compress(t, coding, []byte(`{"a":"`+strings.Repeat("x", 500)+`"}`))
+			ex := exchange(contentType, coding, string(whole[:len(whole)-1]))
+			r.Apply(ex)
+			if coding == "zstd" && contentType == "image/png" {
+				want = false // nothing of it can be read, and the type is trusted
+			}
+			if ex.Request.Withheld != want {
+				t.Errorf("JSON, %s, type %q: withheld %v", coding, contentType, ex.Request.Withheld)
+			}
+		}
+		whole := compress(t, coding, []byte(strings.Repeat("words of no concern ", 20_000)))
+		ex := exchange("text/plain", coding, string(whole[:len(whole)-1]))
+		ex.Request.Truncated = true
+		r.Apply(ex)
+		if ex.Request.Withheld || len(ex.Request.Bytes) != len(whole)-1 || ex.Request.Decoded {
+			t.Errorf("text, %s: withheld %v", coding, ex.Request.Withheld)
+		}
+	}
+	// Form rules go by the type alone: what cannot be decoded is none of their business.
+	ex := exchange("application/json", "compress", "x")
+	newRedactor(t, Rules{Form: []string{"password"}}).Apply(ex)
+	if ex.Request.Withheld {
+		t.Error("form rules withhold JSON of an unknown coding")
 	}
 }
 

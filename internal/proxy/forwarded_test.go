@@ -1,0 +1,168 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func prefixes(s ...string) (out []netip.Prefix) {
+	for _, p := range s {
+		out = append(out, netip.MustParsePrefix(p))
+	}
+	return out
+}
+
+func TestClientIP(t *testing.T) {
+	trusting := Forwarded{Trusted: prefixes("10.0.0.0/8", "fd00::/8", "::1/128")}
+	for _, tt := range []struct {
+		peer string
+		xff  []string
+		want string
+	}{
+		{"203.0.113.7:1234", nil, "203.0.113.7"},
+		{"203.0.113.7:1234", []string{"1.1.1.1"}, "203.0.113.7"}, // not trusted: its word counts for nothing
+		{"11.0.0.0:1", []string{"1.1.1.1"}, "11.0.0.0"},
+		{"10.255.255.255:1", []string{"1.1.1.1"}, "1.1.1.1"},
+		{"10.0.0.1:1", nil, "10.0.0.1"},
+		{"10.0.0.1:1", []string{""}, "10.0.0.1"},
+		{"10.0.0.1:1", []string{"6.6.6.6, 1.1.1.1"}, "1.1.1.1"},
+		{"10.0.0.1:1", []string{"6.6.6.6, 1.1.1.1, 10.2.2.2 ,10.3.3.3"}, "1.1.1.1"},
+		{"10.0.0.1:1", []string{"6.6.6.6", "1.1.1.1", "10.2.2.2"}, "1.1.1.1"},
+		{"10.0.0.1:1", []string{"10.9.9.9, 10.2.2.2"}, "10.9.9.9"}, // all trusted: the first of them
+		{"10.0.0.1:1", []string{"1.1.1.1, unknown, 10.2.2.2"}, "10.2.2.2"},
+		{"10.0.0.1:1", []string{"1.1.1.1, , 10.2.2.2"}, "10.2.2.2"},
+		{"10.0.0.1:1", []string{"1.1.1.1,"}, "10.0.0.1"},
+		{"10.0.0.1:1", []string{"01.1.1.1"}, "10.0.0.1"},
+		{"10.0.0.1:1", []string{"1.1.1.1:4711"}, "1.1.1.1"},
+		{"10.0.0.1:1", []string{"[2001:db8::7]:4711"}, "2001:db8::7"},
+		{"10.0.0.1:1", []string{"[2001:db8::7]"}, "2001:db8::7"},
+		{"10.0.0.1:1", []string{"2001:DB8:0::7"}, "2001:db8::7"},
+		{"10.0.0.1:1", []string{"[1.1.1.1]"}, "10.0.0.1"},
+		{"10.0.0.1:1", []string{"::ffff:1.1.1.1"}, "1.1.1.1"},
+		{"10.0.0.1:1", []string{"1.1.1.1, ::ffff:10.1.1.1"}, "1.1.1.1"},
+		{"[::ffff:10.0.0.1]:1", []string{"1.1.1.1"}, "1.1.1.1"},
+		{"[::ffff:203.0.113.7]:1", nil, "203.0.113.7"},
+		{"[fd00::1%eth0]:1", []string{"1.1.1.1"}, "1.1.1.1"},
+		{"[::1]:1", []string{"1.1.1.1"}, "1.1.1.1"},
+		{"[2001:db8::1]:1", []string{"1.1.1.1"}, "2001:db8::1"},
+		{"203.0.113.7", nil, "203.0.113.7"},
+		{"", []string{"1.1.1.1"}, ""},
+		{"@", []string{"1.1.1.1"}, ""},
+	} {
+		if got := trusting.ClientIP(tt.peer, http.Header{"X-Forwarded-For": tt.xff}); got != tt.want {
+			t.Errorf("%s %q: %q, want %q", tt.peer, tt.xff, got, tt.want)
+		}
+	}
+}
+
+func TestForwardedHeaders(t *testing.T) {
+	incoming := http.Header{
+		"X-Forwarded-For": {"6.6.6.6", "7.7.7.7"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"shop.example"}, "Forwarded": {"for=6.6.6.6", "for=7.7.7.7"},
+	}
+	for _, tt := range []struct {
+		name      string
+		f         Forwarded
+		peer      string
+		host      string
+		tls       bool
+		in        http.Header
+		want      http.Header
+		wantProto string
+		wantHost  string
+	}{
+		{"nobody trusted", Forwarded{}, "10.0.0.1:9", "api.example", false, incoming, http.Header{
+			"X-Forwarded-For": {"10.0.0.1"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"api.example"}, "Forwarded": {"for=10.0.0.1;host=api.example;proto=http"},
+		}, "http", "api.example"},
+		{"trusted", Forwarded{Trusted: prefixes("10.0.0.0/8")}, "10.0.0.1:9", "api.example", false, incoming, http.Header{
+			"X-Forwarded-For": {"6.6.6.6, 7.7.7.7, 10.0.0.1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"shop.example"},
+			"Forwarded": {"for=6.6.6.6, for=7.7.7.7, for=10.0.0.1;host=api.example;proto=http"},
+		}, "https", "shop.example"},
+		{"trusted, silent", Forwarded{Trusted: prefixes("10.0.0.0/8")}, "10.0.0.1:9", "api.example", true, nil, http.Header{
+			"X-Forwarded-For": {"10.0.0.1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"api.example"}, "Forwarded": {"for=10.0.0.1;host=api.example;proto=https"},
+		}, "https", "api.example"},
+		{"IPv6 and a port", Forwarded{}, "[2001:db8::1]:9", "api.example:8443", true, nil, http.Header{
+			"X-Forwarded-For": {"2001:db8::1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"api.example:8443"},
+			"Forwarded": {`for="[2001:db8::1]";host="api.example:8443";proto=https`},
+		}, "https", "api.example:8443"},
+		{"no peer, odd host", Forwarded{}, "@", `a"b\`, false, incoming, http.Header{
+			"X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {`a"b\`}, "Forwarded": {`for=unknown;host="a\"b\\";proto=http`},
+		}, "http", `a"b\`},
+		{"no host", Forwarded{}, "1.1.1.1:9", "", false, incoming, http.Header{
+			"X-Forwarded-For": {"1.1.1.1"}, "X-Forwarded-Proto": {"http"}, "Forwarded": {"for=1.1.1.1;proto=http"},
+		}, "http", ""},
+		{"off", Forwarded{Off: true}, "10.0.0.1:9", "api.example", false, incoming, incoming, "http", "api.example"},
+		{"trusted, forged", Forwarded{Trusted: prefixes("10.0.0.0/8")}, "10.0.0.1:9", "api.example", false,
+			http.Header{"X-Forwarded-Proto": {"javascript"}, "X-Forwarded-Host": {"a/b"}, "X-Forwarded-For": {"1.1.1.1"}}, http.Header{
+				"X-Forwarded-Proto": {"javascript"}, "X-Forwarded-Host": {"a/b"}, "X-Forwarded-For": {"1.1.1.1, 10.0.0.1"},
+				"Forwarded": {"for=10.0.0.1;host=api.example;proto=http"},
+			}, "http", "api.example"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr, r.Host, r.Header = tt.peer, tt.host, tt.in
+			if tt.tls {
+				r.TLS = &tls.ConnectionState{}
+			}
+			out := tt.in.Clone()
+			if out == nil {
+				out = http.Header{}
+			}
+			tt.f.set(out, r, new(valueRoom))
+			if diff := cmp.Diff(tt.want, out); diff != "" {
+				t.Error(diff)
+			}
+			if proto, host := tt.f.origin(r); proto != tt.wantProto || host != tt.wantHost {
+				t.Errorf("origin %s %s", proto, host)
+			}
+		})
+	}
+}
+
+// The answer is an address, and a forger behind a trusted proxy cannot choose it: what the
+// proxy appends counts, whatever stands before.
+func FuzzClientAddr(f *testing.F) {
+	f.Add("10.0.0.1:80", "1.1.1.1, 2.2.2.2")
+	f.Add("[::1]:80", "[::1%x]:1,,unknown")
+	f.Fuzz(func(t *testing.T, peer, xff string) {
+		fw := Forwarded{Trusted: prefixes("10.0.0.0/8", "::/8")}
+		ip := fw.ClientIP(peer, http.Header{"X-Forwarded-For": {xff}})
+		if ip != "" {
+			addr, err := netip.ParseAddr(ip)
+			if err != nil || addr.String() != ip || addr.Zone() != "" || addr.Is4In6() {
+				t.Errorf("%q %q: %q, %v", peer, xff, ip, err)
+			}
+		}
+		if got := fw.ClientIP("10.0.0.1:1", http.Header{"X-Forwarded-For": {xff + ", 203.0.113.7"}}); got != "203.0.113.7" {
+			t.Errorf("%q: %q", xff, got)
+		}
+		if got := fw.ClientIP("10.0.0.1:1", http.Header{"X-Forwarded-For": {xff, "203.0.113.7, 10.4.4.4"}}); got != "203.0.113.7" {
+			t.Errorf("%q: %q", xff, got)
+		}
+		out := http.Header{}
+		r := &http.Request{RemoteAddr: peer, Host: xff, Header: http.Header{"X-Forwarded-For": {xff}}}
+		fw.set(out, r, new(valueRoom))
+		if v := out["Forwarded"]; len(v) != 1 || !strings.HasPrefix(v[0], "for=") || strings.ContainsAny(v[0], "\r\n\x00") {
+			t.Errorf("%q %q: %q", peer, xff, v)
+		}
+	})
+}
+
+func TestForwardedOverTheWire(t *testing.T) {
+	wr := newWire(t, ok200)
+	w := newWorld(t, wr.url, option{settings: func(s *Settings) { s.Forwarded.Trusted = prefixes("127.0.0.0/8") }})
+	w.raw("GET", "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 9.9.9.9\r\nConnection: X-Forwarded-For\r\n\r\n")
+	head, _ := wr.last(t)
+	if got := lines(head, "X-Forwarded-For"); !slices.Equal(got, []string{"9.9.9.9, 127.0.0.1"}) {
+		t.Errorf("%q", got) // a client cannot make tapway forget who it was by naming the header in Connection
+	}
+	if c := w.call(); c.ClientIP != "9.9.9.9" {
+		t.Errorf("%+v", c)
+	}
+}

@@ -1,0 +1,217 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tapway/tapway"
+)
+
+// roundTripFunc is an http.RoundTripper made of a function.
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// script is a body that does one step per Read.
+type script struct {
+	steps []func() (string, error)
+}
+
+func (s *script) Read(p []byte) (int, error) {
+	if len(s.steps) == 0 {
+		return 0, io.EOF
+	}
+	text, err := s.steps[0]()
+	s.steps = s.steps[1:]
+	return copy(p, text), err
+}
+
+func (s *script) Close() error { return nil }
+
+func after(d time.Duration, text string, err error) func() (string, error) {
+	return func() (string, error) { time.Sleep(d); return text, err }
+}
+
+func response(length int64, contentType string, steps ...func() (string, error)) *http.Response {
+	return &http.Response{StatusCode: 200, ContentLength: length, Header: http.Header{"Content-Type": {contentType}}, Body: &script{steps}}
+}
+
+// slowWriter is a client that takes its time.
+type slowWriter struct {
+	*httptest.ResponseRecorder
+	delay time.Duration
+	err   error
+}
+
+func (s *slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(s.delay)
+	if s.err != nil {
+		return 0, s.err
+	}
+	return s.ResponseRecorder.Write(p)
+}
+
+// play lets a Handler answer one call in virtual time; aborted says that it panicked as it should.
+func play(t *testing.T, b *Backend, w http.ResponseWriter, r *http.Request) (call *tapway.Call, aborted bool) {
+	t.Helper()
+	call = &tapway.Call{Start: time.Now()}
+	h := New(Settings{Log: discardLog, Router: routerFunc(func(_ *http.Request, path, query string, hasQuery bool) (Hop, *Refusal) {
+		return Hop{Route: "r", Scheme: "http", Host: "b", Path: path, Query: query, HasQuery: hasQuery, Backend: b}, nil
+	})})
+	defer func() {
+		if v := recover(); v == http.ErrAbortHandler {
+			aborted = true
+		} else if v != nil {
+			panic(v)
+		}
+	}()
+	h.ServeHTTP(w, r.WithContext(tapway.WithCall(r.Context(), call)))
+	return call, false
+}
+
+func TestTimesOfACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &Backend{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(10 * time.Millisecond)
+			Dialed(r.Context(), 10*time.Millisecond, nil)
+			io.Copy(io.Discard, r.Body)
+			time.Sleep(100 * time.Millisecond)
+			return response(-1, "text/plain", after(20*time.Millisecond, "a", nil), after(30*time.Millisecond, "b", io.EOF)), nil
+		})}
+		r := httptest.NewRequest("POST", "/", &script{[]func() (string, error){after(500*time.Millisecond, "upload", io.EOF)}})
+		time.Sleep(time.Second)
+		call, aborted := play(t, b, &slowWriter{httptest.NewRecorder(), 700 * time.Millisecond, nil}, r)
+		if aborted {
+			t.Fatal("aborted")
+		}
+		if call.Backend != 160*time.Millisecond { // neither the 500 ms of upload nor the 1,400 ms of download
+			t.Errorf("Backend %v, want 160ms", call.Backend)
+		}
+		if call.FirstByte != 610*time.Millisecond || call.Connect != 10*time.Millisecond {
+			t.Errorf("FirstByte %v, Connect %v", call.FirstByte, call.Connect)
+		}
+	})
+}
+
+func TestTotalTimeout(t *testing.T) {
+	second := time.Second
+	hang := func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }
+	untilCancelled := func(ctx context.Context, d time.Duration, text string) func() (string, error) {
+		return func() (string, error) {
+			select {
+			case <-time.After(d):
+				return text, nil
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+		}
+	}
+	for name, tt := range map[string]struct {
+		trip    roundTripFunc
+		status  int
+		aborted bool
+		err     string
+	}{
+		"no answer":   {hang, 504, false, "backend timed out"},
+		"last moment": {func(*http.Request) (*http.Response, error) { time.Sleep(second - 1); return response(0, "a/b"), nil }, 200, false, ""},
+		"transport's": {func(*http.Request) (*http.Response, error) { return nil, os.ErrDeadlineExceeded }, 504, false, "backend timed out"},
+		"within a body": {func(r *http.Request) (*http.Response, error) {
+			return response(-1, "a/b", untilCancelled(r.Context(), 2*second, "x")), nil
+		}, 200, true, "backend timed out"},
+		"before a body": {func(r *http.Request) (*http.Response, error) {
+			return response(1, "a/b", untilCancelled(r.Context(), 2*second, "x")), nil
+		}, 504, false, "backend timed out"},
+		"event stream": {func(r *http.Request) (*http.Response, error) {
+			return response(-1, "text/event-stream", untilCancelled(r.Context(), 2*second, "x")), nil
+		}, 200, false, ""},
+		"gRPC": {func(r *http.Request) (*http.Response, error) {
+			return response(-1, "application/grpc+proto", untilCancelled(r.Context(), 2*second, "x")), nil
+		}, 200, false, ""},
+		"camera": {func(r *http.Request) (*http.Response, error) {
+			return response(-1, "multipart/x-mixed-replace;boundary=x", untilCancelled(r.Context(), 2*second, "x")), nil
+		}, 200, false, ""},
+		"events, no say": {hang, 504, false, "backend timed out"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rec := httptest.NewRecorder()
+				start := time.Now()
+				call, aborted := play(t, &Backend{Transport: tt.trip, Timeout: second}, rec, httptest.NewRequest("GET", "/", nil))
+				if rec.Code != tt.status || aborted != tt.aborted || call.Error != tt.err {
+					t.Errorf("status %d, aborted %v, error %q", rec.Code, aborted, call.Error)
+				}
+				if took := time.Since(start); tt.err != "" && took > second {
+					t.Errorf("took %v", took)
+				}
+			})
+		})
+	}
+}
+
+func TestDeadlineFromOutsideIsATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		rec := httptest.NewRecorder()
+		b := &Backend{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() })}
+		call, _ := play(t, b, rec, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+		if rec.Code != 504 || call.Error != "backend timed out" {
+			t.Errorf("%d %q", rec.Code, call.Error)
+		}
+	})
+}
+
+func TestClientThatCannotBeWrittenTo(t *testing.T) {
+	b := &Backend{Transport: roundTripFunc(func(*http.Request) (*http.Response, error) {
+		return response(-1, "a/b", after(0, "x", nil)), nil
+	})}
+	call, aborted := play(t, b, &slowWriter{httptest.NewRecorder(), 0, errors.New("broken pipe")}, httptest.NewRequest("GET", "/", nil))
+	if !aborted || call.Error != "client went away" {
+		t.Errorf("aborted %v, %q", aborted, call.Error)
+	}
+}
+
+func TestSlowUpload(t *testing.T) {
+	b := &Backend{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		_, err := io.ReadAll(r.Body)
+		return nil, err
+	})}
+	for want, err := range map[string]error{"client too slow": os.ErrDeadlineExceeded, "client went away": io.ErrUnexpectedEOF, "request body too large": &http.MaxBytesError{Limit: 1}} {
+		rec := httptest.NewRecorder()
+		call, aborted := play(t, b, rec, httptest.NewRequest("POST", "/", &script{[]func() (string, error){after(0, "x", err)}}))
+		if call.Error != want || aborted != (want == "client went away") {
+			t.Errorf("%v: %q, aborted %v, status %d", err, call.Error, aborted, rec.Code)
+		}
+	}
+}
+
+// A transport that reads on after the call must not reach into the server's body.
+func TestBodyIsOutOfReachAfterwards(t *testing.T) {
+	var kept io.Reader
+	b := &Backend{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		kept = r.Body
+		return response(0, "a/b"), nil
+	})}
+	source := strings.NewReader("never read")
+	play(t, b, httptest.NewRecorder(), httptest.NewRequest("POST", "/", io.NopCloser(source)))
+	if n, err := kept.Read(make([]byte, 10)); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) || source.Len() != 10 {
+		t.Errorf("%d %v, %d left", n, err, source.Len())
+	}
+}
+
+// An early response that comes after the round trip has ended is nobody's any more.
+func TestLateInterimIsIgnored(t *testing.T) {
+	rec := httptest.NewRecorder()
+	p := &pass{state: New(Settings{}).state.Load(), w: rec, in: httptest.NewRequest("GET", "/", nil), answered: true}
+	if err := p.passInterim(103, map[string][]string{"Link": {"x"}}); err != nil || len(rec.Header()) != 0 {
+		t.Errorf("%v %v", err, rec.Header())
+	}
+}

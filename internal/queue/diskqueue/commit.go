@@ -1,0 +1,496 @@
+package diskqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/tapway/tapway"
+)
+
+const (
+	// largeFrame is from where a frame is encoded outside the lock, in its own memory.
+	largeFrame = 128 << 10
+	// maxBatch is how much may wait for the running commit; whoever comes later blocks.
+	maxBatch = 16 << 20
+	// spareBatch is how large a buffer is kept for the next batch.
+	spareBatch = 4 << 20
+	// syncEvery is how old unsynced records get in Write mode.
+	syncEvery = 10 * time.Millisecond
+	// retryEvery is how often a full disk is asked again.
+	retryEvery = 100 * time.Millisecond
+)
+
+// writer appends to the log. Callers put their frames into the current batch; the first one
+// that finds nobody writing writes and syncs the whole batch for all of them, and hands over
+// to a caller of the next batch. There is no goroutine of its own.
+type writer struct {
+	q *Queue
+
+	mu      sync.Mutex
+	room    sync.Cond // the batch was cut, or the last leader has left
+	cur     *batch    // being filled
+	free    *batch    // for reuse
+	leading bool
+	closed  bool
+	waiters sync.Pool
+	spare   file // a preallocated file for the next segment, made by Run; nil if none
+	spareN  int64
+
+	// What follows belongs to the leader.
+	seg      *segment // nil until the first append
+	f        file
+	off, cap int64
+	next     uint64
+	lastErr  error // of the last attempt to begin a segment
+	retryAt  time.Time
+	lastSync time.Time
+
+	syncMu   sync.Mutex // Write mode: between the background sync and the change of segments
+	syncFile file
+	dirty    bool
+}
+
+type batch struct {
+	buf     []byte
+	bytes   int64
+	pending []pending
+}
+
+// pending is one entry of a batch: in buf at off, or in own.
+type pending struct {
+	off, length int
+	own         []byte
+	crc         uint32
+	w           *waiter
+}
+
+// waiter is where a caller sleeps. It is told either that it leads now or how it ended.
+type waiter struct {
+	wake chan struct{}
+	lead bool
+	err  error
+}
+
+// Enqueue appends ex to the log; see [tapway.Queue].
+func (q *Queue) Enqueue(ctx context.Context, ex *tapway.Exchange) error {
+	err := ctx.Err()
+	if err == nil {
+		err = q.w.append(ex)
+	}
+	if err == nil {
+		q.calls.Add(1)
+		return nil
+	}
+	if reason := dropReason(err); reason != "" {
+		q.Drop(reason)
+		q.counters.flush(false)
+	}
+	return fmt.Errorf("enqueue: %w", err)
+}
+
+// dropReason names a failed Enqueue for the ledger.
+func dropReason(err error) string {
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return "canceled"
+	case errors.Is(err, errOverLimit):
+		return "queue-full"
+	case noSpace(err):
+		return "disk-full"
+	case errors.Is(err, errTooLarge):
+		return "too-large"
+	case errors.Is(err, tapway.ErrClosed):
+		return "closed"
+	}
+	return "disk-error"
+}
+
+var errOverLimit = fmt.Errorf("%w: the limit is reached with records that nobody has received yet", tapway.ErrQueueFull)
+
+func (w *writer) append(ex *tapway.Exchange) error {
+	size := tapway.FrameSize(ex)
+	if size > maxFrame {
+		return errTooLarge
+	}
+	var own []byte
+	if size > largeFrame {
+		own = tapway.AppendFrame(make([]byte, entryHead, aligned(entryHead+size)), ex)
+	}
+	if err := w.q.ensureRoom(int64(size)); err != nil {
+		return err
+	}
+	me := w.waiter()
+	w.mu.Lock()
+	for w.leading && w.cur.bytes > maxBatch && !w.closed {
+		w.room.Wait()
+	}
+	if w.closed {
+		w.mu.Unlock()
+		return tapway.ErrClosed
+	}
+	w.cur.add(ex, own, me)
+	me.lead = !w.leading
+	if me.lead {
+		w.leading = true
+		w.mu.Unlock()
+	} else {
+		w.mu.Unlock()
+		<-me.wake
+	}
+	if me.lead {
+		me.lead = false
+		w.lead(me)
+	}
+	err := me.err
+	me.err = nil
+	w.waiters.Put(me)
+	return err
+}
+
+// waiter comes from the writer's own pool: a channel made in one synctest bubble must not be
+// used in another.
+func (w *writer) waiter() *waiter {
+	if me, ok := w.waiters.Get().(*waiter); ok {
+		return me
+	}
+	return &waiter{wake: make(chan struct{}, 1)}
+}
+
+func (b *batch) add(ex *tapway.Exchange, own []byte, me *waiter) {
+	p := pending{w: me, own: own}
+	var frame []byte
+	if own != nil {
+		frame = own[entryHead:]
+		p.own = append(own, make([]byte, aligned(len(own))-len(own))...)
+	} else {
+		p.off = len(b.buf)
+		b.buf = append(b.buf, make([]byte, entryHead)...)
+		b.buf = tapway.AppendFrame(b.buf, ex)
+		frame = b.buf[p.off+entryHead:]
+		for len(b.buf)%8 != 0 {
+			b.buf = append(b.buf, 0)
+		}
+	}
+	p.length = len(frame)
+	p.crc = crc32.Update(0, castagnoli, frame)
+	b.bytes += int64(aligned(entryHead + len(frame)))
+	b.pending = append(b.pending, p)
+}
+
+// lead writes the current batch, tells everyone in it, and makes the first caller of the
+// next batch the leader. me is the leader's own place in the batch.
+func (w *writer) lead(me *waiter) {
+	// Those the last leader has just woken are about to come back with their next record:
+	// let them on board, it costs them a whole commit otherwise.
+	runtime.Gosched()
+	w.mu.Lock()
+	b := w.cur
+	w.cur, w.free = w.free, nil
+	if w.cur == nil {
+		w.cur = &batch{}
+	}
+	w.room.Broadcast()
+	w.mu.Unlock()
+
+	err := w.write(b)
+
+	w.mu.Lock()
+	if len(w.cur.pending) > 0 {
+		heir := w.cur.pending[0].w
+		heir.lead = true
+		heir.wake <- struct{}{}
+	} else {
+		w.leading = false
+		w.room.Broadcast()
+	}
+	w.mu.Unlock()
+	for i := range b.pending {
+		p := b.pending[i].w
+		p.err = err
+		if p != me {
+			p.wake <- struct{}{}
+		}
+	}
+	if cap(b.buf) <= spareBatch {
+		clear(b.pending)
+		b.buf, b.pending, b.bytes = b.buf[:0], b.pending[:0], 0
+		w.mu.Lock()
+		w.free = b
+		w.mu.Unlock()
+	}
+}
+
+// write makes a batch durable and then visible. On an error none of it counts: the segment is
+// left behind at the end of the batch before, and the next one begins with the same position.
+func (w *writer) write(b *batch) error {
+	if w.f == nil || w.off+b.bytes > w.cap {
+		if err := w.roll(b.bytes); err != nil {
+			return err
+		}
+	}
+	key := w.q.key
+	offs := make([]uint32, len(b.pending))
+	off := w.off
+	for i := range b.pending {
+		p := &b.pending[i]
+		head := p.own
+		if head == nil {
+			head = b.buf[p.off:]
+		}
+		key.putHead(head, w.next+uint64(i), p.length, p.crc)
+		offs[i] = uint32(off / 8)
+		off += int64(aligned(entryHead + p.length))
+	}
+	err := w.writeOut(b)
+	if err == nil {
+		err = w.afterWrite()
+	}
+	if err != nil {
+		w.abandon(err)
+		return err
+	}
+	seg := w.seg
+	seg.mu.Lock()
+	seg.offs = append(seg.offs, offs...)
+	seg.mu.Unlock()
+	w.q.used.Add(off - w.off)
+	w.off = off
+	w.next += uint64(len(b.pending))
+	seg.end.Store(off)
+	seg.last.Store(w.next - 1)
+	w.q.last.Store(w.next - 1)
+	w.q.arrived.broadcast()
+	return nil
+}
+
+// writeOut writes the batch, the small entries between two large ones in one piece.
+func (w *writer) writeOut(b *batch) error {
+	off, from, to := w.off, 0, 0
+	flush := func() error {
+		if to == from {
+			return nil
+		}
+		n, err := w.f.WriteAt(b.buf[from:to], off)
+		off += int64(n)
+		from = to
+		return err
+	}
+	for i := range b.pending {
+		p := &b.pending[i]
+		if p.own == nil {
+			to = p.off + aligned(entryHead+p.length)
+			continue
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+		n, err := w.f.WriteAt(p.own, off)
+		if err != nil {
+			return err
+		}
+		off += int64(n)
+	}
+	return flush()
+}
+
+func (w *writer) afterWrite() error {
+	if w.q.o.Durability == Commit {
+		return w.f.Sync()
+	}
+	w.syncMu.Lock()
+	w.dirty = true
+	w.syncMu.Unlock()
+	if !w.q.running.Load() && time.Since(w.lastSync) >= syncEvery {
+		w.lastSync = time.Now()
+		return w.sync()
+	}
+	return nil
+}
+
+// sync makes everything written so far durable (Write mode; in Commit mode it always is).
+func (w *writer) sync() error {
+	w.syncMu.Lock()
+	defer w.syncMu.Unlock()
+	if !w.dirty || w.syncFile == nil {
+		return nil
+	}
+	// After a failed fsync the kernel may have dropped the pages and called them clean, so
+	// asking again would prove nothing. Say so once; the leader goes on in a new segment.
+	w.dirty = false
+	return w.syncFile.Sync()
+}
+
+// abandon gives up the segment after a failed write or sync. Whatever of the batch reached
+// the disk lies behind the end of the segment and its positions are given out again.
+func (w *writer) abandon(err error) {
+	w.q.o.Log.Error("queue segment given up", "segment", filepath.Base(w.seg.path), "position", w.next, "error", err)
+	w.seal()
+	w.lastErr, w.retryAt = nil, time.Time{}
+}
+
+// seal closes the segment being written, at the end of its last good entry.
+func (w *writer) seal() {
+	if w.f == nil {
+		return
+	}
+	w.syncMu.Lock()
+	if w.dirty {
+		w.dirty = false
+		if err := w.f.Sync(); err != nil {
+			w.q.o.Log.Error("queue records may not survive a power cut", "segment", filepath.Base(w.seg.path), "error", err)
+		}
+	}
+	w.syncFile = nil
+	w.syncMu.Unlock()
+	// Also gives back what was preallocated. If it fails, the next segment's first position
+	// still says where this one ends.
+	if err := w.f.Truncate(w.off); err != nil {
+		w.q.o.Log.Warn("queue segment not cut to size", "segment", filepath.Base(w.seg.path), "error", err)
+	}
+	w.f.Close()
+	w.f = nil
+	if w.seg.last.Load() < w.seg.first {
+		w.q.segs.replace(w.seg, nil)
+		w.q.used.Add(-segmentHead)
+		if err := w.seg.unlink(); err != nil {
+			w.q.o.Log.Warn("empty queue segment not removed", "error", err)
+		}
+	}
+	w.seg.sealed.Store(true)
+	w.seg = nil
+	w.q.kickTidy()
+}
+
+// roll begins a new segment with room for need bytes.
+func (w *writer) roll(need int64) error {
+	if now := time.Now(); w.lastErr != nil && now.Before(w.retryAt) {
+		return w.lastErr
+	}
+	w.seal()
+	f, size, path, err := w.begin(need)
+	if noSpace(err) && w.q.makeRoom(need) {
+		f, size, path, err = w.begin(need)
+	}
+	if err != nil {
+		w.lastErr = err
+		if noSpace(err) {
+			w.lastErr = fmt.Errorf("%w: %w", tapway.ErrQueueFull, err)
+		}
+		w.retryAt = time.Now().Add(retryEvery)
+		return w.lastErr
+	}
+	w.lastErr = nil
+	w.f, w.cap, w.off = f, size, segmentHead
+	w.seg = newSegment(w.q.fs, path, w.next)
+	w.syncMu.Lock()
+	w.syncFile = f
+	w.syncMu.Unlock()
+	w.q.used.Add(segmentHead)
+	w.q.segs.add(w.seg)
+	return nil
+}
+
+func (w *writer) begin(need int64) (f file, size int64, path string, err error) {
+	need += segmentHead
+	path = filepath.Join(w.q.logDir(), segmentName(w.next))
+	made := w.q.sparePath()
+	w.mu.Lock()
+	if w.spare != nil && w.spareN >= need {
+		f, size, w.spare = w.spare, w.spareN, nil
+	}
+	w.mu.Unlock()
+	if f == nil {
+		made = path + ".tmp"
+		f, size, err = allocate(w.q.fs, made, max(w.q.o.SegmentBytes, need), need)
+		if err != nil {
+			return nil, 0, "", fmt.Errorf("begin a segment: %w", err)
+		}
+	}
+	_, err = f.WriteAt(appendSegmentHead(nil, w.next, w.q.key), 0)
+	if err == nil {
+		err = w.q.fs.Rename(made, path)
+	}
+	if err == nil {
+		err = w.q.fs.SyncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		f.Close()
+		w.q.fs.Remove(made)
+		w.q.fs.Remove(path)
+		return nil, 0, "", fmt.Errorf("begin a segment: %w", err)
+	}
+	return f, size, path, nil
+}
+
+// allocate makes a file of size bytes, or of as much as the disk still gives but not less
+// than need.
+func allocate(fs files, path string, size, need int64) (file, int64, error) {
+	f, err := fs.Open(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR)
+	if err != nil {
+		return nil, 0, err
+	}
+	for {
+		err = f.Allocate(size)
+		if err == nil {
+			return f, size, nil
+		}
+		if !noSpace(err) || size == need {
+			f.Close()
+			fs.Remove(path)
+			return nil, 0, err
+		}
+		if terr := f.Truncate(0); terr != nil {
+			f.Close()
+			return nil, 0, terr
+		}
+		size = max(size/4, need)
+	}
+}
+
+// prepare makes the file of the next segment ahead of time, so that no caller waits for it.
+// Only upkeep calls it.
+func (w *writer) prepare() {
+	w.mu.Lock()
+	need := w.spare == nil && !w.closed
+	w.mu.Unlock()
+	if !need || w.q.last.Load() == 0 {
+		return
+	}
+	f, size, err := allocate(w.q.fs, w.q.sparePath(), w.q.o.SegmentBytes, w.q.o.SegmentBytes)
+	if err != nil {
+		return // whoever needs it will meet the same error and report it
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		f.Close()
+		w.q.fs.Remove(w.q.sparePath())
+		return
+	}
+	w.spare, w.spareN = f, size
+}
+
+// close waits for the running callers and seals the log.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.room.Broadcast()
+	for w.leading {
+		w.room.Wait()
+	}
+	spare := w.spare
+	w.spare = nil
+	w.mu.Unlock()
+	if spare != nil {
+		spare.Close()
+		w.q.fs.Remove(w.q.sparePath())
+	}
+	w.seal()
+}

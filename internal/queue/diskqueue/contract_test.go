@@ -1,0 +1,50 @@
+package diskqueue
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/queue/queuetest"
+)
+
+func testOptions(t testing.TB) Options {
+	return Options{
+		Lease: queuetest.Lease, SegmentBytes: 64 << 10, MaxBytes: -1,
+		Log: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
+	}
+}
+
+// testWriter sends log lines to the test that caused them.
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Logf("%s", b)
+	return len(b), nil
+}
+
+func openTest(t testing.TB, dir string, o Options) *Queue {
+	t.Helper()
+	q, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return q
+}
+
+func TestContract(t *testing.T) {
+	queuetest.Test(t, func(t *testing.T) tapway.Queue { return openTest(t, t.TempDir(), testOptions(t)) })
+}
+
+func TestContractWrite(t *testing.T) {
+	queuetest.Test(t, func(t *testing.T) tapway.Queue {
+		o := testOptions(t)
+		o.Durability = Write
+		return openTest(t, t.TempDir(), o)
+	})
+}

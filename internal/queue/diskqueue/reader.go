@@ -1,0 +1,190 @@
+package diskqueue
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/tapway/tapway"
+)
+
+// reader goes through the log in order, reading ahead. It is not safe for concurrent use.
+type reader struct {
+	q    *Queue
+	seg  *segment // acquired; nil before the first read and between segments
+	win  window
+	off  int64
+	next uint64 // the position it is at
+}
+
+// seek moves to position seq.
+func (r *reader) seek(seq uint64) {
+	if r.seg != nil && seq > r.next && seq-r.next <= 32 && seq <= r.seg.last.Load() {
+		for r.next < seq {
+			if _, frame, _ := r.read(seq - 1); frame == nil {
+				break
+			}
+		}
+	}
+	if r.next != seq {
+		r.close()
+		r.next = seq
+	}
+}
+
+// read gives the next readable entry up to position last. Positions between the one it was
+// at and seq cannot be read. When there is none it gives no frame: then seq is the position
+// behind all that is there, and everything before it is read or lost.
+func (r *reader) read(last uint64) (seq uint64, frame []byte, err error) {
+	for r.next <= last {
+		if r.seg == nil {
+			ok, err := r.enter(last)
+			if err != nil {
+				return r.next, nil, err
+			}
+			if !ok {
+				r.next = last + 1
+				break
+			}
+		}
+		end, top := r.seg.end.Load(), min(r.seg.last.Load(), last)
+		if r.next > top {
+			if top == last {
+				break
+			}
+			r.leave(top)
+			continue
+		}
+		seq, frame, size, err := r.win.entryAt(r.q.key, r.off, end)
+		if err != nil || seq < r.next || seq > top {
+			at, ok := r.win.resync(r.q.key, r.off, end, r.next, top)
+			if !ok {
+				// Nothing more up to top: all the rest of it is lost (or not owed, if sparse).
+				r.leave(top)
+				continue
+			}
+			seq, frame, size, _ = r.win.entryAt(r.q.key, at, end)
+			r.off = at
+		}
+		r.off += size
+		r.next = seq + 1
+		return seq, frame, nil
+	}
+	return r.next, nil, nil
+}
+
+// enter opens the segment that holds the next position, or the first one behind it.
+func (r *reader) enter(last uint64) (ok bool, err error) {
+	seg := r.q.segs.at(r.next)
+	if seg == nil || seg.first > last {
+		return false, nil
+	}
+	f, err := seg.acquire()
+	if err != nil {
+		if r.q.segs.at(r.next) != seg {
+			return r.enter(last) // it was replaced or deleted while we looked
+		}
+		r.q.o.Log.Error("queue segment cannot be opened", "segment", seg.path, "error", err)
+		r.next = seg.last.Load() + 1
+		return true, nil
+	}
+	r.seg, r.win = seg, window{f: f}
+	r.off = segmentHead
+	if r.next > seg.first {
+		if off, _, ok := seg.locate(r.q, r.next); ok {
+			r.off = off
+		}
+	}
+	r.next = max(r.next, seg.first)
+	return true, nil
+}
+
+// leave goes on behind position top. A segment that is still being written ends there only
+// for now.
+func (r *reader) leave(top uint64) {
+	r.close()
+	r.next = top + 1
+}
+
+func (r *reader) close() {
+	if r.seg != nil {
+		r.seg.release()
+		r.seg, r.win = nil, window{}
+	}
+}
+
+// readSeq reads one frame by position. ErrNotFound says that it is not (or no longer) there,
+// errDamaged that it cannot be read.
+func (q *Queue) readSeq(seq uint64) ([]byte, error) {
+	for range 3 {
+		seg := q.segs.at(seq)
+		if seq == 0 || seg == nil || seg.first > seq {
+			return nil, fmt.Errorf("position %d: %w", seq, tapway.ErrNotFound)
+		}
+		frame, err := seg.readSeq(q, seq)
+		if err == nil || !seg.gone.Load() {
+			return frame, err
+		}
+	}
+	return nil, fmt.Errorf("position %d: %w", seq, tapway.ErrNotFound)
+}
+
+func (s *segment) readSeq(q *Queue, seq uint64) ([]byte, error) {
+	f, err := s.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer s.release()
+	for range 2 {
+		off, present, ok := s.locate(q, seq)
+		if ok && !present {
+			break
+		}
+		if ok {
+			if frame := readEntry(f, q.key, off, s.end.Load(), seq); frame != nil {
+				return frame, nil
+			}
+		}
+		// The index may be the one that is wrong.
+		if s.offset0(seq) || s.rebuildIndex(q) != nil {
+			return nil, fmt.Errorf("position %d: %w", seq, errDamaged)
+		}
+	}
+	if s.sparse {
+		return nil, fmt.Errorf("position %d: %w", seq, tapway.ErrNotFound)
+	}
+	return nil, fmt.Errorf("position %d: %w", seq, errDamaged)
+}
+
+func (s *segment) offset0(seq uint64) bool {
+	_, ok := s.offset(seq)
+	return ok
+}
+
+// readEntry reads the entry at off if it is the one of seq, mostly in one call.
+func readEntry(f io.ReaderAt, key logKey, off, end int64, seq uint64) []byte {
+	buf := make([]byte, min(8<<10, end-off))
+	if len(buf) < entryHead {
+		return nil
+	}
+	n, _ := f.ReadAt(buf, off)
+	if n < entryHead {
+		return nil
+	}
+	got, length, err := key.parseHead(buf)
+	if err != nil || got != seq || off+entryHead+int64(length) > end {
+		return nil
+	}
+	total := entryHead + length
+	if total > n {
+		whole := make([]byte, total)
+		copy(whole, buf[:n])
+		if m, _ := f.ReadAt(whole[n:], off+int64(n)); m < total-n {
+			return nil
+		}
+		buf = whole
+	}
+	if !key.check(buf[:entryHead], buf[entryHead:total]) {
+		return nil
+	}
+	return buf[entryHead:total:total]
+}
