@@ -174,6 +174,9 @@ func (r *routes) Route(in *http.Request, rawPath, rawQuery string, hasQuery bool
 	if status != route.Found {
 		return proxy.Hop{}, r.refusal
 	}
+	if found.Unsupported != "" {
+		return proxy.Hop{}, &proxy.Refusal{Status: http.StatusNotImplemented, Message: "This route cannot be served here", Reason: "unsupported integration: " + found.Unsupported}
+	}
 	call := tapway.CallFrom(in.Context())
 	target, err := found.Target(&route.Request{
 		Method: in.Method, Path: rawPath, Query: rawQuery, HasQuery: hasQuery, Header: in.Header, Host: in.Host, Proto: in.Proto,
@@ -186,6 +189,9 @@ func (r *routes) Route(in *http.Request, rawPath, rawQuery string, hasQuery bool
 		Route: found.Name(), Params: params, Backend: r.backends[found.Ref],
 		Method: target.Method, Scheme: target.Scheme, Host: target.Host, Path: target.Path, Query: target.Query, HasQuery: target.HasQuery,
 		OnlyMapped: target.OnlySet, BackendBase: r.bases[found].backend, PublicBase: r.bases[found].public,
+	}
+	if found.Response != nil {
+		hop.Response = found.Response.Apply
 	}
 	if len(target.SetHeader) > 0 {
 		hop.Header = tapway.Header(target.SetHeader).HTTP()

@@ -163,6 +163,14 @@ func (p *pass) forward() {
 		p.switchProtocols(res)
 		return
 	}
+	if p.hop.Response != nil {
+		status, ok := p.hop.Response(res.StatusCode, res.Header)
+		if !ok {
+			p.answer(page{status: http.StatusInternalServerError, message: "Internal server error", reason: "no integration response takes the backend's status"})
+			return
+		}
+		res.StatusCode = status
+	}
 	p.respond(res)
 }
 

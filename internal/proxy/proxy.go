@@ -38,6 +38,10 @@ type Hop struct {
 	// Gateway's HTTP (not HTTP_PROXY) integrations do.
 	OnlyMapped bool
 
+	// Response, if not nil, changes the status and header of the backend's answer before they
+	// are passed on, as the integration responses of API Gateway do; false answers 500.
+	Response func(status int, h http.Header) (int, bool)
+
 	// BackendBase is the path prefix on the backend that stands for PublicBase before the
 	// client: with "/v1" and "/api/v1" a Location of /v1/users is /api/v1/users to the
 	// client. Both without a trailing slash; equal values change nothing.
