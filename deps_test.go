@@ -42,7 +42,7 @@ internal/queue/diskqueue:   . go.etcd.io/bbolt golang.org/x/sys
 
 internal/admin:             . internal/filter internal/record internal/delivery github.com/prometheus/client_golang
 internal/demo:              . github.com/coder/websocket
-internal/app:               . internal/* github.com/prometheus/client_golang
+internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml
 bench:                      . internal/*
 `

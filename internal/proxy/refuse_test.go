@@ -59,9 +59,3 @@ func TestResponseMapping(t *testing.T) {
 		}
 	}
 }
-
-type routerFunc func(*http.Request, string, string, bool) (Hop, *Refusal)
-
-func (f routerFunc) Route(r *http.Request, path, query string, hasQuery bool) (Hop, *Refusal) {
-	return f(r, path, query, hasQuery)
-}
