@@ -39,7 +39,22 @@ func newWorld(t *testing.T, yaml string) *world {
 	if !strings.Contains(yaml, "destinations:") {
 		yaml += "\ndestinations: [{name: sink, url: \"" + w.sink.URL + "\"}]\n"
 	}
-	text := "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\nlog: {level: debug}\ndata: " + t.TempDir() + "/data\n" + yaml
+	w.run("data: " + t.TempDir() + "/data\n" + yaml)
+	return w
+}
+
+// newWorldIn is newWorld with the data directory and the destinations of the YAML.
+func newWorldIn(t *testing.T, yaml string) *world {
+	t.Helper()
+	w := &world{t: t, log: new(lockedLog)}
+	w.run(yaml)
+	return w
+}
+
+func (w *world) run(yaml string) {
+	t := w.t
+	t.Helper()
+	text := "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\n" + yaml
 	c, err := config.Load(config.Source{File: "test.yaml", Text: []byte(text), Getenv: func(string) (string, bool) { return "", false }})
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +77,6 @@ func newWorld(t *testing.T, yaml string) *world {
 		}
 	})
 	t.Cleanup(w.stop)
-	return w
 }
 
 // sink is a destination; every record it gets is validated against the schema.
