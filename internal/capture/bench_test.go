@@ -13,6 +13,7 @@ type blank struct{ h http.Header }
 func (b blank) Header() http.Header         { return b.h }
 func (b blank) Write(p []byte) (int, error) { return len(p), nil }
 func (b blank) WriteHeader(int)             {}
+func (b blank) EnableFullDuplex() error     { return nil }
 
 // BenchmarkCall is the capture's own cost: the same handler with and without it, 1 KiB each way,
 // a queue that stores nothing.

@@ -2,10 +2,13 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tapway/tapway"
 )
@@ -42,7 +45,13 @@ func TestRefuse(t *testing.T) {
 			t.Run(map[bool]string{true: "h2/", false: "h1/"}[h2]+c.name, func(t *testing.T) {
 				q := newQueue(t)
 				q.before = func(context.Context) error { return tapway.ErrQueueFull }
-				s := serve(t, &Recorder{Queue: q, Refuse: true}, func(w http.ResponseWriter, r *http.Request) {
+				var observed atomic.Int64
+				s := serve(t, &Recorder{Queue: q, Refuse: true, Observe: func(ex *tapway.Exchange, err error, _ time.Duration) {
+					if !errors.Is(err, tapway.ErrQueueFull) {
+						t.Errorf("observed %v", err)
+					}
+					observed.Store(int64(ex.Status))
+				}}, func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("X-Secret", "1")
 					c.handler(w, r)
 				}, false)
@@ -61,6 +70,9 @@ func TestRefuse(t *testing.T) {
 					}
 				}
 				s.settled()
+				if got := observed.Load(); !c.broken && got != 503 || c.broken && got == 503 {
+					t.Errorf("observed status %d", got)
+				}
 			})
 		}
 	}

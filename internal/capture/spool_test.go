@@ -164,7 +164,7 @@ func TestLeftoversAreRemoved(t *testing.T) {
 
 // Many large bodies at once stay within the memory and are all recorded whole.
 func TestMemoryIsBounded(t *testing.T) {
-	const size, calls, memory = 2 << 20, 8, 1 << 20
+	const size, calls, memory = bigExchange, 5, 512 << 10
 	q := newQueue(t)
 	var mu sync.Mutex
 	var peak int64
