@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -338,30 +337,33 @@ func TestOverhead(t *testing.T) {
 }
 
 // Reading the body may outlast the call, and the Call may be written to: both belong to a
-// call that is over and must not reach into another.
+// call that is over and must not reach into another, nor into the connection's next request.
 func TestLateReader(t *testing.T) {
-	late := make(chan *http.Request, 1)
 	rec := &Recorder{Queue: newQueue(t)}
-	h := rec.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		late <- r
-		w.WriteHeader(202)
-	}))
 	pr, pw := io.Pipe()
-	r := httptest.NewRequest("POST", "/", pr)
-	h.ServeHTTP(httptest.NewRecorder(), r)
+	begun := make(chan struct{})
+	body := io.MultiReader(beginning(begun), pr)
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		old := <-late
-		io.ReadAll(old.Body)
-		tapway.CallFrom(old.Context()).Error = "late"
-	})
-	wg.Go(func() {
-		io.WriteString(pw, long(10_000))
-		pw.Close()
-	})
+	first := true
+	h := rec.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(202)
+		if !first {
+			return
+		}
+		first = false
+		wg.Go(func() {
+			if b, err := io.ReadAll(r.Body); err != http.ErrBodyReadAfterClose || len(b) == 0 {
+				t.Errorf("read %d bytes, %v", len(b), err)
+			}
+			tapway.CallFrom(r.Context()).Error = "late"
+			pr.Close()
+		})
+		<-begun
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/", body))
+	wg.Go(func() { io.WriteString(pw, long(10_000)) })
 	for range 100 {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader("x")))
-		<-late
 	}
 	wg.Wait()
 	for _, ex := range rec.Queue.(*queue).all() {
@@ -372,6 +374,15 @@ func TestLateReader(t *testing.T) {
 	if got := rec.Stats(); got != (Stats{}) {
 		t.Errorf("left behind: %+v", got)
 	}
+}
+
+// beginning is a reader without bytes that closes itself when it is read: the next reader
+// behind it is about to be.
+type beginning chan struct{}
+
+func (b beginning) Read([]byte) (int, error) {
+	close(b)
+	return 0, io.EOF
 }
 
 func TestLateWriter(t *testing.T) {
