@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func echo(w http.ResponseWriter, r *http.Request) {
 	b, err := io.ReadAll(r.Body)
-	if err != nil {
+	if errors.Join(err, r.Body.Close()) != nil {
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("Content-Type", r.Header.Get("Content-Type"))

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // upgrader switches to a protocol that sends back what it gets, as a proxy would: it says
@@ -123,6 +124,9 @@ func (discardConn) Write(p []byte) (int, error) { return len(p), nil }
 
 func TestWriters(t *testing.T) {
 	s := serve(t, &Recorder{}, func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Errorf("deadline: %v", err)
+		}
 		io.WriteString(w, "a")
 		w.(http.Flusher).Flush()
 		n, err := io.Copy(w, io.MultiReader(strings.NewReader("b"), strings.NewReader("c")))
