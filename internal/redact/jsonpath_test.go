@@ -148,6 +148,22 @@ func TestJSONKeepsTheRest(t *testing.T) {
 	}
 }
 
+// A name wanted anywhere is found in strings that hold JSON; other paths end at strings.
+func TestJSONInStrings(t *testing.T) {
+	for _, c := range []struct{ name, doc, want string }{
+		{"JSON in a string", `{"body":"{\"a\":1,\"token\":\"x\"}","n":["[{\"a\":\"{\\\"token\\\":1}\"}]"]}`, `{"body":"{\"a\":1,\"token\":\"[REDACTED]\"}","n":["[{\"a\":\"{\\\"token\\\":\\\"[REDACTED]\\\"}\"}]"]}`},
+		{"an escaped name in JSON in a string", `{"body":"{\"\\u0074oken\":1}"}`, `{"body":"{\"\\u0074oken\":\"[REDACTED]\"}"}`},
+		{"almost JSON in a string", `{"body":"{\"token\":","b":"[\"token\"] x"}`, `{"body":"{\"token\":","b":"[\"token\"] x"}`},
+		{"a path from the root", `{"body":"{\"id\":1}","list":"[{\"id\":2}]"}`, `{"body":"{\"id\":1}","list":"[{\"id\":2}]"}`},
+		{"in a string that goes anyway", `{"token":"{\"token\":1}"}`, `{"token":"[REDACTED]"}`},
+	} {
+		got, err := redactJSON(t, c.doc, append(Defaults().JSON, "$.id", "$.*[0]")...)
+		if err != nil || got != c.want {
+			t.Errorf("%s: %v\n got %s\nwant %s", c.name, err, got, c.want)
+		}
+	}
+}
+
 func TestJSONRefuses(t *testing.T) {
 	nest := func(n int) string {
 		return strings.Repeat("[", n) + `{"token":1}` + strings.Repeat("]", n)

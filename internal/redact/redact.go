@@ -9,8 +9,9 @@
 // redaction, it only saves the parsing, so it may say yes too often but never wrongly no, however
 // a name is spelled (letter case, \u escapes, percent-encoding).
 //
-// Not looked into: JSON inside a JSON string, text that is neither JSON nor a form (XML, HTML, plain
-// text), and binary formats.
+// Which way a body is read goes by its type, and by its first byte: what begins as a JSON object or
+// array is JSON whatever its type says. Not looked into: text that is neither JSON nor a form
+// (XML, HTML, plain text), binary formats, and forms without a type.
 package redact
 
 import (

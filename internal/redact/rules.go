@@ -22,7 +22,8 @@ type Rules struct {
 	Form    []string // fields of urlencoded and multipart bodies
 
 	// JSON holds RFC 9535 JSONPaths; filters are not supported. They are case-sensitive as the RFC
-	// has it, but the paths that Defaults lists match in any letter case. A name shorter than
+	// has it, but the paths that Defaults lists match in any letter case. Paths of the form
+	// $..name reach into strings that hold JSON of their own, which the RFC does not. A name shorter than
 	// five bytes slows the search down for all bodies, one shorter than three, or a path
 	// without any name, has every JSON body parsed.
 	JSON []string
