@@ -157,7 +157,7 @@ func TestJSONInStrings(t *testing.T) {
 		{"a path from the root", `{"body":"{\"id\":1}","list":"[{\"id\":2}]"}`, `{"body":"{\"id\":1}","list":"[{\"id\":2}]"}`},
 		{"in a string that goes anyway", `{"token":"{\"token\":1}"}`, `{"token":"[REDACTED]"}`},
 	} {
-		got, err := redactJSON(t, c.doc, append(Defaults().JSON, "$.id", "$.*[0]")...)
+		got, err := redactJSON(t, c.doc, append(Defaults().JSON, "$.id", "$.list[*]")...)
 		if err != nil || got != c.want {
 			t.Errorf("%s: %v\n got %s\nwant %s", c.name, err, got, c.want)
 		}
@@ -457,7 +457,7 @@ func FuzzJSONValid(f *testing.F) {
 
 // sequence reports whether doc is JSON documents one behind the other.
 func sequence(doc []byte) bool {
-	doc = bytes.ReplaceAll(doc, []byte{0x1e}, nil) // a control character cannot stand anywhere else
+	doc = bytes.ReplaceAll(doc, []byte{0x1e}, []byte(" ")) // a control character cannot stand anywhere else
 	for dec := json.NewDecoder(bytes.NewReader(doc)); ; {
 		var v json.RawMessage
 		if err := dec.Decode(&v); err != nil {
