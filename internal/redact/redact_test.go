@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"reflect"
 	"strings"
 	"sync"
@@ -273,10 +274,14 @@ func TestMerge(t *testing.T) {
 
 func TestNewErrors(t *testing.T) {
 	_, err := New(Rules{Headers: []string{"Ok", "Authorization:"}, Cookies: []string{"a b"}, Query: []string{""}, JSON: []string{"$.ok", "$.a[?@.b]"}, MaxDecoded: -1})
-	for _, want := range []string{`headers[1] "Authorization:": column 14:`, `cookies[0] "a b": column 2:`, `query[0] "": column 1: an empty name`, `json[1] "$.a[?@.b]": column 5: filters`, "max_decoded -1"} {
+	for _, want := range []string{`headers[1] "Authorization:": column 14:`, `cookies[0] "a b": column 2:`, `query[0] "": column 1: an empty name`, `json[1] "$.a[?@.b]": column 5: filters`, "MaxDecoded -1"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v\nlacks %q", err, want)
 		}
+	}
+	var first *RuleError
+	if !errors.As(err, &first) || *first != (RuleError{"headers", 1, "Authorization:", 14, `':' cannot stand in such a name`}) {
+		t.Errorf("the first error is %+v", first)
 	}
 	if _, err := New(Defaults()); err != nil {
 		t.Errorf("the defaults: %v", err)
