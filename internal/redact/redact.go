@@ -28,6 +28,7 @@ type Redactor struct {
 	mark                                marker
 	maxDecoded                          int64
 	on                                  bool // there is at least one rule
+	urls                                bool // there is one that concerns parameters of URLs
 }
 
 // Apply redacts ex in place: its strings and the lines of its headers are replaced, but a body that
@@ -44,7 +45,7 @@ func (r *Redactor) Apply(ex *tapway.Exchange) {
 	r.body(&ex.Request, ex.RequestHeader)
 	r.body(&ex.Response, ex.ResponseHeader)
 	r.pathParams(ex)
-	if !r.query.empty() {
+	if r.urls {
 		ex.Query = r.Query(ex.Query)
 		if i := strings.IndexByte(ex.Path, ';'); i >= 0 {
 			ex.Path = r.params(ex.Path, i+1, "/", maxNested) // "/a;jsessionid=…/b"

@@ -82,6 +82,7 @@ var bodyCases = []struct {
 	{name: "multipart with another boundary", contentType: multi, body: parts("--c", `Content-Disposition: form-data; name="password"`, "", "x", "--c--"), want: withheldBody},
 	{name: "multipart, a head that cannot be read", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="password`, "", "x", "--b--"), want: withheldBody},
 	{name: "multipart, a head that cannot be read, without the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name=file; filename=a b.png`, "", "x", "--b--"), want: sameBody},
+	{name: "multipart with a file's name as browsers write it", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="файл"; filename="C:\a %22é%22.pdf"`, "", "x", "--b--"), want: sameBody},
 	{name: "truncated multipart with the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="password"`, "", "x"), truncated: true, want: withheldBody},
 	{name: "truncated multipart without", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x"), truncated: true, want: sameBody},
 	{name: "truncated in a head with the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="password"`), truncated: true, want: withheldBody},

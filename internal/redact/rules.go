@@ -174,6 +174,7 @@ func New(rules Rules) (*Redactor, error) {
 		mark:       newMarker(rules.Key),
 		maxDecoded: rules.MaxDecoded,
 		on:         len(rules.Headers)+len(rules.Cookies)+len(rules.Query)+len(rules.Path)+len(rules.Form)+len(paths) > 0,
+		urls:       len(rules.Query)+len(paths) > 0,
 	}, nil
 }
 
