@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -75,32 +74,35 @@ func (c *serverConn) readHead() (string, error) {
 		return "", os.ErrDeadlineExceeded // it came too late
 	}
 	var head []byte
-	start := 0 // of the present line
-	for {
-		piece, err := c.br.ReadSlice('\n')
+	for start := 0; ; { // start is that of the present line
+		if _, err := c.br.Peek(1); err != nil {
+			switch {
+			case c.phase.load()&phaseKind == phaseExpired:
+				return string(head), &ProtocolError{http.StatusRequestTimeout, "the headers did not come in time"}
+			case err == io.EOF:
+				err = io.ErrUnexpectedEOF
+			}
+			return "", err
+		}
+		piece, _ := c.br.Peek(c.br.Buffered())
+		if i := bytes.IndexByte(piece, '\n'); i >= 0 {
+			piece = piece[:i+1]
+		}
 		head = append(head, piece...)
-		switch {
+		c.br.Discard(len(piece))
+		switch line := head[start:]; {
 		case len(head) > c.server.MaxHeaderBytes && start == 0:
 			return string(head), &ProtocolError{http.StatusRequestURITooLong, "the request line is too long"}
 		case len(head) > c.server.MaxHeaderBytes:
 			return string(head[:start]), &ProtocolError{http.StatusRequestHeaderFieldsTooLarge, "the headers are too large"}
-		case err == bufio.ErrBufferFull:
-			continue
-		case c.phase.load()&phaseKind == phaseExpired && err != nil:
-			return string(head), &ProtocolError{http.StatusRequestTimeout, "the headers did not come in time"}
-		case err == io.EOF:
-			return "", io.ErrUnexpectedEOF
-		case err != nil:
-			return "", err
-		}
-		line := head[start:]
-		if len(line) < 2 || line[len(line)-2] != '\r' {
+		case line[len(line)-1] != '\n':
+		case len(line) < 2 || line[len(line)-2] != '\r':
 			return string(head[:start]), badRequest("a line ends with a bare LF")
-		}
-		if len(line) == 2 {
+		case len(line) == 2:
 			return string(head), nil
+		default:
+			start = len(head)
 		}
-		start = len(head)
 	}
 }
 
