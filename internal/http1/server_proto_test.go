@@ -148,13 +148,13 @@ func TestServerAnswersBeforeTheBody(t *testing.T) {
 				if b, err := io.ReadAll(res.Body); err != nil || string(b) != "too large" || res.StatusCode != 413 {
 					t.Errorf("%d %q %v", res.StatusCode, b, err)
 				}
-				if wantClose := size > drainAtMost && !chunked; res.Close != wantClose {
+				if wantClose := size > drainAtMost || chunked; res.Close != wantClose {
 					t.Errorf("size %d, chunked %t: close %t", size, chunked, res.Close)
 				}
 			}
 			c.CloseIdleConnections()
-			if size > drainAtMost && conns.Load() != 3 {
-				t.Errorf("a connection with unread bytes was used again: %d connections", conns.Load())
+			if want := map[bool]int64{true: 3, false: 1}[size > drainAtMost || chunked]; conns.Load() != want {
+				t.Errorf("size %d, chunked %t: %d connections, want %d", size, chunked, conns.Load(), want)
 			}
 		}
 	}
@@ -177,7 +177,7 @@ func TestServerTrailersOfRequests(t *testing.T) {
 func TestServerHijack(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for _, first := range []bool{false, true} { // the 101 by WriteHeader or by hand
-			hijacked := make(chan bool, 1)
+			watched, hijacked := make(chan bool), make(chan bool)
 			s := &Server{IdleTimeout: 50 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Connection", "Upgrade")
 				w.Header().Set("Upgrade", "echo")
@@ -185,8 +185,13 @@ func TestServerHijack(t *testing.T) {
 				if first {
 					w.WriteHeader(101)
 				}
-				// Long enough for a watcher to have read the first byte of what comes behind.
-				time.Sleep(2*watchAfter + 2*sweepEvery)
+				// The watcher reads the first byte of what comes behind, and gives it back.
+				c := w.(*serverResponse).c
+				for c.phase.load()&phaseKind != phaseWatched {
+					time.Sleep(sweepEvery)
+				}
+				watched <- true
+				<-c.watchDone
 				conn, brw, err := http.NewResponseController(w).Hijack()
 				if err != nil {
 					t.Error(err)
@@ -228,7 +233,7 @@ func TestServerHijack(t *testing.T) {
 				c.br = bufio.NewReader(c.conn)
 			}
 			c.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-			time.Sleep(watchAfter + 2*sweepEvery)
+			<-watched
 			c.send("early\n")
 			<-hijacked
 			// Shutdown does not wait for it, and no timeout of the server's ends it.
