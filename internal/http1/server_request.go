@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"os"
 	"strings"
 )
@@ -14,10 +15,10 @@ import (
 // the request, so none of it is used again.
 type serverExchange struct {
 	req  *http.Request
+	url  url.URL
 	ctx  requestContext
 	body serverBody
 	res  serverResponse
-	head requestHead
 }
 
 // readRequest reads a request's head. With a *ProtocolError the exchange holds what was
@@ -26,7 +27,8 @@ func (c *serverConn) readRequest() (*serverExchange, error) {
 	ex := new(serverExchange)
 	ex.ctx.base, ex.ctx.conn = c.base, c
 	ex.body.ex = ex
-	h := &ex.head
+	h := &c.head
+	*h = requestHead{}
 	text, err := c.readHead()
 	if _, refused := errors.AsType[*ProtocolError](err); err != nil && !refused {
 		return nil, err
@@ -34,8 +36,9 @@ func (c *serverConn) readRequest() (*serverExchange, error) {
 	if bad := h.parse(text, c.server.MaxHeaders); err == nil {
 		err = bad
 	}
+	ex.url = h.url
 	r := http.Request{
-		Method: h.method, URL: &h.url, Proto: h.proto, ProtoMajor: 1, ProtoMinor: h.minor, Header: h.header,
+		Method: h.method, URL: &ex.url, Proto: h.proto, ProtoMajor: 1, ProtoMinor: h.minor, Header: h.header,
 		Host: h.host, RequestURI: h.target, RemoteAddr: c.remote, TLS: c.tls, Close: !h.keep, Body: http.NoBody,
 	}
 	if h.header == nil {
