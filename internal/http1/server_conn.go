@@ -33,6 +33,7 @@ type serverConn struct {
 	inBody  bool // reads are for a body: they begin and end a phase
 	pushed  bool // a watcher has read push, which comes before what is still to be read
 	push    [1]byte
+	head    requestHead     // of the present request, while it is read
 	current *serverExchange // what the watcher cancels
 
 	userDeadline bool // a handler has set a deadline

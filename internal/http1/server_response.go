@@ -80,9 +80,9 @@ func (w *serverResponse) start(c *serverConn, ex *serverExchange) {
 	w.out = smallBuffers.Get().(*responseBuffer)
 	w.header = make(http.Header, 8)
 	w.declared = -1
-	w.old = ex.head.proto == "HTTP/1.0"
-	w.isHead = ex.head.method == http.MethodHead
-	w.keep = ex.head.keep
+	w.old = c.head.proto == "HTTP/1.0"
+	w.isHead = c.head.method == http.MethodHead
+	w.keep = c.head.keep
 }
 
 var errOver = errors.New("http1: the handler has returned")

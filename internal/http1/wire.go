@@ -320,13 +320,14 @@ func addTrailers(into, trailers http.Header) error {
 var framing = map[string]bool{"Content-Length": true, "Transfer-Encoding": true, "Trailer": true, "Host": true}
 
 // strictExtension reports whether a size line that parseChunkSize takes ends with its size,
-// or goes on with printable extensions behind a semicolon (RFC 9112 §7.1.1).
+// or goes on with printable extensions behind a semicolon (RFC 9112 §7.1.1). White space
+// before the semicolon, which the RFC has as bad, is refused: readers disagree about it.
 func strictExtension(line []byte) bool {
-	semicolon := bytes.IndexByte(line, ';')
-	if semicolon < 0 {
-		return len(trim(line)) == len(line)
+	size, extension, _ := bytes.Cut(line, []byte(";"))
+	if len(trim(size)) != len(size) {
+		return false
 	}
-	for _, c := range line[semicolon:] {
+	for _, c := range extension {
 		if c < ' ' && c != '\t' || c == 0x7f {
 			return false
 		}
