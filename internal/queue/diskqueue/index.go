@@ -316,7 +316,7 @@ func (x *index) encode() []byte {
 		head = le.AppendUint64(head, v)
 	}
 	head = le.AppendUint16(head, x.minStatus)
-	head = le.AppendUint16(head, x.maxStatus)
+	copy(b, le.AppendUint16(head, x.maxStatus))
 	le.PutUint32(b[indexHead-8:], crc32.Checksum(b[indexHead:], castagnoli))
 	le.PutUint32(b[indexHead-4:], crc32.Checksum(b[:indexHead-4], castagnoli))
 	return b
