@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -179,7 +178,7 @@ func (b *batch) add(ex *tapway.Exchange, own []byte, me *waiter) {
 		}
 	}
 	p.length = len(frame)
-	p.crc = crc32.Update(0, castagnoli, frame)
+	p.crc = crcOf(frame)
 	b.bytes += int64(aligned(entryHead + len(frame)))
 	b.pending = append(b.pending, p)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -290,7 +289,7 @@ func (q *Queue) copyEntries(f file, s *segment, live []uint64) (end int64, err e
 		at := len(buf)
 		buf = append(buf, make([]byte, entryHead)...)
 		buf = append(buf, frame...)
-		q.key.putHead(buf[at:], seq, len(frame), crc32.Checksum(frame, castagnoli))
+		q.key.putHead(buf[at:], seq, len(frame), crcOf(frame))
 		buf = append(buf, make([]byte, aligned(len(buf))-len(buf))...)
 		if len(buf) > windowSize {
 			n, err := f.WriteAt(buf, end)
