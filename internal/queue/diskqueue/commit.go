@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -179,7 +178,7 @@ func (b *batch) add(ex *tapway.Exchange, own []byte, me *waiter) {
 		}
 	}
 	p.length = len(frame)
-	p.crc = crc32.Update(0, castagnoli, frame)
+	p.crc = crcOf(frame)
 	b.bytes += int64(aligned(entryHead + len(frame)))
 	b.pending = append(b.pending, p)
 }
@@ -201,16 +200,7 @@ func (w *writer) lead(me *waiter) {
 
 	err := w.write(b)
 
-	w.mu.Lock()
-	if len(w.cur.pending) > 0 {
-		heir := w.cur.pending[0].w
-		heir.lead = true
-		heir.wake <- struct{}{}
-	} else {
-		w.leading = false
-		w.room.Broadcast()
-	}
-	w.mu.Unlock()
+	w.handOver()
 	for i := range b.pending {
 		p := b.pending[i].w
 		p.err = err
@@ -454,13 +444,17 @@ func allocate(fs files, path string, size, need int64) (file, int64, error) {
 	}
 }
 
-// prepare makes the file of the next segment ahead of time, so that no caller waits for it.
-// Only upkeep calls it.
+// prepare makes the file of the next segment ahead of time, when the present one is half
+// full, so that no caller waits for it. Only upkeep calls it.
 func (w *writer) prepare() {
+	seg := w.q.segs.newest()
+	if seg == nil || seg.sealed.Load() || seg.end.Load() < w.q.o.SegmentBytes/2 {
+		return
+	}
 	w.mu.Lock()
 	need := w.spare == nil && !w.closed
 	w.mu.Unlock()
-	if !need || w.q.last.Load() == 0 {
+	if !need {
 		return
 	}
 	f, size, err := allocate(w.q.fs, w.q.sparePath(), w.q.o.SegmentBytes, w.q.o.SegmentBytes)
@@ -468,13 +462,53 @@ func (w *writer) prepare() {
 		return // whoever needs it will meet the same error and report it
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
-		f.Close()
-		w.q.fs.Remove(w.q.sparePath())
+	if !w.closed {
+		w.spare, w.spareN, f = f, size, nil
+	}
+	w.mu.Unlock()
+	if f != nil {
+		w.dropSpare(f)
+	}
+}
+
+func (w *writer) dropSpare(f file) {
+	f.Close()
+	if err := w.q.fs.Remove(w.q.sparePath()); err != nil {
+		w.q.o.Log.Warn("spare queue segment not removed", "error", err)
+	}
+}
+
+// rest gives back what is preallocated when nothing has been appended for some time: the
+// segment ends where it is, and the next record begins a new one.
+func (w *writer) rest() {
+	w.mu.Lock()
+	if w.leading || w.closed {
+		w.mu.Unlock()
 		return
 	}
-	w.spare, w.spareN = f, size
+	w.leading = true
+	spare := w.spare
+	w.spare = nil
+	w.mu.Unlock()
+	if spare != nil {
+		w.dropSpare(spare)
+	}
+	w.seal()
+	w.handOver()
+}
+
+// handOver ends a leadership: the first caller of the next batch leads, or nobody does.
+func (w *writer) handOver() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.cur.pending) > 0 {
+		heir := w.cur.pending[0].w
+		heir.lead = true
+		heir.wake <- struct{}{}
+		return
+	}
+	w.leading = false
+	w.room.Broadcast()
 }
 
 // close waits for the running callers and seals the log.
@@ -489,8 +523,7 @@ func (w *writer) close() {
 	w.spare = nil
 	w.mu.Unlock()
 	if spare != nil {
-		spare.Close()
-		w.q.fs.Remove(w.q.sparePath())
+		w.dropSpare(spare)
 	}
 	w.seal()
 }

@@ -37,14 +37,18 @@ func openTest(t testing.TB, dir string, o Options) *Queue {
 	return q
 }
 
-func TestContract(t *testing.T) {
-	queuetest.Test(t, func(t *testing.T) tapway.Queue { return openTest(t, t.TempDir(), testOptions(t)) })
-}
-
 func TestContractWrite(t *testing.T) {
 	queuetest.Test(t, func(t *testing.T) tapway.Queue {
 		o := testOptions(t)
 		o.Durability = Write
 		return openTest(t, t.TempDir(), o)
 	})
+}
+
+func TestStoreContract(t *testing.T) {
+	queuetest.TestStore(t, func(t *testing.T) tapway.Store { return openTest(t, t.TempDir(), testOptions(t)) })
+}
+
+func TestDurableContract(t *testing.T) {
+	queuetest.TestDurable(t, func(t *testing.T, dir string) tapway.Queue { return openTest(t, dir, testOptions(t)) })
 }

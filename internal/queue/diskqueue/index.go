@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"sort"
@@ -316,16 +315,16 @@ func (x *index) encode() []byte {
 		head = le.AppendUint64(head, v)
 	}
 	head = le.AppendUint16(head, x.minStatus)
-	head = le.AppendUint16(head, x.maxStatus)
-	le.PutUint32(b[indexHead-8:], crc32.Checksum(b[indexHead:], castagnoli))
-	le.PutUint32(b[indexHead-4:], crc32.Checksum(b[:indexHead-4], castagnoli))
+	copy(b, le.AppendUint16(head, x.maxStatus))
+	le.PutUint32(b[indexHead-8:], crcOf(b[indexHead:]))
+	le.PutUint32(b[indexHead-4:], crcOf(b[:indexHead-4]))
 	return b
 }
 
 func parseIndexHead(b []byte) (x *index, rows int, bodyCRC uint32, err error) {
 	le := binary.LittleEndian
 	if len(b) < indexHead || string(b[:8]) != indexWord || le.Uint32(b[8:]) != indexVersion ||
-		le.Uint32(b[indexHead-4:]) != crc32.Checksum(b[:indexHead-4], castagnoli) {
+		le.Uint32(b[indexHead-4:]) != crcOf(b[:indexHead-4]) {
 		return nil, 0, 0, errDamaged
 	}
 	x = &index{first: le.Uint64(b[16:]), covered: int64(le.Uint64(b[24:]))}
@@ -341,7 +340,7 @@ func decodeIndex(b []byte) (*index, error) {
 		return nil, err
 	}
 	b = b[indexHead:]
-	if crc32.Checksum(b, castagnoli) != sum || len(b) < n*indexRow+8 {
+	if crcOf(b) != sum || len(b) < n*indexRow+8 {
 		return nil, errDamaged
 	}
 	le := binary.LittleEndian

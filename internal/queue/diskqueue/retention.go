@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,14 +12,26 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// tidyEvery is how often upkeep looks for what can go.
-const tidyEvery = time.Second
+const (
+	// tidyEvery is how often upkeep looks for what can go.
+	tidyEvery = time.Second
+	// restAfter is how long after the last record preallocated space is given back.
+	restAfter = 10 * time.Second
+)
 
 func (q *Queue) tidyLoop(ctx context.Context) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	var quiet logOnce
+	var last uint64
+	var since time.Time
 	for {
+		if now := q.last.Load(); now != last || since.IsZero() {
+			last, since = now, time.Now()
+		} else if time.Since(since) >= restAfter {
+			q.w.rest()
+			since = time.Now().Add(time.Hour) // once is enough
+		}
 		err := q.tidy(0)
 		quiet.log(q.o.Log, "queue upkeep failed; it will be tried again", err)
 		select {
@@ -290,7 +301,7 @@ func (q *Queue) copyEntries(f file, s *segment, live []uint64) (end int64, err e
 		at := len(buf)
 		buf = append(buf, make([]byte, entryHead)...)
 		buf = append(buf, frame...)
-		q.key.putHead(buf[at:], seq, len(frame), crc32.Checksum(frame, castagnoli))
+		q.key.putHead(buf[at:], seq, len(frame), crcOf(frame))
 		buf = append(buf, make([]byte, aligned(len(buf))-len(buf))...)
 		if len(buf) > windowSize {
 			n, err := f.WriteAt(buf, end)

@@ -132,6 +132,16 @@ func (l *segments) at(seq uint64) *segment {
 	return nil
 }
 
+// newest is the last one, or nil.
+func (l *segments) newest() *segment {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if len(l.list) == 0 {
+		return nil
+	}
+	return l.list[len(l.list)-1]
+}
+
 func (l *segments) add(s *segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

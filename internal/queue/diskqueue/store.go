@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"maps"
 	"os"
 	"sync"
@@ -147,7 +146,7 @@ func (c *counters) encode(gen uint64) []byte {
 		b = append(b, reason...)
 		b = le.AppendUint64(b, n)
 	}
-	b = le.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	b = le.AppendUint32(b, crcOf(b))
 	return b[:storeSlot]
 }
 
@@ -166,7 +165,7 @@ func parseStore(b []byte) (*counters, bool) {
 		c.dropped[string(b[at+1:at+1+n])] = le.Uint64(b[at+1+n:])
 		at += 1 + n + 8
 	}
-	if at+4 > len(b) || le.Uint32(b[at:]) != crc32.Checksum(b[:at], castagnoli) {
+	if at+4 > len(b) || le.Uint32(b[at:]) != crcOf(b[:at]) {
 		return nil, false
 	}
 	return c, true

@@ -255,7 +255,7 @@ var queueCases = []queueCase{
 		f.enqueue(0, 2)
 		first := f.receive(s, 10)
 		f.none(s, "both are leased")
-		time.Sleep(Lease - 2*time.Second)
+		time.Sleep(Lease - 3*time.Second)
 		f.none(s, "the lease has not ended")
 		again := f.receive(s, 10) // blocks until the leases end
 		f.want(again, 0, 1)
