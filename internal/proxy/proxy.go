@@ -38,6 +38,12 @@ type Hop struct {
 	// Gateway's HTTP (not HTTP_PROXY) integrations do.
 	OnlyMapped bool
 
+	// Response, if not nil, may change the header of the backend's response, before anything
+	// else does, and gives the status for the client. When it gives false, there is no answer
+	// for the backend's status: the client gets 500 {"message":"Internal server error"}, as
+	// from API Gateway.
+	Response func(status int, header http.Header) (int, bool)
+
 	// BackendBase is the path prefix on the backend that stands for PublicBase before the
 	// client: with "/v1" and "/api/v1" a Location of /v1/users is /api/v1/users to the
 	// client. Both without a trailing slash; equal values change nothing.
@@ -55,8 +61,8 @@ type Backend struct {
 	// (WebSocket). Set it where Transport speaks HTTP/2, which cannot do that.
 	Upgrades http.RoundTripper
 
-	// Timeout bounds the whole call, from sending it to the last byte of the response. 0 is
-	// no bound. Once the response has begun it no longer counts for upgrades and for
+	// Timeout bounds the whole call, from sending it to the last byte of the response, and
+	// also the client's upload and download meanwhile. 0 is no bound. Once the response has begun it no longer counts for upgrades and for
 	// responses that are endless by their type (event streams, gRPC, multipart replace).
 	Timeout time.Duration
 
@@ -96,6 +102,10 @@ type Settings struct {
 	NoHeaders bool
 
 	MaxRequestBody int64 // bytes; larger ones are answered 413; 0 is no bound
+
+	// BodyStatus gives the status that an error of reading a request's body stands for (400,
+	// 408, 413), 0 if it does not know. nil knows none, and the kind of the error decides.
+	BodyStatus func(err error) int
 
 	AppName    string // on the page for browsers; "" is "This application"
 	ErrorTitle string // its heading when the backend failed; "" is "Gateway Error"
