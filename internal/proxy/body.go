@@ -88,6 +88,7 @@ func (b *requestBody) interrupt(w http.ResponseWriter) {
 	}
 	b.interrupted.Store(true)
 	if b.reading.Load() {
+		b.problem.CompareAndSwap(bodyFine, bodySlow)
 		// Where that is not supported, the server's own limits end the Read.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
 	}
