@@ -98,7 +98,8 @@ type Settings struct {
 	FilteredMessage string
 
 	// NoHeaders keeps the client's headers from the backend, except those that describe the
-	// body (Content-Type, Content-Encoding, …) and those an upgrade cannot do without.
+	// body (Content-Type, Content-Encoding, …) and those an upgrade cannot do without. What
+	// tapway adds itself is up to Forwarded and Hop.Header.
 	NoHeaders bool
 
 	MaxRequestBody int64 // bytes; larger ones are answered 413; 0 is no bound
