@@ -68,7 +68,7 @@ func TestReadHeader(t *testing.T) {
 		{"A: b\n\n", nil, http.Header{"A": {"b"}}},
 		{"A: b\r\n c\r\n\td\r\n\r\n", nil, http.Header{"A": {"b c d"}}},
 		{" A: b\r\n\r\n", nil, nil},
-		{"A : b\r\n\r\n", nil, nil},
+		{"A : b\r\n\r\n", nil, http.Header{"A": {"b"}}},
 		{": b\r\n\r\n", nil, nil},
 		{"A\r\n\r\n", nil, nil},
 		{"A: \x01\r\n\r\n", nil, nil},
