@@ -248,6 +248,13 @@ func TestQueueErrors(t *testing.T) {
 			t.Errorf("a closed queue: %v", err)
 		}
 	})
+	synctest.Test(t, func(t *testing.T) {
+		q := newTestQueue(t)
+		q.receiveErr = fmt.Errorf("siem: %w", tapway.ErrNotFound)
+		if err := newWorker(q, &sink{}).Run(t.Context()); !errors.Is(err, tapway.ErrNotFound) {
+			t.Errorf("a forgotten destination: %v", err)
+		}
+	})
 	synctest.Test(t, func(t *testing.T) { // closed between receiving and settling
 		q, s := newTestQueue(t), &sink{}
 		s.answer = func(int, []byte) (int, time.Duration, http.Header) {
