@@ -128,11 +128,23 @@ func (ds *destinations) apply(plan []*destination) {
 	}
 	old := ds.all
 	ds.all = plan
+	for _, d := range plan {
+		d.inheritPause(gone)
+	}
 	if ds.running {
 		for _, d := range plan {
 			if !slices.Contains(old, d) {
 				d.begin(ds.log)
 			}
+		}
+	}
+}
+
+// inheritPause keeps a destination paused when only its settings have changed.
+func (d *destination) inheritPause(gone []*destination) {
+	for _, before := range gone {
+		if s := before.worker.State(); before.config.Name == d.config.Name && s.Phase == delivery.Paused {
+			d.worker.Pause(s.Reason)
 		}
 	}
 }

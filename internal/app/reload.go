@@ -24,6 +24,7 @@ var fixed = []struct {
 	{"capture.max_body, memory, durability, on_failure", func(c *config.Config) any {
 		return []any{c.Capture.MaxBody, c.Capture.Memory, c.Capture.Durability, c.Capture.OnFailure}
 	}},
+	{"destinations (a timeout this long)", func(c *config.Config) any { return lease(c.Destinations) }},
 	{"log", func(c *config.Config) any { l := c.Log; l.Calls = false; return l }},
 }
 
