@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -51,7 +52,8 @@ type writer struct {
 	retryAt  time.Time
 	lastSync time.Time
 
-	syncMu   sync.Mutex // Write mode: between the background sync and the change of segments
+	suspect  atomic.Bool // a background sync has failed: write no more into this segment
+	syncMu   sync.Mutex  // Write mode: between the background sync and the change of segments
 	syncFile file
 	dirty    bool
 }
@@ -84,7 +86,6 @@ func (q *Queue) Enqueue(ctx context.Context, ex *tapway.Exchange) error {
 		err = q.w.append(ex)
 	}
 	if err == nil {
-		q.calls.Add(1)
 		return nil
 	}
 	if reason := dropReason(err); reason != "" {
@@ -220,7 +221,7 @@ func (w *writer) lead(me *waiter) {
 // write makes a batch durable and then visible. On an error none of it counts: the segment is
 // left behind at the end of the batch before, and the next one begins with the same position.
 func (w *writer) write(b *batch) error {
-	if w.f == nil || w.off+b.bytes > w.cap {
+	if w.f == nil || w.off+b.bytes > w.cap || w.suspect.Load() {
 		if err := w.roll(b.bytes); err != nil {
 			return err
 		}
@@ -255,7 +256,7 @@ func (w *writer) write(b *batch) error {
 	w.next += uint64(len(b.pending))
 	seg.end.Store(off)
 	seg.last.Store(w.next - 1)
-	w.q.last.Store(w.next - 1)
+	w.q.publish(w.next-1, len(b.pending))
 	w.q.arrived.broadcast()
 	return nil
 }
@@ -314,7 +315,11 @@ func (w *writer) sync() error {
 	// After a failed fsync the kernel may have dropped the pages and called them clean, so
 	// asking again would prove nothing. Say so once; the leader goes on in a new segment.
 	w.dirty = false
-	return w.syncFile.Sync()
+	err := w.syncFile.Sync()
+	if err != nil {
+		w.suspect.Store(true)
+	}
+	return err
 }
 
 // abandon gives up the segment after a failed write or sync. Whatever of the batch reached
@@ -377,6 +382,7 @@ func (w *writer) roll(need int64) error {
 		return w.lastErr
 	}
 	w.lastErr = nil
+	w.suspect.Store(false)
 	w.f, w.cap, w.off = f, size, segmentHead
 	w.seg = newSegment(w.q.fs, path, w.next)
 	w.syncMu.Lock()

@@ -272,8 +272,7 @@ func flip(r *rapid.T, f *os.File, size int64) {
 func TestEntryInBody(t *testing.T) {
 	dir := t.TempDir()
 	q := openTest(t, dir, testOptions(t))
-	s, err := q.Subscribe("a")
-	if err != nil {
+	if _, err := q.Subscribe("a"); err != nil {
 		t.Fatal(err)
 	}
 	forged := logKey(0)
@@ -296,7 +295,8 @@ func TestEntryInBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	q = openTest(t, dir, testOptions(t))
-	if s, err = q.Subscribe("a"); err != nil {
+	s, err := q.Subscribe("a")
+	if err != nil {
 		t.Fatal(err)
 	}
 	msgs, err := s.Receive(t.Context(), 10)

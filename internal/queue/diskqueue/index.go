@@ -147,6 +147,9 @@ func (s *segment) index(q *Queue) (*index, error) {
 		}
 		s.ix.saved.Store(false)
 	}
+	if s.sealed.Load() && s.saveIndexLocked(q) == nil {
+		return s.loadIndex(q)
+	}
 	if err := s.growLocked(q); err != nil {
 		return nil, err
 	}

@@ -1,8 +1,11 @@
 package diskqueue
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/tapway/tapway"
 )
@@ -83,7 +86,10 @@ func (r *reader) enter(last uint64) (ok bool, err error) {
 		if r.q.segs.at(r.next) != seg {
 			return r.enter(last) // it was replaced or deleted while we looked
 		}
-		r.q.o.Log.Error("queue segment cannot be opened", "segment", seg.path, "error", err)
+		if !errors.Is(err, os.ErrNotExist) {
+			return false, err // too many open files, for one: it may work later
+		}
+		r.q.o.Log.Error("queue segment is missing", "segment", filepath.Base(seg.path), "from", r.next, "to", seg.last.Load())
 		r.next = seg.last.Load() + 1
 		return true, nil
 	}

@@ -88,13 +88,14 @@ func (d *dest) takeLocked(now time.Time, max int, msgs []tapway.Message) ([]tapw
 	last := d.q.last.Load()
 	for len(msgs) < max {
 		fresh := d.freshLocked()
-		if e := d.ready.top(); e != nil && e.seq < fresh {
+		more := fresh <= last && len(d.entries) < d.q.maxHeld
+		if e := d.ready.top(); e != nil && (!more || e.seq < fresh) {
 			d.ready.remove(e)
 			d.leaseLocked(e, now)
 			msgs = append(msgs, tapway.Message{Seq: e.seq, Attempts: e.attempts, FirstAttempt: e.first, LastError: e.lastErr})
 			continue
 		}
-		if fresh > last || len(d.entries) >= d.q.maxHeld {
+		if !more {
 			break
 		}
 		if d.rd.next != fresh {
@@ -123,9 +124,6 @@ func (d *dest) takeLocked(now time.Time, max int, msgs []tapway.Message) ([]tapw
 // freshLocked is the next position that nobody has received yet; it may be behind the end of
 // the log.
 func (d *dest) freshLocked() uint64 {
-	if len(d.entries) >= d.q.maxHeld {
-		return 1<<64 - 1
-	}
 	d.pos = d.done.next(d.pos)
 	for e := d.entries[d.pos]; e != nil; e = d.entries[d.pos] {
 		d.pos = d.done.next(d.pos + 1)

@@ -40,11 +40,7 @@ func (q *Queue) open() error {
 		return err
 	}
 	q.fillReserve()
-	var calls uint64
-	for _, n := range q.counters.snapshot() {
-		calls += n
-	}
-	q.calls.Store(calls + q.last.Load())
+	q.stored = q.last.Load()
 	q.audit()
 	return nil
 }

@@ -176,7 +176,8 @@ func (d *dest) owedIn(first, last uint64, limit int, seen map[uint64]struct{}) b
 	if d.forgotten {
 		return true
 	}
-	if d.done.open(first, last, limit+1) > limit {
+	// What has not been received yet will be soon, from where it is.
+	if d.freshLocked() <= last || d.done.open(first, last, limit+1) > limit {
 		return false
 	}
 	for seq := d.done.next(first); seq <= last; seq = d.done.next(seq + 1) {

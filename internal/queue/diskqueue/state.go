@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -95,25 +96,60 @@ func openStateSafely(path string, readOnly bool) (s *stateDB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var size, content int64
 	err = s.view(func(tx *bolt.Tx) error {
 		st, err := os.Stat(path)
 		if err != nil {
 			return err
 		}
-		if st.Size() < tx.Size() {
-			return fmt.Errorf("%w: it has %d bytes and should have %d", errState, st.Size(), tx.Size())
+		if size = tx.Size(); st.Size() < size {
+			return fmt.Errorf("%w: it has %d bytes and should have %d", errState, st.Size(), size)
 		}
-		return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return readAll(b) })
+		return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return readAll(b, &content) })
 	})
 	if err != nil {
 		s.close()
 		return nil, err
 	}
+	if !readOnly && size > compactFrom && size > 4*content {
+		return s.compact(path)
+	}
 	return s, nil
 }
 
+// compactFrom is the size from which a database that is mostly empty is written anew.
+const compactFrom = 16 << 20
+
+// compact writes the database anew without its free pages: bbolt never gives any back.
+func (s *stateDB) compact(path string) (*stateDB, error) {
+	tmp := path + ".tmp"
+	os.Remove(tmp) // of an earlier try
+	by, err := openState(tmp, false)
+	if err != nil {
+		return s, nil // it is only larger than it could be
+	}
+	err = bolt.Compact(by.db, s.db, 1<<20)
+	if cerr := by.close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		os.Remove(tmp)
+		return s, nil
+	}
+	if err := s.close(); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return nil, err
+	}
+	if err := (osFiles{}).SyncDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	return openState(path, false)
+}
+
 // readAll touches every key and value below b.
-func readAll(b *bolt.Bucket) error {
+func readAll(b *bolt.Bucket, content *int64) error {
 	var sum byte
 	err := b.ForEach(func(k, v []byte) error {
 		for _, c := range k {
@@ -123,8 +159,9 @@ func readAll(b *bolt.Bucket) error {
 			sum += c
 		}
 		if v == nil {
-			return readAll(b.Bucket(k))
+			return readAll(b.Bucket(k), content)
 		}
+		*content += int64(len(k) + len(v))
 		return nil
 	})
 	runtime.KeepAlive(sum)

@@ -357,7 +357,7 @@ var storeCases = []struct {
 			}
 		}
 		states, err := f.s.States(f.Context(), 2)
-		if err != nil || states[0].Attempts != 1 || states[0].Reason != "503" || states[0].Next.Sub(time.Now()) != time.Hour-time.Second {
+		if err != nil || states[0].Attempts != 1 || states[0].Reason != "503" || time.Until(states[0].Next) != time.Hour-time.Second {
 			f.Errorf("retrying: %+v, error %v", states, err)
 		}
 		if _, err := f.s.States(f.Context(), 99); !errors.Is(err, tapway.ErrNotFound) {
