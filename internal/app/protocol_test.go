@@ -148,7 +148,7 @@ func TestSpecialResponses(t *testing.T) {
 		return nil
 	}})
 	req, _ = http.NewRequestWithContext(ctx, "GET", w.url+"/hints", nil)
-	if resp, err = http.DefaultClient.Do(req); err != nil || hint != "103</a.css>; rel=preload" {
+	if resp, err = http.DefaultClient.Do(req); err != nil || resp.StatusCode != 200 || hint != "103</a.css>; rel=preload" {
 		t.Errorf("early hints: %q, %v", hint, err)
 	}
 

@@ -138,16 +138,6 @@ func (s *sink) next(t *testing.T, n int) map[string]any {
 	}
 }
 
-// find waits for the record of a path.
-func (s *sink) find(t *testing.T, endpoint string) map[string]any {
-	t.Helper()
-	for n := 0; ; n++ {
-		if rec := s.next(t, n); rec["endpoint"] == endpoint {
-			return rec
-		}
-	}
-}
-
 // rawBackend is a TCP server that keeps the bytes of each request and answers with bytes.
 type rawBackend struct {
 	addr     string
