@@ -59,7 +59,9 @@ func TestBadDestinations(t *testing.T) {
 			w.WriteHeader(429)
 		}},
 		{"410", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(410) }},
-		{"301", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:9/elsewhere", http.StatusMovedPermanently) }},
+		{"301", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:9/elsewhere", http.StatusMovedPermanently)
+		}},
 		{"closes early", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }},
 		{"never answers", func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
