@@ -31,8 +31,9 @@ import (
 //   - Reading the body and writing the response may overlap: a write never closes the body.
 //   - A handler that panics, or that writes less than the Content-Length it declared, breaks the
 //     connection off, so that the client cannot take the response for a complete one.
-//   - A request's context is cancelled when the client goes away, noticed within about 150 ms once
-//     the body has been read to its end, or at the next failing read or write.
+//   - A request's context is cancelled when the client goes away or ends its side, noticed within
+//     about 150 ms once the body has been read to its end, or at the next failing read or write. A
+//     client that has already sent a next request is only missed at the next failing write.
 //
 // A Request and its Header are never used again for another request, so a handler may keep
 // them; the ResponseWriter and the Body end with the handler.
@@ -110,8 +111,12 @@ func (s *Server) setup() {
 		s.IdleTimeout = orDefault(s.IdleTimeout, defaultIdleTimeout)
 		s.ReadTimeout = orDefault(s.ReadTimeout, defaultBodyTimeout)
 		s.WriteTimeout = orDefault(s.WriteTimeout, defaultBodyTimeout)
-		s.MaxHeaderBytes = int(orDefault(time.Duration(s.MaxHeaderBytes), defaultMaxHeaderBytes))
-		s.MaxHeaders = int(orDefault(time.Duration(s.MaxHeaders), defaultMaxHeaders))
+		if s.MaxHeaderBytes <= 0 {
+			s.MaxHeaderBytes = defaultMaxHeaderBytes
+		}
+		if s.MaxHeaders <= 0 {
+			s.MaxHeaders = defaultMaxHeaders
+		}
 		if s.Handler == nil {
 			s.Handler = http.NotFoundHandler()
 		}
@@ -323,7 +328,7 @@ func (s *Server) Close() error {
 	err := s.stopListening()
 	s.mu.Lock()
 	for c := range s.conns {
-		c.link.Close()
+		c.link.reset()
 	}
 	s.mu.Unlock()
 	return errors.Join(err, s.h2.Close())
