@@ -43,7 +43,7 @@ type Server struct {
 	// BadRequest answers requests that are refused before Handler can see them; nil writes
 	// {"message": reason} with err.Status. r holds whatever was understood so far: Method may be
 	// empty, URL, Header and Body are never nil, RequestURI is as it was sent. The connection is
-	// closed afterwards.
+	// closed afterwards. What is wrong in HTTP/2, net/http's server refuses by itself.
 	BadRequest func(w http.ResponseWriter, r *http.Request, err *ProtocolError)
 
 	ReadHeaderTimeout time.Duration // from a request's first byte to the end of its headers, also for the TLS handshake and a connection's first byte; default 10s
@@ -100,7 +100,7 @@ const (
 	noLimit = 1<<63 - 1
 )
 
-// setup turns the configuration into what the hot path reads.
+// setup fills in the defaults, once, so that the hot path need not ask.
 func (s *Server) setup() {
 	s.once.Do(func() {
 		s.listeners = map[*serverListener]struct{}{}
@@ -322,7 +322,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(<-h2, err)
 }
 
-// Close stops accepting and closes every connection at once, hijacked ones excepted.
+// Close stops accepting and resets every connection at once, hijacked ones excepted.
 func (s *Server) Close() error {
 	s.setup()
 	err := s.stopListening()
