@@ -147,24 +147,33 @@ func (b *serverBody) finish() bool {
 	if !b.present {
 		return true
 	}
-	b.closed.Store(true)
-	if !b.mu.TryLock() {
-		b.c.link.SetReadDeadline(longAgo) // another goroutine waits for bytes
-		b.mu.Lock()
-		b.c.link.SetReadDeadline(time.Time{})
-		if b.err == nil {
-			b.err = http.ErrBodyReadAfterClose
-		}
-	}
+	b.stop()
 	defer b.mu.Unlock()
 	if b.err == nil && !b.expect.Load() && b.left <= drainAtMost && b.ex.res.keep {
+		b.c.inBody = true
 		b.drain()
+		b.c.inBody = false
 	}
-	b.c.inBody = false
+	reusable := b.err == io.EOF
 	if b.err == nil {
 		b.err = http.ErrBodyReadAfterClose
 	}
-	return b.err == io.EOF
+	return reusable
+}
+
+// stop lets no more reads begin, ends the one that another goroutine may be waiting in, and
+// returns with mu held: the connection belongs to the caller.
+func (b *serverBody) stop() {
+	b.closed.Store(true)
+	if !b.mu.TryLock() {
+		b.c.link.SetReadDeadline(longAgo)
+		b.mu.Lock()
+		b.c.link.SetReadDeadline(time.Time{})
+		if b.err == nil {
+			b.err = http.ErrBodyReadAfterClose // it got some bytes in time: nobody knows which are left
+		}
+	}
+	b.c.inBody = false
 }
 
 func (b *serverBody) drain() {

@@ -335,3 +335,112 @@ func TestServerShutsHTTP2Down(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A transport may still read the body when the handler has given its answer.
+func TestServerBodyReaderThatOutlivesTheHandler(t *testing.T) {
+	read := make(chan error, 1)
+	addr := startServer(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started := make(chan bool)
+		go func() {
+			io.ReadFull(r.Body, make([]byte, 1))
+			close(started)
+			_, err := io.ReadAll(r.Body)
+			read <- err
+		}()
+		<-started
+		w.WriteHeader(502)
+	})})
+	for _, framing := range []string{"Content-Length: 50\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"} {
+		c := dialServer(t, addr).send("POST / HTTP/1.1\r\nHost: a\r\n" + framing)
+		if res, _ := c.response("POST"); res.StatusCode != 502 {
+			t.Error(res.StatusCode)
+		}
+		if rest := c.rest(); rest != "" {
+			t.Errorf("%q", rest)
+		}
+		if err := <-read; err == nil {
+			t.Error("the read ended as if the body had")
+		}
+	}
+}
+
+// The 100 Continue comes from the body's reader while the handler may write its head.
+func TestServerContinueRacesWithTheAnswer(t *testing.T) {
+	addr := startServer(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			io.Copy(io.Discard, r.Body)
+		}()
+		w.WriteHeader(103)
+		w.(http.Flusher).Flush()
+		io.WriteString(w, "hello")
+		<-done
+	})})
+	for range 50 {
+		c := dialServer(t, addr).send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")
+		for {
+			res, body := c.response("POST")
+			if res.StatusCode == 200 && body == "hello" {
+				break
+			}
+			if res.StatusCode != 100 && res.StatusCode != 103 {
+				t.Fatalf("%d %q", res.StatusCode, body)
+			}
+		}
+	}
+}
+
+// A listener of package tls brings TLS along.
+func TestServerOnTLSListener(t *testing.T) {
+	server, client := testTLS()
+	server = server.Clone()
+	server.NextProtos = []string{"h2", "http/1.1"}
+	s := &Server{MaxConns: 2, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil {
+			t.Error("no TLS in the request")
+		}
+		if r.URL.Path == "/abort" {
+			io.WriteString(w, "half")
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		io.WriteString(w, r.Proto)
+	})}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	for i := range 6 {
+		set, want := (*http.Protocols).SetHTTP1, "HTTP/1.1"
+		if i%2 == 1 {
+			set, want = (*http.Protocols).SetHTTP2, "HTTP/2.0"
+		}
+		c := clientFor(t, client, set)
+		res, err := c.Get("https://" + l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(res.Body); string(b) != want || err != nil {
+			t.Errorf("%s %v", b, err)
+		}
+		c.CloseIdleConnections()
+	}
+	conn, err := tls.Dial("tcp", l.Addr().String(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /abort HTTP/1.0\r\n\r\n")
+	if b, err := io.ReadAll(conn); err == nil {
+		t.Errorf("half a body looks complete: %q", b)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != http.ErrServerClosed {
+		t.Error(err)
+	}
+}

@@ -13,155 +13,159 @@ import (
 	"time"
 )
 
-// TestServerFrames sends one request and compares the whole connection, but for Date.
+var (
+	bigBody = strings.Repeat("0123456789", 5000) // larger than every buffer
+	midBody = bigBody[:10000]                    // larger than the small one
+)
+
+// framed are requests, handlers, and all that the client gets until the connection ends.
+var framed = []struct {
+	name, request string
+	handler       http.HandlerFunc
+	want          string
+}{
+	{"nothing", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {},
+		"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"no Content-Type is guessed", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "<html>")
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>"},
+	{"an unknown status, after which the header is fixed", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X", "1")
+		w.WriteHeader(299)
+		w.Header().Set("X", "2")
+		w.WriteHeader(500)
+	}, "HTTP/1.1 299 \r\nX: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"a flush makes chunks", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("hello"))
+		w.(http.Flusher).Flush()
+		w.(http.Flusher).Flush()
+		io.WriteString(w, " ")
+		w.Write([]byte("world"))
+	}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"},
+	{"a body larger than the buffer", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("x"))
+		w.Write([]byte(midBody))
+	}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2711\r\nx" + midBody + "\r\n0\r\n\r\n"},
+	{"a declared length in the large buffer", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10000")
+		w.Write([]byte(midBody))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\nConnection: close\r\n\r\n" + midBody},
+	{"a declared length beyond it", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "50000")
+		io.Copy(w, struct{ io.Reader }{strings.NewReader(bigBody)})
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 50000\r\nConnection: close\r\n\r\n" + bigBody},
+	{"too much", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		w.Write([]byte("hel"))
+		if n, err := w.Write([]byte("lo!")); n != 0 || err != http.ErrContentLength {
+			panic(fmt.Sprint(n, err))
+		}
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhel"},
+	{"too little", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		w.Write([]byte("hel"))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhel"},
+	{"a length that is no number", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "five")
+		w.Write([]byte("hello"))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
+	{"the handler's Transfer-Encoding", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Transfer-Encoding", "gzip")
+		w.Write([]byte("hello"))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
+	{"HEAD without a length", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {},
+		"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"},
+	{"HEAD with a body written", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte(midBody))
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\nConnection: close\r\n\r\n"},
+	{"HEAD with a declared length", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "77")
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\nConnection: close\r\n\r\n"},
+	{"204", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		w.WriteHeader(204)
+		if _, err := w.Write([]byte("hello")); err != http.ErrBodyNotAllowed {
+			panic(err)
+		}
+	}, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"},
+	{"304 with a length", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		w.WriteHeader(304)
+	}, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"},
+	{"304 with a length without values", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Content-Length"] = nil
+		w.WriteHeader(304)
+	}, "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n"},
+	{"HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("hello"))
+	}, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
+	{"HTTP/1.0 without a length", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(103) // unknown to HTTP/1.0
+		w.Write([]byte("hello"))
+		w.(http.Flusher).Flush()
+		w.Write([]byte("!"))
+	}, "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\nhello!"},
+	{"HTTP/1.0 kept alive", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET / HTTP/1.0\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("hello"))
+	}, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhelloHTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
+	{"the handler closes", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "Close")
+	}, "HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n"},
+	{"early hints", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</a>")
+		w.WriteHeader(103)
+		w.Header().Del("Link")
+		w.Write([]byte("hello"))
+	}, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
+	{"declared trailers", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "x-sum, Content-Length")
+		w.Write([]byte("hello"))
+		w.Header().Set("X-Sum", "1")
+	}, "HTTP/1.1 200 OK\r\nTrailer: x-sum, Content-Length\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"},
+	{"trailers nobody declared", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("hello"))
+		w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
+	}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"},
+	{"no header is split", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["X"] = []string{"a\r\nY: b\x00c"}
+		w.Header()["Z\r\nY"] = []string{"d"}
+		w.Header()["A B"] = []string{"d"}
+	}, "HTTP/1.1 200 OK\r\nX: a  Y: b c\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"pipelined", "GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloPOST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\nConnection: close\r\n\r\n2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%d:%s", r.ContentLength, b)
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n0:HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n5:helloHTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\n-1:hello"},
+	{"a body nobody read, and a request behind it", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		r.Body.Close()
+		if _, err := r.Body.Read(make([]byte, 1)); r.Method == "POST" && err != http.ErrBodyReadAfterClose {
+			panic(err)
+		}
+		io.WriteString(w, r.Method)
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nPOSTHTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nGET"},
+	{"an expectation met", "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\nhello", func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(w, r.Body)
+	}, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
+	{"an expectation met by the handler", "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(100)
+		w.WriteHeader(100)
+		io.Copy(w, r.Body)
+	}, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
+	{"an expectation not met", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(403)
+	}, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"an expectation without a body", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(w, r.Body)
+	}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+	{"an expectation in HTTP/1.0", "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(w, r.Body)
+	}, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
+	{"the handler's date", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", "today")
+	}, "HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+}
+
 func TestServerFrames(t *testing.T) {
-	big := strings.Repeat("0123456789", 5000) // larger than every buffer
-	mid := big[:10000]                        // larger than the small one
-	tests := []struct {
-		name, request string
-		handler       http.HandlerFunc
-		want          string
-	}{
-		{"nothing", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {},
-			"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"no Content-Type is guessed", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			io.WriteString(w, "<html>")
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>"},
-		{"an unknown status, after which the header is fixed", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("X", "1")
-			w.WriteHeader(299)
-			w.Header().Set("X", "2")
-			w.WriteHeader(500)
-		}, "HTTP/1.1 299 \r\nX: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"a flush makes chunks", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Write([]byte("hello"))
-			w.(http.Flusher).Flush()
-			w.(http.Flusher).Flush()
-			io.WriteString(w, " ")
-			w.Write([]byte("world"))
-		}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"},
-		{"a body larger than the buffer", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Write([]byte("x"))
-			w.Write([]byte(mid))
-		}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2711\r\nx" + mid + "\r\n0\r\n\r\n"},
-		{"a declared length in the large buffer", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", "10000")
-			w.Write([]byte(mid))
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\nConnection: close\r\n\r\n" + mid},
-		{"a declared length beyond it", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", "50000")
-			io.Copy(w, struct{ io.Reader }{strings.NewReader(big)})
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 50000\r\nConnection: close\r\n\r\n" + big},
-		{"too much", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", "5")
-			w.Write([]byte("hel"))
-			if n, err := w.Write([]byte("lo!")); n != 0 || err != http.ErrContentLength {
-				panic(fmt.Sprint(n, err))
-			}
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhel"},
-		{"too little", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", "5")
-			w.Write([]byte("hel"))
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhel"},
-		{"a length that is no number", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", "five")
-			w.Write([]byte("hello"))
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
-		{"the handler's Transfer-Encoding", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Transfer-Encoding", "gzip")
-			w.Write([]byte("hello"))
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
-		{"HEAD without a length", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {},
-			"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"},
-		{"HEAD with a body written", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Write([]byte(mid))
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\nConnection: close\r\n\r\n"},
-		{"HEAD with a declared length", "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", "77")
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 77\r\nConnection: close\r\n\r\n"},
-		{"204", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", "5")
-			w.WriteHeader(204)
-			if _, err := w.Write([]byte("hello")); err != http.ErrBodyNotAllowed {
-				panic(err)
-			}
-		}, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"},
-		{"304 with a length", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Length", "5")
-			w.WriteHeader(304)
-		}, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"},
-		{"304 with a length without values", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header()["Content-Length"] = nil
-			w.WriteHeader(304)
-		}, "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n"},
-		{"HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Write([]byte("hello"))
-		}, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
-		{"HTTP/1.0 without a length", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(103) // unknown to HTTP/1.0
-			w.Write([]byte("hello"))
-			w.(http.Flusher).Flush()
-			w.Write([]byte("!"))
-		}, "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\nhello!"},
-		{"HTTP/1.0 kept alive", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET / HTTP/1.0\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Write([]byte("hello"))
-		}, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhelloHTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
-		{"the handler closes", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Connection", "Close")
-		}, "HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n"},
-		{"early hints", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Link", "</a>")
-			w.WriteHeader(103)
-			w.Header().Del("Link")
-			w.Write([]byte("hello"))
-		}, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
-		{"declared trailers", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Trailer", "x-sum, Content-Length")
-			w.Write([]byte("hello"))
-			w.Header().Set("X-Sum", "1")
-		}, "HTTP/1.1 200 OK\r\nTrailer: x-sum, Content-Length\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"},
-		{"trailers nobody declared", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Write([]byte("hello"))
-			w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
-		}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"},
-		{"no header is split", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header()["X"] = []string{"a\r\nY: b\x00c"}
-			w.Header()["Z\r\nY"] = []string{"d"}
-			w.Header()["A B"] = []string{"d"}
-		}, "HTTP/1.1 200 OK\r\nX: a  Y: b c\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"pipelined", "GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloPOST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\nConnection: close\r\n\r\n2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			b, _ := io.ReadAll(r.Body)
-			fmt.Fprintf(w, "%d:%s", r.ContentLength, b)
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n0:HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n5:helloHTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\n-1:hello"},
-		{"a body nobody read, and a request behind it", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			r.Body.Close()
-			if _, err := r.Body.Read(make([]byte, 1)); r.Method == "POST" && err != http.ErrBodyReadAfterClose {
-				panic(err)
-			}
-			io.WriteString(w, r.Method)
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nPOSTHTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nGET"},
-		{"an expectation met", "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\nhello", func(w http.ResponseWriter, r *http.Request) {
-			io.Copy(w, r.Body)
-		}, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
-		{"an expectation met by the handler", "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(100)
-			w.WriteHeader(100)
-			io.Copy(w, r.Body)
-		}, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
-		{"an expectation not met", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(403)
-		}, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"an expectation without a body", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			io.Copy(w, r.Body)
-		}, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-		{"an expectation in HTTP/1.0", "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", func(w http.ResponseWriter, r *http.Request) {
-			io.Copy(w, r.Body)
-		}, "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
-		{"the handler's date", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Date", "today")
-		}, "HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
-	}
-	for _, test := range tests {
+	for _, test := range framed {
 		t.Run(test.name, func(t *testing.T) {
 			addr := startServer(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if test.name != "the handler's date" {

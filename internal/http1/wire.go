@@ -21,7 +21,7 @@ import (
 
 // ProtocolError says why a message was not understood. Status is what a server answers.
 type ProtocolError struct {
-	Status int    // 400, 413, 414, 417, 431, 501, 505
+	Status int    // 400, 408, 413, 414, 417, 431, 501, 505
 	Reason string // one short sentence, safe to show to the peer
 }
 
