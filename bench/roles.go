@@ -257,6 +257,7 @@ func roleTapway(ctx context.Context, args []string) error {
 		c.Destinations[0].Format = "ndjson"
 		c.Destinations[0].Batch.MaxRecords = *batch
 		c.Destinations[0].Batch.MaxBytes = 8 << 20
+		c.Destinations[0].Concurrency = 64
 	}
 	a, err := app.New(c, app.Options{Version: "bench", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
