@@ -1,6 +1,7 @@
 package diskqueue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -18,9 +19,43 @@ import (
 
 const benchCallers = 64
 
+// counting counts what the log asks of the disk: that repeats where times do not.
+type counting struct {
+	osFiles
+	syncs, bytes atomic.Int64
+}
+
+type countingFile struct {
+	file
+	c *counting
+}
+
+func (c *counting) Open(path string, flag int) (file, error) {
+	f, err := c.osFiles.Open(path, flag)
+	if err != nil {
+		return nil, err
+	}
+	return countingFile{f, c}, nil
+}
+
+func (f countingFile) Sync() error {
+	f.c.syncs.Add(1)
+	return f.file.Sync()
+}
+
+func (f countingFile) WriteAt(b []byte, off int64) (int, error) {
+	f.c.bytes.Add(int64(len(b)))
+	return f.file.WriteAt(b, off)
+}
+
 func benchQueue(b *testing.B, o Options) *Queue {
 	b.Helper()
-	q, err := Open(b.TempDir(), o)
+	return benchQueueOn(b, o, osFiles{})
+}
+
+func benchQueueOn(b *testing.B, o Options, fs files) *Queue {
+	b.Helper()
+	q, err := open(b.TempDir(), o, fs)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -59,12 +94,15 @@ func BenchmarkAppend(b *testing.B) {
 	for _, d := range []Durability{Commit, Write} {
 		for _, size := range []int{2 << 10, 20 << 10} {
 			b.Run(fmt.Sprintf("%s/%dKiB", [...]string{"commit", "write"}[d], size>>10), func(b *testing.B) {
-				q := benchQueue(b, Options{Durability: d, MaxBytes: -1, History: History{MaxBytes: -1}})
+				disk := &counting{}
+				q := benchQueueOn(b, Options{Durability: d, MaxBytes: -1, History: History{MaxBytes: -1}}, disk)
 				b.SetBytes(int64(size))
 				b.ResetTimer()
 				appendAll(b, q, b.N, size)
 				b.StopTimer()
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+				b.ReportMetric(float64(disk.syncs.Load())/float64(b.N), "syncs/record")
+				b.ReportMetric(float64(disk.bytes.Load())/float64(b.N), "bytes/record")
 			})
 		}
 	}
@@ -73,13 +111,7 @@ func BenchmarkAppend(b *testing.B) {
 // BenchmarkBacklog fills the queue with a backlog (TAPWAY_BACKLOG records, default 100,000)
 // and drains it.
 func BenchmarkBacklog(b *testing.B) {
-	n := 100_000
-	if s := os.Getenv("TAPWAY_BACKLOG"); s != "" {
-		var err error
-		if n, err = strconv.Atoi(s); err != nil {
-			b.Fatal(err)
-		}
-	}
+	n := backlog(b)
 	for range b.N {
 		q := benchQueue(b, Options{MaxBytes: -1, History: History{MaxBytes: -1}})
 		s, err := q.Subscribe("sink")
@@ -120,6 +152,69 @@ func BenchmarkBacklog(b *testing.B) {
 		st, _ = q.Stats(b.Context())
 		b.ReportMetric(float64(st.Bytes)/1e6, "MB-drained")
 	}
+}
+
+func backlog(b *testing.B) int {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("TAPWAY_BACKLOG"), "100000"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// BenchmarkSearch asks a history (TAPWAY_BACKLOG records, default 100,000) for first pages.
+func BenchmarkSearch(b *testing.B) {
+	n := backlog(b)
+	q := benchQueue(b, Options{MaxBytes: -1, History: History{MaxBytes: 1 << 40, MaxAge: 1 << 62}})
+	var wg sync.WaitGroup
+	for p := range benchCallers {
+		wg.Go(func() {
+			for i := p; i < n; i += benchCallers {
+				if err := q.Enqueue(context.Background(), queuetest.Exchange(i, 2<<10)); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	q.w.rest()
+	if err := q.indexSealed(); err != nil {
+		b.Fatal(err)
+	}
+	some, err := q.LoadSeq(b.Context(), uint64(n/3))
+	if err != nil {
+		b.Fatal(err)
+	}
+	all := func(*tapway.Meta, func() (*tapway.Exchange, error)) bool { return true }
+	for name, s := range map[string]tapway.Search{
+		"newest":        {},
+		"status":        {Hint: tapway.Hint{StatusMin: 500}, Match: all},
+		"method":        {Hint: tapway.Hint{Methods: []string{"PUT"}}, Match: all},
+		"path":          {Hint: tapway.Hint{PathPrefix: "/api/v1/users/3"}, Match: all},
+		"path, none":    {Hint: tapway.Hint{PathPrefix: "/nowhere"}, Match: all},
+		"status, none":  {Hint: tapway.Hint{StatusMin: 504}, Match: all},
+		"time, old":     {Until: some.Time, Match: all},
+		"no hint, none": {Match: func(m *tapway.Meta, _ func() (*tapway.Exchange, error)) bool { return m.Duration < 0 }},
+	} {
+		s.Limit = 50
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				for _, err := range q.Search(b.Context(), s) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+	b.Run("load", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := q.Load(b.Context(), some.ID); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.ReportMetric(residentMiB(), "MiB-resident")
 }
 
 func residentMiB() float64 {
