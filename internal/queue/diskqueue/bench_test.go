@@ -231,3 +231,53 @@ func residentMiB() float64 {
 	}
 	return 0
 }
+
+// BenchmarkDeadLetters makes dead letters of a backlog, walks and redrives them.
+func BenchmarkDeadLetters(b *testing.B) {
+	n := backlog(b)
+	for range b.N {
+		q := benchQueue(b, Options{MaxBytes: -1, History: History{MaxBytes: -1}})
+		s, err := q.Subscribe("sink")
+		if err != nil {
+			b.Fatal(err)
+		}
+		appendAll(b, q, n, 200)
+		settleEach(b, s, n, tapway.Outcome{Verdict: tapway.Dead, Reason: "503 Service Unavailable", Status: 503})
+		b.ReportMetric(residentMiB(), "MiB-resident-dead")
+		start := time.Now()
+		var seqs []uint64
+		for dl, err := range q.DeadLetters(b.Context(), "sink") {
+			if err != nil {
+				b.Fatal(err)
+			}
+			seqs = append(seqs, dl.Meta.Seq)
+		}
+		b.ReportMetric(float64(len(seqs))/time.Since(start).Seconds(), "walked/s")
+		start = time.Now()
+		if got, err := q.Resolve(b.Context(), "sink", seqs, tapway.Outcome{Verdict: tapway.Retry}); err != nil || got != n {
+			b.Fatalf("resolved %d, error %v", got, err)
+		}
+		b.ReportMetric(float64(n)/time.Since(start).Seconds(), "redriven/s")
+		start = time.Now()
+		settleEach(b, s, n, tapway.Outcome{Verdict: tapway.Delivered})
+		b.ReportMetric(float64(n)/time.Since(start).Seconds(), "drained/s")
+		b.ReportMetric(residentMiB(), "MiB-resident")
+	}
+}
+
+func settleEach(b *testing.B, s tapway.Subscription, n int, o tapway.Outcome) {
+	for done := 0; done < n; {
+		msgs, err := s.Receive(b.Context(), 100)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all := make([]tapway.Settlement, len(msgs))
+		for i, m := range msgs {
+			all[i] = tapway.Settlement{Message: m, Outcome: o}
+		}
+		if err := s.Settle(b.Context(), all); err != nil {
+			b.Fatal(err)
+		}
+		done += len(msgs)
+	}
+}

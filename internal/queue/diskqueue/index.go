@@ -377,7 +377,8 @@ func decodeIndex(b []byte) (*index, error) {
 		}
 	}
 	for i := range n {
-		if int(x.paths[i]) >= len(x.path.words) {
+		known := int(x.methods[i]) < len(x.method.words) || len(x.method.words) >= 1<<16-1
+		if int(x.paths[i]) >= len(x.path.words) || !known {
 			return nil, errDamaged
 		}
 	}

@@ -33,6 +33,10 @@ func (q *Queue) tidyLoop(ctx context.Context) {
 			since = time.Now().Add(time.Hour) // once is enough
 		}
 		err := q.tidy(0)
+		if err == nil && q.enter() == nil {
+			err = q.state.trim()
+			q.leave()
+		}
 		quiet.log(q.o.Log, "queue upkeep failed; it will be tried again", err)
 		select {
 		case <-ctx.Done():

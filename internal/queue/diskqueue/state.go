@@ -188,6 +188,16 @@ func (s *stateDB) update(f func(*bolt.Tx) error) (err error) {
 	return s.db.Update(f)
 }
 
+// trim keeps the mapped pages of a large database from counting as this process's memory.
+func (s *stateDB) trim() error {
+	return s.view(func(tx *bolt.Tx) error { // while it is open the file is not mapped anew
+		if size := tx.Size(); size > 4<<20 {
+			forget(s.db.Info().Data, size)
+		}
+		return nil
+	})
+}
+
 func (s *stateDB) close() (err error) {
 	defer guard(&err)()
 	return s.db.Close()
