@@ -53,7 +53,7 @@ func (q *Queue) tidyLoop(ctx context.Context) {
 type worth struct {
 	seg  *segment
 	live []uint64 // positions; nil with busy
-	busy bool     // more than a quarter of it: left alone
+	busy bool     // more than half of it, or about to be received: left alone
 }
 
 // tidy indexes finished segments, deletes those that nobody is owed and that have left the
@@ -134,7 +134,7 @@ func (q *Queue) weigh() ([]worth, error) {
 func (q *Queue) weighOne(s *segment) (worth, error) {
 	first, last := s.first, s.last.Load()
 	span := last - first + 1
-	limit := int(span/4) + 1
+	limit := int(span/2) + 1
 	if s.sparse {
 		limit = int(min(span, 1<<31-1)) // a kept one is small however full it is
 	}
