@@ -265,6 +265,47 @@ func TestUnreadablePage(t *testing.T) {
 	}
 }
 
+// However many messages are asked for, no more of them come than memory should hold at once,
+// and the others are not kept from anyone.
+func TestReceiveIsBoundedInBytes(t *testing.T) {
+	q := openTest(t, t.TempDir(), testOptions(t))
+	s, err := q.Subscribe("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 5 {
+		if err := q.Enqueue(t.Context(), queuetest.Exchange(n, 7<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, o := range []tapway.Outcome{{Verdict: tapway.Retry}, {Verdict: tapway.Delivered}} {
+		var seqs []uint64
+		var all []tapway.Settlement
+		for len(seqs) < 5 {
+			msgs, err := s.Receive(t.Context(), 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(msgs) > 3 {
+				t.Fatalf("%d messages of 7 MiB at once", len(msgs))
+			}
+			for _, m := range msgs {
+				seqs = append(seqs, m.Seq)
+				all = append(all, tapway.Settlement{Message: m, Outcome: o})
+			}
+		}
+		if err := s.Settle(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(seqs, upTo(5)) {
+			t.Fatalf("received %v", seqs)
+		}
+	}
+	if l := account(t, q, "a"); l.Delivered != 5 {
+		t.Fatalf("account: %+v", l)
+	}
+}
+
 // Run syncs in Write mode, prepares segments, writes settlements down and ends when told.
 func TestRun(t *testing.T) {
 	for _, end := range []string{"context", "close"} {
