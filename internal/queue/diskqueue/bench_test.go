@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,22 +73,26 @@ func benchQueueOn(b *testing.B, o Options, fs files) *Queue {
 	return q
 }
 
-// appendAll appends n records from 64 callers.
-func appendAll(tb testing.TB, q *Queue, n, size int) {
+// appendAll appends n records from 64 callers and tells how long each took.
+func appendAll(tb testing.TB, q *Queue, n, size int) []time.Duration {
+	took := make([]time.Duration, n)
 	ex := queuetest.Exchange(1, size)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range benchCallers {
 		wg.Go(func() {
-			for next.Add(1) <= int64(n) {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				start := time.Now()
 				if err := q.Enqueue(context.Background(), ex); err != nil {
 					tb.Error(err)
 					return
 				}
+				took[i-1] = time.Since(start)
 			}
 		})
 	}
 	wg.Wait()
+	return took
 }
 
 func BenchmarkAppend(b *testing.B) {
@@ -98,8 +103,11 @@ func BenchmarkAppend(b *testing.B) {
 				q := benchQueueOn(b, Options{Durability: d, MaxBytes: -1, History: History{MaxBytes: -1}}, disk)
 				b.SetBytes(int64(size))
 				b.ResetTimer()
-				appendAll(b, q, b.N, size)
+				took := appendAll(b, q, b.N, size)
 				b.StopTimer()
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+				b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 				b.ReportMetric(float64(disk.syncs.Load())/float64(b.N), "syncs/record")
 				b.ReportMetric(float64(disk.bytes.Load())/float64(b.N), "bytes/record")
@@ -177,7 +185,7 @@ func BenchmarkSearch(b *testing.B) {
 		})
 	}
 	wg.Wait()
-	q.w.rest()
+	q.w.rest(true)
 	if err := q.indexSealed(); err != nil {
 		b.Fatal(err)
 	}

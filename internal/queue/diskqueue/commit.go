@@ -486,9 +486,10 @@ func (w *writer) dropSpare(f file) {
 	}
 }
 
-// rest gives back what is preallocated when nothing has been appended for some time: the
-// segment ends where it is, and the next record begins a new one.
-func (w *writer) rest() {
+// rest gives back what is preallocated when nothing has been appended for some time. With seal
+// the segment ends where it is, so that it can be deleted; without, it goes on growing from
+// there: a record now and then must not leave a file each.
+func (w *writer) rest(seal bool) {
 	w.mu.Lock()
 	if w.leading || w.closed {
 		w.mu.Unlock()
@@ -501,7 +502,13 @@ func (w *writer) rest() {
 	if spare != nil {
 		w.dropSpare(spare)
 	}
-	w.seal()
+	if seal {
+		w.seal()
+	} else if w.f != nil {
+		if err := w.f.Truncate(w.off); err != nil {
+			w.q.o.Log.Warn("preallocated queue space not given back", "error", err)
+		}
+	}
 	w.handOver()
 }
 

@@ -396,6 +396,30 @@ func TestBackgroundSyncFails(t *testing.T) {
 	}
 }
 
+// An idle queue gives back what it had preallocated, and goes on in the same file.
+func TestRest(t *testing.T) {
+	dir := t.TempDir()
+	o := testOptions(t)
+	o.SegmentBytes = 8 << 20
+	q := openTest(t, dir, o)
+	for n := range 5 {
+		enqueueSome(t, q, n, n+1)
+		q.w.rest(false)
+		st, err := os.Stat(logFiles(t, dir)[0])
+		if err != nil || st.Size() != q.segs.newest().end.Load() {
+			t.Fatalf("%d bytes, want %d; error %v", st.Size(), q.segs.newest().end.Load(), err)
+		}
+	}
+	if n := len(logFiles(t, dir)); n != 1 {
+		t.Fatalf("%d segments", n)
+	}
+	q.Close()
+	q = openTest(t, dir, o)
+	if got := found(t, q); !slices.Equal(got, upTo(5)) {
+		t.Fatalf("found %v", got)
+	}
+}
+
 // The reserve lets settlements be written down when nothing else fits on the disk.
 func TestReserve(t *testing.T) {
 	q := openTest(t, t.TempDir(), testOptions(t))

@@ -29,7 +29,8 @@ func (q *Queue) tidyLoop(ctx context.Context) {
 		if now := q.last.Load(); now != last || since.IsZero() {
 			last, since = now, time.Now()
 		} else if time.Since(since) >= restAfter {
-			q.w.rest()
+			seg := q.segs.newest()
+			q.w.rest(seg != nil && seg.end.Load() > q.o.SegmentBytes/4)
 			since = time.Now().Add(time.Hour) // once is enough
 		}
 		err := q.tidy(0)
