@@ -343,9 +343,9 @@ func TestRun(t *testing.T) {
 				return !q.dests["a"].changed
 			})
 			eventually(t, "records are synced", func() bool {
-				q.w.syncMu.Lock()
-				defer q.w.syncMu.Unlock()
-				return !q.w.dirty
+				q.w.late.mu.Lock()
+				defer q.w.late.mu.Unlock()
+				return !q.w.late.dirty
 			})
 			eventually(t, "finished segments are indexed", func() bool {
 				indexes, err := filepath.Glob(filepath.Join(dir, "log", "*.idx"))

@@ -366,11 +366,14 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		q.w.prepare()
-		err := q.flush()
+		err := q.w.sync()
+		if ferr := q.flush(); err == nil {
+			err = ferr
+		}
 		if cerr := q.counters.flush(false); err == nil {
 			err = cerr
 		}
-		quiet.log(q.o.Log, "queue state not saved; it will be tried again", err)
+		quiet.log(q.o.Log, "queue upkeep failed; it will be tried again", err)
 	}
 }
 
