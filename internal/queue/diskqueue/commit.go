@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -52,10 +51,8 @@ type writer struct {
 	retryAt  time.Time
 	lastSync time.Time
 
-	suspect  atomic.Bool // a background sync has failed: write no more into this segment
-	syncMu   sync.Mutex  // Write mode: between the background sync and the change of segments
-	syncFile file
-	dirty    bool
+	suspect atomic.Bool // a background sync has failed: write no more into this segment
+	late    lateWork
 }
 
 type batch struct {
@@ -187,8 +184,10 @@ func (b *batch) add(ex *tapway.Exchange, own []byte, me *waiter) {
 // lead writes the current batch, tells everyone in it, and makes the first caller of the
 // next batch the leader. me is the leader's own place in the batch.
 func (w *writer) lead(me *waiter) {
-	// Those the last leader has just woken are about to come back with their next record:
-	// let them on board, it costs them a whole commit otherwise.
+	// Those the last leader has just woken are about to come back with their next record: let
+	// them on board, or they wait for a commit more than they need. One turn through the run
+	// queue saves a third of the syncs under load, two save half; an idle process takes none.
+	runtime.Gosched()
 	runtime.Gosched()
 	w.mu.Lock()
 	b := w.cur
@@ -252,6 +251,9 @@ func (w *writer) write(b *batch) error {
 	seg.offs = append(seg.offs, offs...)
 	seg.mu.Unlock()
 	w.q.used.Add(off - w.off)
+	if half := w.cap / 2; w.off < half && off >= half {
+		w.q.kickUpkeep() // to prepare the next segment
+	}
 	w.off = off
 	w.next += uint64(len(b.pending))
 	seg.end.Store(off)
@@ -295,9 +297,9 @@ func (w *writer) afterWrite() error {
 	if w.q.o.Durability == Commit {
 		return w.f.Sync()
 	}
-	w.syncMu.Lock()
-	w.dirty = true
-	w.syncMu.Unlock()
+	w.late.mu.Lock()
+	w.late.dirty = true
+	w.late.mu.Unlock()
 	if !w.q.running.Load() && time.Since(w.lastSync) >= syncEvery {
 		w.lastSync = time.Now()
 		return w.sync()
@@ -305,53 +307,35 @@ func (w *writer) afterWrite() error {
 	return nil
 }
 
-// sync makes everything written so far durable (Write mode; in Commit mode it always is).
-func (w *writer) sync() error {
-	w.syncMu.Lock()
-	defer w.syncMu.Unlock()
-	if !w.dirty || w.syncFile == nil {
-		return nil
-	}
-	// After a failed fsync the kernel may have dropped the pages and called them clean, so
-	// asking again would prove nothing. Say so once; the leader goes on in a new segment.
-	w.dirty = false
-	err := w.syncFile.Sync()
-	if err != nil {
-		w.suspect.Store(true)
-	}
-	return err
-}
-
 // abandon gives up the segment after a failed write or sync. Whatever of the batch reached
 // the disk lies behind the end of the segment and its positions are given out again.
 func (w *writer) abandon(err error) {
 	w.q.o.Log.Error("queue segment given up", "segment", filepath.Base(w.seg.path), "position", w.next, "error", err)
 	w.seal()
+	if serr := w.sync(); serr != nil { // cut it now: what was refused must not come back
+		w.q.o.Log.Error("queue records may not survive a power cut", "error", serr)
+	}
 	w.lastErr, w.retryAt = nil, time.Time{}
 }
 
-// seal closes the segment being written, at the end of its last good entry.
+// seal ends the segment being written behind its last good entry.
 func (w *writer) seal() {
 	if w.f == nil {
 		return
 	}
-	w.syncMu.Lock()
-	if w.dirty {
-		w.dirty = false
-		if err := w.f.Sync(); err != nil {
-			w.q.o.Log.Error("queue records may not survive a power cut", "segment", filepath.Base(w.seg.path), "error", err)
+	w.late.mu.Lock()
+	w.late.file, w.late.dirty = nil, false
+	w.late.sealed = append(w.late.sealed, sealedFile{w.f, w.off, filepath.Base(w.seg.path)})
+	many := len(w.late.sealed) > maxLate
+	w.late.mu.Unlock()
+	w.f = nil
+	empty := w.seg.last.Load() < w.seg.first
+	if many || empty || !w.q.running.Load() {
+		if err := w.sync(); err != nil {
+			w.q.o.Log.Error("queue records may not survive a power cut", "error", err)
 		}
 	}
-	w.syncFile = nil
-	w.syncMu.Unlock()
-	// Also gives back what was preallocated. If it fails, the next segment's first position
-	// still says where this one ends.
-	if err := w.f.Truncate(w.off); err != nil {
-		w.q.o.Log.Warn("queue segment not cut to size", "segment", filepath.Base(w.seg.path), "error", err)
-	}
-	w.f.Close()
-	w.f = nil
-	if w.seg.last.Load() < w.seg.first {
+	if empty {
 		w.q.segs.replace(w.seg, nil)
 		w.q.used.Add(-segmentHead)
 		if err := w.seg.unlink(); err != nil {
@@ -385,9 +369,9 @@ func (w *writer) roll(need int64) error {
 	w.suspect.Store(false)
 	w.f, w.cap, w.off = f, size, segmentHead
 	w.seg = newSegment(w.q.fs, path, w.next)
-	w.syncMu.Lock()
-	w.syncFile = f
-	w.syncMu.Unlock()
+	w.late.mu.Lock()
+	w.late.file = f
+	w.late.mu.Unlock()
 	w.q.used.Add(segmentHead)
 	w.q.segs.add(w.seg)
 	return nil
@@ -413,7 +397,13 @@ func (w *writer) begin(need int64) (f file, size int64, path string, err error) 
 	if err == nil {
 		err = w.q.fs.Rename(made, path)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case w.q.o.Durability == Write && w.q.running.Load():
+		w.late.mu.Lock()
+		w.late.dir = true
+		w.late.mu.Unlock()
+	default:
 		err = w.q.fs.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
@@ -423,98 +413,6 @@ func (w *writer) begin(need int64) (f file, size int64, path string, err error) 
 		return nil, 0, "", fmt.Errorf("begin a segment: %w", err)
 	}
 	return f, size, path, nil
-}
-
-// allocate makes a file of size bytes, or of as much as the disk still gives but not less
-// than need.
-func allocate(fs files, path string, size, need int64) (file, int64, error) {
-	f, err := fs.Open(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR)
-	if err != nil {
-		return nil, 0, err
-	}
-	for {
-		err = f.Allocate(size)
-		if err == nil {
-			return f, size, nil
-		}
-		if !noSpace(err) || size == need {
-			f.Close()
-			fs.Remove(path)
-			return nil, 0, err
-		}
-		if terr := f.Truncate(0); terr != nil {
-			f.Close()
-			return nil, 0, terr
-		}
-		size = max(size/4, need)
-	}
-}
-
-// prepare makes the file of the next segment ahead of time, when the present one is half
-// full, so that no caller waits for it. Only upkeep calls it.
-func (w *writer) prepare() {
-	seg := w.q.segs.newest()
-	if seg == nil || seg.sealed.Load() || seg.end.Load() < w.q.o.SegmentBytes/2 {
-		return
-	}
-	w.mu.Lock()
-	need := w.spare == nil && !w.closed
-	w.mu.Unlock()
-	if !need {
-		return
-	}
-	f, size, err := allocate(w.q.fs, w.q.sparePath(), w.q.o.SegmentBytes, w.q.o.SegmentBytes)
-	if err != nil {
-		return // whoever needs it will meet the same error and report it
-	}
-	w.mu.Lock()
-	if !w.closed {
-		w.spare, w.spareN, f = f, size, nil
-	}
-	w.mu.Unlock()
-	if f != nil {
-		w.dropSpare(f)
-	}
-}
-
-func (w *writer) dropSpare(f file) {
-	f.Close()
-	if err := w.q.fs.Remove(w.q.sparePath()); err != nil {
-		w.q.o.Log.Warn("spare queue segment not removed", "error", err)
-	}
-}
-
-// rest gives back what is preallocated when nothing has been appended for some time: the
-// segment ends where it is, and the next record begins a new one.
-func (w *writer) rest() {
-	w.mu.Lock()
-	if w.leading || w.closed {
-		w.mu.Unlock()
-		return
-	}
-	w.leading = true
-	spare := w.spare
-	w.spare = nil
-	w.mu.Unlock()
-	if spare != nil {
-		w.dropSpare(spare)
-	}
-	w.seal()
-	w.handOver()
-}
-
-// handOver ends a leadership: the first caller of the next batch leads, or nobody does.
-func (w *writer) handOver() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.cur.pending) > 0 {
-		heir := w.cur.pending[0].w
-		heir.lead = true
-		heir.wake <- struct{}{}
-		return
-	}
-	w.leading = false
-	w.room.Broadcast()
 }
 
 // close waits for the running callers and seals the log.
@@ -532,4 +430,7 @@ func (w *writer) close() {
 		w.dropSpare(spare)
 	}
 	w.seal()
+	if err := w.sync(); err != nil {
+		w.q.o.Log.Error("queue records may not survive a power cut", "error", err)
+	}
 }

@@ -2,7 +2,12 @@ package diskqueue
 
 import (
 	"log/slog"
+	"path/filepath"
+	"strconv"
 	"testing"
+	"testing/synctest"
+
+	"pgregory.net/rapid"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/queue/queuetest"
@@ -42,6 +47,25 @@ func TestContractWrite(t *testing.T) {
 		o := testOptions(t)
 		o.Durability = Write
 		return openTest(t, t.TempDir(), o)
+	})
+}
+
+// The model again, with sequences that shrink when they fail.
+func TestModel(t *testing.T) {
+	base := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		// A bubble's test has no deadline to ask for, so it must not look like a *testing.T.
+		rapid.Check(struct{ testing.TB }{t}, func(r *rapid.T) {
+			n++
+			q, err := Open(filepath.Join(base, strconv.Itoa(n)), testOptions(t))
+			if err != nil {
+				r.Fatal(err)
+			}
+			defer q.Close()
+			choose := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(r, label) }
+			queuetest.Model(r, q, choose, rapid.IntRange(1, 40).Draw(r, "steps"))
+		})
 	})
 }
 

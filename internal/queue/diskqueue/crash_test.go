@@ -18,7 +18,11 @@ import (
 	"github.com/tapway/tapway/internal/queue/queuetest"
 )
 
-const crashDir = "TAPWAY_TEST_CRASH_DIR"
+// The victim learns from its environment where to work, and whether to keep a history.
+const (
+	crashDir     = "TAPWAY_TEST_CRASH_DIR"
+	crashHistory = "TAPWAY_TEST_CRASH_HISTORY"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
@@ -28,8 +32,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func crashOptions() Options {
-	return Options{SegmentBytes: 256 << 10, MaxBytes: -1, Lease: queuetest.Lease}
+func crashOptions(history bool) Options {
+	o := Options{SegmentBytes: 256 << 10, MaxBytes: -1, Lease: queuetest.Lease}
+	if !history { // segments come and go all the time
+		o.SegmentBytes, o.History.MaxAge = 32<<10, -1
+	}
+	return o
 }
 
 // victim works on a queue until it is killed, and says which records were acknowledged.
@@ -38,7 +46,7 @@ func victim(dir string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	o := crashOptions()
+	o := crashOptions(os.Getenv(crashHistory) != "")
 	o.Durability = Durability(rand.IntN(2))
 	q, err := Open(dir, o)
 	if err != nil {
@@ -95,30 +103,8 @@ func consume(s tapway.Subscription) {
 // there, and the ledger adds up each time.
 func TestKill(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	acked := map[string]bool{}
-	for round := range 22 {
-		lines, stop := startVictim(t, dir)
-		for l := range lines { // it works: now any moment is as good as another
-			acked[l] = true
-			break
-		}
-		kill := time.AfterFunc(time.Duration(rand.IntN(120))*time.Millisecond, stop)
-		for l := range lines {
-			acked[l] = true
-		}
-		kill.Stop()
-		stop()
-		q, err := Open(dir, crashOptions())
-		if err != nil {
-			t.Fatalf("round %d: %v", round, err)
-		}
-		account(t, q, "a")
-		account(t, q, "b")
-		if err := q.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	q := openTest(t, dir, crashOptions())
+	acked := killOften(t, dir, true)
+	q := openTest(t, dir, crashOptions(true))
 	seen := map[string]bool{}
 	for m, err := range q.Search(t.Context(), tapway.Search{}) {
 		if err != nil {
@@ -131,18 +117,66 @@ func TestKill(t *testing.T) {
 			t.Errorf("record %s was acknowledged and is lost", n)
 		}
 	}
+	finish(t, q, len(acked))
+}
+
+// The same while segments are deleted and emptied all the time: what was deleted was settled,
+// so nothing is missed when the deliveries go on.
+func TestKillWhileTidying(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	acked := killOften(t, dir, false)
+	q := openTest(t, dir, crashOptions(false))
+	finish(t, q, len(acked))
+}
+
+func killOften(t *testing.T, dir string, history bool) (acked map[string]bool) {
+	acked = map[string]bool{}
+	for round := range 22 {
+		lines, stop := startVictim(t, dir, history)
+		for l := range lines { // it works: now any moment is as good as another
+			acked[l] = true
+			break
+		}
+		kill := time.AfterFunc(time.Duration(rand.IntN(150))*time.Millisecond, stop)
+		for l := range lines {
+			acked[l] = true
+		}
+		kill.Stop()
+		stop()
+		q, err := Open(dir, crashOptions(history))
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		account(t, q, "a")
+		account(t, q, "b")
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return acked
+}
+
+// finish looks the store over and delivers what is left.
+func finish(t *testing.T, q *Queue, acked int) {
 	report, err := q.Check(t.Context(), nil)
 	if err != nil || len(report.Damage) > 0 {
 		t.Errorf("report %+v, error %v", report, err)
 	}
 	received(t, q)
-	t.Logf("%d records acknowledged, %d stored: %+v", len(acked), q.last.Load(), account(t, q, "a"))
+	l := account(t, q, "a")
+	if l.Dropped["damaged"] > 0 || q.last.Load() < uint64(acked) {
+		t.Errorf("%d records acknowledged, %d stored: %+v", acked, q.last.Load(), l)
+	}
+	t.Logf("%d records acknowledged, %d stored: %+v", acked, q.last.Load(), l)
 }
 
-func startVictim(t *testing.T, dir string) (lines <-chan string, stop func()) {
+func startVictim(t *testing.T, dir string, history bool) (lines <-chan string, stop func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), crashDir+"="+dir)
+	if history {
+		cmd.Env = append(cmd.Env, crashHistory+"=1")
+	}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -265,6 +265,47 @@ func TestUnreadablePage(t *testing.T) {
 	}
 }
 
+// However many messages are asked for, no more of them come than memory should hold at once,
+// and the others are not kept from anyone.
+func TestReceiveIsBoundedInBytes(t *testing.T) {
+	q := openTest(t, t.TempDir(), testOptions(t))
+	s, err := q.Subscribe("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 5 {
+		if err := q.Enqueue(t.Context(), queuetest.Exchange(n, 7<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, o := range []tapway.Outcome{{Verdict: tapway.Retry}, {Verdict: tapway.Delivered}} {
+		var seqs []uint64
+		var all []tapway.Settlement
+		for len(seqs) < 5 {
+			msgs, err := s.Receive(t.Context(), 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(msgs) > 3 {
+				t.Fatalf("%d messages of 7 MiB at once", len(msgs))
+			}
+			for _, m := range msgs {
+				seqs = append(seqs, m.Seq)
+				all = append(all, tapway.Settlement{Message: m, Outcome: o})
+			}
+		}
+		if err := s.Settle(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(seqs, upTo(5)) {
+			t.Fatalf("received %v", seqs)
+		}
+	}
+	if l := account(t, q, "a"); l.Delivered != 5 {
+		t.Fatalf("account: %+v", l)
+	}
+}
+
 // Run syncs in Write mode, prepares segments, writes settlements down and ends when told.
 func TestRun(t *testing.T) {
 	for _, end := range []string{"context", "close"} {
@@ -302,9 +343,9 @@ func TestRun(t *testing.T) {
 				return !q.dests["a"].changed
 			})
 			eventually(t, "records are synced", func() bool {
-				q.w.syncMu.Lock()
-				defer q.w.syncMu.Unlock()
-				return !q.w.dirty
+				q.w.late.mu.Lock()
+				defer q.w.late.mu.Unlock()
+				return !q.w.late.dirty
 			})
 			eventually(t, "finished segments are indexed", func() bool {
 				indexes, err := filepath.Glob(filepath.Join(dir, "log", "*.idx"))
@@ -351,6 +392,30 @@ func TestBackgroundSyncFails(t *testing.T) {
 		t.Fatalf("%d segments, want 2", n)
 	}
 	if got := found(t, q); !slices.Equal(got, upTo(4)) {
+		t.Fatalf("found %v", got)
+	}
+}
+
+// An idle queue gives back what it had preallocated, and goes on in the same file.
+func TestRest(t *testing.T) {
+	dir := t.TempDir()
+	o := testOptions(t)
+	o.SegmentBytes = 8 << 20
+	q := openTest(t, dir, o)
+	for n := range 5 {
+		enqueueSome(t, q, n, n+1)
+		q.w.rest(false)
+		st, err := os.Stat(logFiles(t, dir)[0])
+		if err != nil || st.Size() != q.segs.newest().end.Load() {
+			t.Fatalf("%d bytes, want %d; error %v", st.Size(), q.segs.newest().end.Load(), err)
+		}
+	}
+	if n := len(logFiles(t, dir)); n != 1 {
+		t.Fatalf("%d segments", n)
+	}
+	q.Close()
+	q = openTest(t, dir, o)
+	if got := found(t, q); !slices.Equal(got, upTo(5)) {
 		t.Fatalf("found %v", got)
 	}
 }

@@ -71,12 +71,16 @@ func (d *dictionary) no(s string) uint32 {
 
 // indexState is a segment's way to its index.
 type indexState struct {
-	mu    sync.Mutex
-	live  *index // grows while the segment is being written
-	saved atomic.Bool
-	zone  atomic.Pointer[zone]
-	rows  int
+	mu     sync.Mutex
+	live   *index // grows while the segment is being written
+	remade bool   // once it did not lead to a good entry
+	saved  atomic.Bool
+	zone   atomic.Pointer[zone]
+	rows   int
 }
+
+// errGone says that a segment has left the log and gets no new files.
+var errGone = errors.New("segment is gone")
 
 func newIndex(first uint64) *index {
 	return &index{first: first, covered: segmentHead, zone: zone{minTime: 1<<63 - 1, maxTime: -1 << 63, minID: 1<<63 - 1, maxID: -1 << 63, minStatus: 1<<16 - 1}}
@@ -140,15 +144,16 @@ func (x *index) view() *index {
 func (s *segment) index(q *Queue) (*index, error) {
 	s.ix.mu.Lock()
 	defer s.ix.mu.Unlock()
-	if s.ix.saved.Load() {
-		x, err := s.loadIndex(q)
-		if err == nil {
-			return x, nil
+	for range 2 {
+		if s.ix.saved.Load() {
+			if x, err := s.loadIndex(q); err == nil {
+				return x, nil
+			}
+			s.ix.saved.Store(false)
 		}
-		s.ix.saved.Store(false)
-	}
-	if s.sealed.Load() && s.saveIndexLocked(q) == nil {
-		return s.loadIndex(q)
+		if !s.sealed.Load() || s.saveIndexLocked(q) != nil {
+			break
+		}
 	}
 	if err := s.growLocked(q); err != nil {
 		return nil, err
@@ -174,6 +179,9 @@ func (s *segment) saveIndex(q *Queue) error {
 }
 
 func (s *segment) saveIndexLocked(q *Queue) error {
+	if s.gone.Load() {
+		return errGone
+	}
 	if s.ix.saved.Load() || !s.sealed.Load() {
 		return nil
 	}
@@ -199,15 +207,16 @@ func (s *segment) setZone(x *index) {
 	s.ix.zone.Store(&z)
 }
 
-func (s *segment) rebuildIndex(q *Queue) error {
+// rebuildIndex makes an index file anew; false when that has been done or there is none.
+func (s *segment) rebuildIndex(q *Queue) bool {
 	s.ix.mu.Lock()
 	defer s.ix.mu.Unlock()
-	s.ix.saved.Store(false)
-	s.ix.live = nil
-	if !s.sealed.Load() {
-		return s.growLocked(q)
+	if s.ix.remade || !s.ix.saved.Load() {
+		return false
 	}
-	return s.saveIndexLocked(q)
+	s.ix.remade = true
+	s.ix.saved.Store(false)
+	return s.saveIndexLocked(q) == nil
 }
 
 func (s *segment) loadIndex(q *Queue) (*index, error) {
@@ -377,7 +386,8 @@ func decodeIndex(b []byte) (*index, error) {
 		}
 	}
 	for i := range n {
-		if int(x.paths[i]) >= len(x.path.words) {
+		known := int(x.methods[i]) < len(x.method.words) || len(x.method.words) >= 1<<16-1
+		if int(x.paths[i]) >= len(x.path.words) || !known {
 			return nil, errDamaged
 		}
 	}

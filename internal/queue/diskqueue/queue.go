@@ -307,15 +307,18 @@ func (q *Queue) oldest() uint64 {
 }
 
 // settledSome lets settlements be written down when there are many or when it has been long:
-// by Run when it is running, otherwise here.
+// by Run when it is running, otherwise here. Far too many make the caller wait: what is not
+// written down is in memory.
 func (q *Queue) settledSome(n int) {
-	if q.running.Load() {
+	switch late := time.Now().UnixNano()-q.lastFlush.Load() >= int64(flushEvery); {
+	case n >= 4*flushAt:
+		q.flushMu.Lock()
+	case q.running.Load():
 		if n >= flushAt {
 			q.kickUpkeep()
 		}
 		return
-	}
-	if n < flushAt && time.Now().UnixNano()-q.lastFlush.Load() < int64(flushEvery) || !q.flushMu.TryLock() {
+	case n < flushAt && !late, !q.flushMu.TryLock():
 		return
 	}
 	defer q.flushMu.Unlock()
@@ -363,11 +366,14 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		q.w.prepare()
-		err := q.flush()
+		err := q.w.sync()
+		if ferr := q.flush(); err == nil {
+			err = ferr
+		}
 		if cerr := q.counters.flush(false); err == nil {
 			err = cerr
 		}
-		quiet.log(q.o.Log, "queue state not saved; it will be tried again", err)
+		quiet.log(q.o.Log, "queue upkeep failed; it will be tried again", err)
 	}
 }
 

@@ -140,30 +140,21 @@ func (s *segment) readSeq(q *Queue, seq uint64) ([]byte, error) {
 		return nil, err
 	}
 	defer s.release()
-	for range 2 {
+	for {
 		off, present, ok := s.locate(q, seq)
-		if ok && !present {
-			break
-		}
-		if ok {
+		if ok && present {
 			if frame := readEntry(f, q.key, off, s.end.Load(), seq); frame != nil {
 				return frame, nil
 			}
 		}
-		// The index may be the one that is wrong.
-		if s.offset0(seq) || s.rebuildIndex(q) != nil {
+		if ok && !present && s.sparse {
+			return nil, fmt.Errorf("position %d: %w", seq, tapway.ErrNotFound)
+		}
+		// The index may be what is wrong: it is made anew once.
+		if !s.rebuildIndex(q) {
 			return nil, fmt.Errorf("position %d: %w", seq, errDamaged)
 		}
 	}
-	if s.sparse {
-		return nil, fmt.Errorf("position %d: %w", seq, tapway.ErrNotFound)
-	}
-	return nil, fmt.Errorf("position %d: %w", seq, errDamaged)
-}
-
-func (s *segment) offset0(seq uint64) bool {
-	_, ok := s.offset(seq)
-	return ok
 }
 
 // readEntry reads the entry at off if it is the one of seq, mostly in one call.

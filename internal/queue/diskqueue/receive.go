@@ -9,6 +9,9 @@ import (
 	"github.com/tapway/tapway"
 )
 
+// maxReceive is from how many bytes on Receive gives no further message, whatever its max.
+const maxReceive = 16 << 20
+
 // sub is what Subscribe gives: the same destination for everyone who subscribes to its name.
 type sub struct{ d *dest }
 
@@ -86,7 +89,7 @@ func (d *dest) takeLocked(now time.Time, max int, msgs []tapway.Message) ([]tapw
 		d.ready.push(e)
 	}
 	last := d.q.last.Load()
-	for len(msgs) < max {
+	for bytes := 0; len(msgs) < max && bytes < maxReceive; {
 		fresh := d.freshLocked()
 		more := fresh <= last && len(d.entries) < d.q.maxHeld
 		if e := d.ready.top(); e != nil && (!more || e.seq < fresh) {
@@ -116,6 +119,7 @@ func (d *dest) takeLocked(now time.Time, max int, msgs []tapway.Message) ([]tapw
 		m := tapway.Message{Seq: got, Frame: frame}
 		m.ID, m.Enqueued = peek(frame)
 		msgs = append(msgs, m)
+		bytes += len(frame)
 		d.pos = got + 1
 	}
 	return msgs, nil
@@ -147,10 +151,16 @@ func (d *dest) lostLocked(from, to uint64) {
 
 // loadFrames reads the frames that the log reader is long past.
 func (d *dest) loadFrames(msgs []tapway.Message) []tapway.Message {
-	bad := 0
+	bad, bytes := 0, 0
 	for i := range msgs {
 		m := &msgs[i]
 		if m.Frame != nil {
+			bytes += len(m.Frame)
+			continue
+		}
+		if bytes >= maxReceive {
+			bad++
+			d.putBack(m.Seq)
 			continue
 		}
 		frame, err := d.q.readSeq(m.Seq)
@@ -158,6 +168,7 @@ func (d *dest) loadFrames(msgs []tapway.Message) []tapway.Message {
 		case err == nil:
 			m.Frame = frame
 			m.ID, m.Enqueued = peek(frame)
+			bytes += len(frame)
 		case errors.Is(err, errDamaged), errors.Is(err, tapway.ErrNotFound):
 			bad++
 			d.mu.Lock()
@@ -181,6 +192,18 @@ func (d *dest) loadFrames(msgs []tapway.Message) []tapway.Message {
 		}
 	}
 	return kept
+}
+
+// putBack makes a leased message ready again, as if nobody had received it this time.
+func (d *dest) putBack(seq uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e := d.entries[seq]; e != nil && e.state == leased {
+		d.detachLocked(e)
+		e.state, e.held = ready, false
+		d.ready.push(e)
+	}
+	d.wake.broadcast()
 }
 
 // peek reads the ID and time of a frame without allocating, which DecodeMeta does. They are

@@ -132,6 +132,11 @@ func listSegments(fs files, dir string) (dense, kept []*segment, err error) {
 			}
 			switch {
 			case s == nil:
+				if seg, isIndex := strings.CutSuffix(path, idxSuffix); isIndex {
+					if _, err := os.Stat(seg + segSuffix); os.IsNotExist(err) {
+						fs.Remove(path)
+					}
+				}
 			case !s.sparse:
 				dense = append(dense, s)
 			case len(kept) > 0 && kept[len(kept)-1].first == s.first: // an older rewriting of it

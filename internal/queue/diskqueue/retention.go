@@ -29,10 +29,15 @@ func (q *Queue) tidyLoop(ctx context.Context) {
 		if now := q.last.Load(); now != last || since.IsZero() {
 			last, since = now, time.Now()
 		} else if time.Since(since) >= restAfter {
-			q.w.rest()
+			seg := q.segs.newest()
+			q.w.rest(seg != nil && seg.end.Load() > q.o.SegmentBytes/4)
 			since = time.Now().Add(time.Hour) // once is enough
 		}
 		err := q.tidy(0)
+		if err == nil && q.enter() == nil {
+			err = q.state.trim()
+			q.leave()
+		}
 		quiet.log(q.o.Log, "queue upkeep failed; it will be tried again", err)
 		select {
 		case <-ctx.Done():
@@ -49,7 +54,7 @@ func (q *Queue) tidyLoop(ctx context.Context) {
 type worth struct {
 	seg  *segment
 	live []uint64 // positions; nil with busy
-	busy bool     // more than a quarter of it: left alone
+	busy bool     // more than half of it, or about to be received: left alone
 }
 
 // tidy indexes finished segments, deletes those that nobody is owed and that have left the
@@ -130,7 +135,7 @@ func (q *Queue) weigh() ([]worth, error) {
 func (q *Queue) weighOne(s *segment) (worth, error) {
 	first, last := s.first, s.last.Load()
 	span := last - first + 1
-	limit := int(span/4) + 1
+	limit := int(span/2) + 1
 	if s.sparse {
 		limit = int(min(span, 1<<31-1)) // a kept one is small however full it is
 	}

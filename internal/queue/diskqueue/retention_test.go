@@ -62,7 +62,7 @@ func (d *dest) held() uint64 {
 
 func tidy(t testing.TB, q *Queue) {
 	t.Helper()
-	q.w.rest()
+	q.w.rest(true)
 	if err := q.tidy(0); err != nil {
 		t.Fatal(err)
 	}

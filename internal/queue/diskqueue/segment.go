@@ -167,6 +167,9 @@ func (l *segments) replace(old, by *segment) {
 
 // unlink removes a segment's files, index first: an index without its log is only litter.
 func (s *segment) unlink() error {
+	s.gone.Store(true)
+	s.ix.mu.Lock()
+	defer s.ix.mu.Unlock()
 	s.fs.Remove(s.indexPath()) // it may never have been written
 	if err := s.fs.Remove(s.path); err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("remove segment: %w", err)
