@@ -36,6 +36,10 @@ type checker struct{ d *decoder }
 func (k *checker) fail(key, message, hint string) {
 	p := Problem{File: k.d.file, Key: key, Message: message, Hint: hint}
 	for at := key; ; {
+		if from, ok := k.d.origins[at]; ok {
+			p.File = from
+			break
+		}
 		if pos := k.d.places[at]; pos != nil {
 			p.Line, p.Column = pos.Line, pos.Column
 			break
@@ -47,7 +51,7 @@ func (k *checker) fail(key, message, hint string) {
 		at = at[:i]
 	}
 	if p.File == "" {
-		p.File = "configuration"
+		p.File = Nowhere
 	}
 	k.d.problems = append(k.d.problems, p)
 }

@@ -41,7 +41,7 @@ func Load(s Source) (*Config, error) {
 		s.Text = text
 	}
 	c := Default()
-	d := &decoder{file: s.File, getenv: s.Getenv, readFile: s.ReadFile, places: map[string]*token.Position{}}
+	d := &decoder{file: s.File, getenv: s.Getenv, readFile: s.ReadFile, places: map[string]*token.Position{}, origins: map[string]string{}}
 	d.text(s.Text, c)
 	v := reflect.ValueOf(c).Elem()
 	d.environment(v, "")
@@ -127,13 +127,13 @@ func (d *decoder) flags(v reflect.Value, set map[string]string) {
 				break
 			}
 		}
-		d.set("command line", at, path, text)
+		d.set(CommandLine, at, path, text)
 	}
 }
 
 // set writes one value that came from elsewhere than the file.
 func (d *decoder) set(from string, to reflect.Value, key, text string) {
-	d.places[key] = nil
+	d.origins[key] = from
 	var err error
 	switch list := to.Addr().Interface().(type) {
 	case *[]Destination:
