@@ -69,6 +69,9 @@ func newConfigCheck() *cobra.Command {
 				}
 			}
 			if len(problems) > 0 {
+				if !asJSON {
+					fmt.Fprintf(cmd.ErrOrStderr(), "tapway: %s: %s\n", file, plural(int64(len(problems)), "problem"))
+				}
 				return errSilent
 			}
 			return nil

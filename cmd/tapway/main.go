@@ -101,6 +101,12 @@ var atOnce struct {
 	clean []func()
 }
 
+func onStopAtOnce(clean func()) {
+	atOnce.Lock()
+	defer atOnce.Unlock()
+	atOnce.clean = append(atOnce.clean, clean)
+}
+
 // usageError is a mistake in how a command was called.
 type usageError struct{ error }
 

@@ -120,6 +120,15 @@ func printable(s string) string {
 	}, s)
 }
 
+// printableLines is printable that lets lines be lines.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 func bytesText(n int64) string {
 	switch {
 	case n < 1<<10:
