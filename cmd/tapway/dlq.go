@@ -52,8 +52,8 @@ func newDLQList() *cobra.Command {
 					return err
 				}
 				n++
-				fmt.Fprintf(out, "%s  %s  %3d %-6s %s\n    %s: %s, after %s, died %s\n", d.Exchange.ID, d.Exchange.Time.Local().Format("2006-01-02 15:04:05"),
-					d.Exchange.Status, printable(d.Exchange.Method), printable(d.Exchange.Path), d.Destination, printable(d.Reason), plural(int64(d.Attempts), "attempt"), ago(d.Died))
+				fmt.Fprintf(out, "%s  %s  %3d %-6s %s\n    %s: %s; died %s\n", d.Exchange.ID, d.Exchange.Time.Local().Format("2006-01-02 15:04:05"),
+					d.Exchange.Status, printable(d.Exchange.Method), printable(d.Exchange.Path), d.Destination, whyDead(d.Reason, d.Attempts), ago(d.Died))
 			}
 			if n == 0 {
 				fmt.Fprintln(out, "No dead letters.")
@@ -100,11 +100,8 @@ func newDLQShow() *cobra.Command {
 			}
 			for _, s := range states {
 				fmt.Fprintf(out, "%s: %s", s.Destination, s.State)
-				if s.Attempts > 0 {
-					fmt.Fprintf(out, " after %s", plural(int64(s.Attempts), "attempt"))
-				}
 				if s.Reason != "" {
-					fmt.Fprintf(out, ", %s", printable(s.Reason))
+					fmt.Fprintf(out, ": %s", whyDead(s.Reason, s.Attempts))
 				}
 				if !s.Next.IsZero() {
 					fmt.Fprintf(out, ", next attempt %s", s.Next.Local().Format(time.DateTime))
@@ -116,6 +113,14 @@ func newDLQShow() *cobra.Command {
 	}
 	state.register(cmd, true)
 	return cmd
+}
+
+// whyDead is the reason with the number of attempts, unless it tells that itself.
+func whyDead(reason string, attempts int) string {
+	if attempts > 0 && !strings.Contains(reason, "attempt") {
+		return fmt.Sprintf("%s, after %s", printable(reason), plural(int64(attempts), "attempt"))
+	}
+	return printable(reason)
 }
 
 // newDLQResolve makes redrive and purge, which differ in what they do with what they find.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -29,14 +28,22 @@ func TestMain(m *testing.M) {
 func command(dir string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TAPWAY_TEST_AS_MAIN=1", "TAPWAY_TOKEN=", "NO_COLOR=1")
+	cmd.Env = append(os.Environ(), "TAPWAY_TEST_AS_MAIN=1", "TAPWAY_TOKEN=", "NO_COLOR=1",
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // the race detector else waits a second at every exit
 	return cmd
 }
 
 // execute runs a command to its end.
 func execute(t *testing.T, dir string, args ...string) (out, errOut string, code int) {
 	t.Helper()
+	return executeWith(t, dir, "", args...)
+}
+
+// executeWith is execute with something to read on standard input.
+func executeWith(t *testing.T, dir, in string, args ...string) (out, errOut string, code int) {
+	t.Helper()
 	cmd := command(dir, args...)
+	cmd.Stdin = strings.NewReader(in)
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	err := cmd.Run()
@@ -186,5 +193,3 @@ func mustContain(t *testing.T, text string, parts ...string) {
 		}
 	}
 }
-
-var _ = fmt.Sprint

@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -109,7 +111,8 @@ func (d *decoder) environment(v reflect.Value, key string) {
 
 // flags sets what the command line says.
 func (d *decoder) flags(v reflect.Value, set map[string]string) {
-	for path, text := range set {
+	for _, path := range slices.Sorted(maps.Keys(set)) {
+		text := set[path]
 		at, last := v, path
 		for {
 			head, rest, more := strings.Cut(last, ".")
