@@ -14,7 +14,7 @@ func newConfig() *cobra.Command {
 		Use: "config", Short: "The configuration file: check it, make one, its JSON Schema",
 		Example: "  tapway config init > tapway.yaml\n  tapway config check",
 	}
-	cmd.AddCommand(newConfigCheck(), &cobra.Command{
+	return group(cmd, newConfigCheck(), &cobra.Command{
 		Use: "init", Short: "Print a commented tapway.yaml with every key and its default", Args: args(0, 0, "no arguments"),
 		Example: "  tapway config init > tapway.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,7 +32,6 @@ func newConfig() *cobra.Command {
 			return err
 		},
 	})
-	return cmd
 }
 
 func newConfigCheck() *cobra.Command {
@@ -70,6 +69,9 @@ func newConfigCheck() *cobra.Command {
 				}
 			}
 			if len(problems) > 0 {
+				if !asJSON {
+					fmt.Fprintf(cmd.ErrOrStderr(), "tapway: %s: %s\n", file, plural(int64(len(problems)), "problem"))
+				}
 				return errSilent
 			}
 			return nil

@@ -9,7 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,10 +30,10 @@ func newDemo() *cobra.Command {
 		Long: "Starts an example API, the gateway in front of it, a destination that prints every record\n" +
 			"it receives, and clients that make sample calls. Everything listens on loopback only and\n" +
 			"is gone after Ctrl-C, the data directory included unless --data names one.",
-		Example: "  tapway demo",
+		Example: "  tapway demo\n  tapway demo --no-traffic --data ./demo-data",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDemo(cmd.Context(), cmd.OutOrStdout(), data, !quiet)
+			return runDemo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), data, !quiet)
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "", "keep the data in this directory (default: a temporary one)")
@@ -38,16 +41,19 @@ func newDemo() *cobra.Command {
 	return cmd
 }
 
-// demoStop is how long calls and deliveries under way may take after Ctrl-C.
-const demoStop = 4 * time.Second
+// demoStop is how long calls under way may take after Ctrl-C; with the deliveries behind
+// them the demo ends within five seconds.
+const demoStop = 3 * time.Second
 
-func runDemo(ctx context.Context, out io.Writer, data string, traffic bool) error {
+func runDemo(ctx context.Context, out, errOut io.Writer, data string, traffic bool) error {
 	if data == "" {
 		dir, err := os.MkdirTemp("", "tapway-demo-*")
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		remove := func() { os.RemoveAll(dir) }
+		defer remove()
+		onStopAtOnce(remove)
 		data = dir
 	}
 	api, err := serveLocal("127.0.0.1:8081", new(demo.API).Handler())
@@ -63,14 +69,19 @@ func runDemo(ctx context.Context, out io.Writer, data string, traffic bool) erro
 	defer destination.stop()
 
 	c := config.Default()
-	c.Listen, c.Admin.Listen = freePort("127.0.0.1:8080"), freePort("127.0.0.1:9090")
+	c.Listen, c.Admin.Listen = "127.0.0.1:8080", "127.0.0.1:9090"
 	c.Data, c.Backend = data, "http://"+api.addr
 	c.Limits.ShutdownWindow = config.Duration(demoStop)
 	c.Destinations, err = config.DestinationsFor("http://" + destination.addr + "/in")
 	if err != nil {
 		return err
 	}
-	a, err := app.New(c, app.Options{Version: versionText(), Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	options := app.Options{Version: versionText(), Log: slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	a, err := app.New(c, options)
+	if errors.Is(err, syscall.EADDRINUSE) { // another demo, or something else, has the usual ports
+		c.Listen, c.Admin.Listen = freePort(c.Listen), freePort(c.Admin.Listen)
+		a, err = app.New(c, options)
+	}
 	if err != nil {
 		return err
 	}
@@ -94,9 +105,9 @@ func runDemo(ctx context.Context, out io.Writer, data string, traffic bool) erro
 	case err = <-result:
 	case <-ctx.Done():
 		fmt.Fprintln(out, "\nStopping: calls under way end, records are delivered. Ctrl-C again stops at once.")
-		clients.Wait()
 		stopGateway()
 		err = <-result
+		clients.Wait()
 		fmt.Fprintf(out, "Stopped. The destination had received %s.\n", plural(sink.Received(), "record"))
 	}
 	if errors.Is(err, context.Canceled) {
@@ -123,7 +134,7 @@ func serveLocal(addr string, h http.Handler) (*local, error) {
 	return &local{l.Addr().String(), func() { s.Close() }}, nil
 }
 
-// freePort is addr if nobody listens there, else a port that is free.
+// freePort is addr if nobody listens there, else any port.
 func freePort(addr string) string {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -156,11 +167,20 @@ Try, in another terminal:
   curl -o /dev/null http://%[1]s/api/v1/download
   curl -i http://%[1]s/api/v1/slow    # two seconds
   curl -i http://%[1]s/api/v1/fail    # a 500 from the API
-  go run ./cmd/tapway tail --admin http://%[2]s
-  go run ./cmd/tapway ledger --admin http://%[2]s
-  go run ./cmd/tapway export --admin http://%[2]s --format har -o calls.har
+  %[6]s tail --admin http://%[2]s
+  %[6]s ledger --admin http://%[2]s
+  %[6]s export --admin http://%[2]s --format har -o calls.har
 
-Every call below has been recorded on disk before its response ended. Ctrl-C stops.
+What the destination receives: status, call, its time, what tapway added, size of the record.
+Each was on disk before the response it tells of had ended. Ctrl-C stops.
 
-`, gateway, admin, api, sink, data)
+`, gateway, admin, api, sink, data, invocation())
+}
+
+// invocation is how this program was started, to paste.
+func invocation() string {
+	if strings.Contains(filepath.ToSlash(os.Args[0]), "/go-build") {
+		return "go run ./cmd/tapway"
+	}
+	return os.Args[0]
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,7 @@ func newDiscover() *cobra.Command {
 	var asJSON bool
 	var variables map[string]string
 	cmd := &cobra.Command{
-		Use: "discover --openapi FILE", Short: "The routes of an API Gateway export, and which can be tapped and why not",
+		Use: "discover --openapi FILE [--stage-variable NAME=VALUE]...", Short: "The routes of an API Gateway export, and which can be tapped and why not",
 		Example: "  tapway discover --openapi export.json\n  tapway discover --openapi export.json --stage-variable host=api.internal --json",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,17 +37,21 @@ func newDiscover() *cobra.Command {
 			}
 			t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(t, "METHOD\tPATH\tINTEGRATION\tTAPPABLE\tBACKEND OR REASON")
-			can := 0
+			can, missing := 0, false
 			for _, op := range d.Operations {
 				if op.Tappable {
 					can++
 					fmt.Fprintf(t, "%s\t%s\t%s\tyes\t%s\n", op.Method, printable(op.Path), op.Type, printable(op.URI))
 				} else {
+					missing = missing || strings.Contains(op.Reason, "stage variable")
 					fmt.Fprintf(t, "%s\t%s\t%s\tno\t%s\n", op.Method, printable(op.Path), op.Type, printable(op.Reason))
 				}
 			}
 			if err := t.Flush(); err != nil {
 				return err
+			}
+			if missing {
+				defer fmt.Fprintln(out, "Give stage variables with --stage-variable NAME=VALUE (stage_variables: in tapway.yaml).")
 			}
 			fmt.Fprintf(out, "\n%d of %s can be tapped by this machine.\n", can, plural(int64(len(d.Operations)), "route"))
 			return nil

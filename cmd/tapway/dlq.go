@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +19,7 @@ func newDLQ() *cobra.Command {
 		Use: "dlq", Short: "Dead letters: records that a destination would not take",
 		Example: "  tapway dlq list\n  tapway dlq redrive --dry-run \"destination == 'siem'\"",
 	}
-	cmd.AddCommand(newDLQList(), newDLQShow(), newDLQResolve("redrive"), newDLQResolve("purge"))
-	return cmd
+	return group(cmd, newDLQList(), newDLQShow(), newDLQResolve("redrive"), newDLQResolve("purge"))
 }
 
 func newDLQList() *cobra.Command {
@@ -44,7 +44,7 @@ func newDLQList() *cobra.Command {
 			body, err := client.Get(cmd.Context(), "/api/v1/deadletters", q)
 			out := cmd.OutOrStdout()
 			if state.json {
-				return copyJSON(out, body, err)
+				return copyLines(out, body, err)
 			}
 			n := int64(0)
 			for d, err := range admin.Stream[admin.DeadLetter](body, err) {
@@ -52,8 +52,8 @@ func newDLQList() *cobra.Command {
 					return err
 				}
 				n++
-				fmt.Fprintf(out, "%s  %s  %3d %-6s %s\n    %s: %s, after %s, %s ago\n", d.Exchange.ID, d.Exchange.Time.Local().Format("2006-01-02 15:04:05"),
-					d.Exchange.Status, printable(d.Exchange.Method), printable(d.Exchange.Path), d.Destination, printable(d.Reason), plural(int64(d.Attempts), "attempt"), ago(d.Died))
+				fmt.Fprintf(out, "%s  %s  %3d %-6s %s\n    %s: %s; died %s\n", d.Exchange.ID, d.Exchange.Time.Local().Format("2006-01-02 15:04:05"),
+					d.Exchange.Status, printable(d.Exchange.Method), printable(d.Exchange.Path), d.Destination, whyDead(d.Reason, d.Attempts), ago(d.Died))
 			}
 			if n == 0 {
 				fmt.Fprintln(out, "No dead letters.")
@@ -72,11 +72,12 @@ func newDLQList() *cobra.Command {
 func newDLQShow() *cobra.Command {
 	var state stateFlags
 	cmd := &cobra.Command{
-		Use: "show ID", Short: "Show one dead letter: its record and what became of it",
-		Example: "  tapway dlq show 0198c2f0-7c1e-7b3a-9d2e-3f1f7b6a5c4d",
+		Use: "show ID", Short: "Show one dead letter: its record and what became of it at each destination",
+		Example: "  tapway dlq show 0198c2f0-7c1e-7b3a-9d2e-3f1f7b6a5c4d\n  tapway dlq show --json 0198c2f0-7c1e-7b3a-9d2e-3f1f7b6a5c4d | jq .record.body",
 		Args:    args(1, 1, "one exchange id"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			if _, err := tapway.ParseID(given[0]); err != nil {
+			id, err := tapway.ParseID(given[0])
+			if err != nil {
 				return &usageError{err}
 			}
 			client, done, err := state.open(cmd.Context())
@@ -84,7 +85,7 @@ func newDLQShow() *cobra.Command {
 				return err
 			}
 			defer done()
-			path := "/api/v1/exchanges/" + given[0]
+			path := "/api/v1/exchanges/" + id.String()
 			states, err := admin.JSON[[]tapway.DeliveryState](client.Get(cmd.Context(), path, url.Values{"states": {"1"}}))
 			if err != nil {
 				return err
@@ -93,11 +94,33 @@ func newDLQShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printJSON(cmd.OutOrStdout(), map[string]any{"deliveries": states, "record": rec})
+			out := cmd.OutOrStdout()
+			if state.json {
+				return printJSON(out, map[string]any{"deliveries": states, "record": rec})
+			}
+			for _, s := range states {
+				fmt.Fprintf(out, "%s: %s", s.Destination, s.State)
+				if s.Reason != "" {
+					fmt.Fprintf(out, ": %s", whyDead(s.Reason, s.Attempts))
+				}
+				if !s.Next.IsZero() {
+					fmt.Fprintf(out, ", next attempt %s", s.Next.Local().Format(time.DateTime))
+				}
+				fmt.Fprintln(out)
+			}
+			return printJSON(out, rec)
 		},
 	}
-	state.register(cmd, false)
+	state.register(cmd, true)
 	return cmd
+}
+
+// whyDead is the reason with the number of attempts, unless it tells that itself.
+func whyDead(reason string, attempts int) string {
+	if attempts > 0 && !strings.Contains(reason, "attempt") {
+		return fmt.Sprintf("%s, after %s", printable(reason), plural(int64(attempts), "attempt"))
+	}
+	return printable(reason)
 }
 
 // newDLQResolve makes redrive and purge, which differ in what they do with what they find.

@@ -5,16 +5,19 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tapway/tapway/internal/app"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/route"
 )
 
 // finding is one thing the doctor looked at.
@@ -33,32 +36,26 @@ func newDoctor() *cobra.Command {
 		Example: "  tapway doctor\n  tapway doctor -c /etc/tapway/tapway.yaml",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			findings := examine(cmd.Context(), configFile(file), data)
 			out, bad := cmd.OutOrStdout(), 0
 			paint := coloursFor(out)
-			for _, f := range findings {
+			findings := []finding{}
+			examine(cmd.Context(), configFile(file), data, func(f finding) {
+				findings = append(findings, f)
 				if !f.OK {
 					bad++
 				}
-				if asJSON {
-					continue
+				if !asJSON {
+					f.print(out, paint)
 				}
-				mark := paint.paint("32", "ok  ")
-				if !f.OK {
-					mark = paint.paint("31", "FAIL")
-				}
-				fmt.Fprintf(out, "%s  %-14s %s\n", mark, f.Check, f.Detail)
-				if f.Advice != "" {
-					fmt.Fprintf(out, "                      → %s\n", f.Advice)
-				}
-			}
+			})
 			if asJSON {
 				if err := printJSON(out, findings); err != nil {
 					return err
 				}
 			}
 			if bad > 0 {
-				return fmt.Errorf("%s to mend", plural(int64(bad), "thing"))
+				fmt.Fprintf(cmd.ErrOrStderr(), "tapway: %s to mend\n", plural(int64(bad), "thing"))
+				return errSilent
 			}
 			return nil
 		},
@@ -69,47 +66,91 @@ func newDoctor() *cobra.Command {
 	return cmd
 }
 
-func examine(ctx context.Context, file, data string) []finding {
-	var out []finding
+func (f finding) print(out io.Writer, paint colours) {
+	mark := paint.paint("32", "ok  ")
+	if !f.OK {
+		mark = paint.paint("31", "FAIL")
+	}
+	const margin = "\n                      "
+	fmt.Fprintf(out, "%s  %-14s  %s", mark, f.Check, strings.ReplaceAll(printableLines(f.Detail), "\n", margin))
+	if f.Advice != "" {
+		fmt.Fprint(out, margin, "→ ", f.Advice)
+	}
+	fmt.Fprintln(out)
+}
+
+// examine looks at one thing after the other and reports each as soon as it is known:
+// dialling what does not answer takes seconds.
+func examine(ctx context.Context, file, data string, report func(finding)) {
 	c := config.Default()
-	if file != "" {
-		loaded, err := config.Load(config.Source{File: file})
-		if err != nil {
-			out = append(out, finding{"configuration", false, err.Error(), ""})
-		} else {
-			c = loaded
-			out = append(out, finding{"configuration", true, file, ""})
-		}
+	if file == "" {
+		report(finding{"configuration", true, "no tapway.yaml here, defaults used", "write one with `tapway config init > tapway.yaml`, or use flags"})
+	} else if loaded, err := config.Load(config.Source{File: file}); err != nil {
+		report(finding{"configuration", false, err.Error(), ""})
 	} else {
-		out = append(out, finding{"configuration", true, "no tapway.yaml here, defaults used", "write one with `tapway config init > tapway.yaml`, or use flags"})
+		c = loaded
+		report(finding{"configuration", true, file, ""})
 	}
 	if data != "" {
 		c.Data = data
 	}
-	out = append(out, examineData(c.Data)...)
-	running := out[len(out)-1].Check == "running"
+	running := false
+	for _, f := range examineData(c.Data) {
+		running = running || f.Check == "running"
+		report(f)
+	}
 	if !running {
-		out = append(out, examinePort("port", c.Listen))
+		report(examinePort("port", c.Listen))
 		if c.Admin.Listen != "off" {
-			out = append(out, examinePort("admin port", c.Admin.Listen))
+			report(examinePort("admin port", c.Admin.Listen))
+		}
+	}
+	seen := map[string]bool{}
+	backend := func(to string, t config.ClientTLS) {
+		if u, err := url.Parse(to); err == nil && !seen[u.Scheme+u.Host] && !strings.ContainsAny(u.Host, "{}") {
+			seen[u.Scheme+u.Host] = true
+			report(examineURL(ctx, "backend", u.Scheme+"://"+u.Host, t))
 		}
 	}
 	if c.Backend != "" {
-		out = append(out, examineURL(ctx, "backend", c.Backend, c.Proxy.TLS))
+		backend(c.Backend, c.Proxy.TLS)
 	}
 	for _, r := range c.Routes {
-		if u, err := url.Parse(r.Backend); err == nil {
-			t := c.Proxy.TLS
-			if r.TLS != nil {
-				t = *r.TLS
-			}
-			out = append(out, examineURL(ctx, "backend", u.Scheme+"://"+u.Host, t))
+		if r.TLS != nil {
+			backend(r.Backend, *r.TLS)
+		} else {
+			backend(r.Backend, c.Proxy.TLS)
 		}
 	}
-	for _, d := range c.Destinations {
-		out = append(out, examineURL(ctx, d.Name, d.URL, d.TLS))
+	if c.OpenAPI != "" {
+		report(examineExport(c.OpenAPI, c.StageVariables))
 	}
-	return out
+	for _, d := range c.Destinations {
+		report(examineURL(ctx, d.Name, d.URL, d.TLS))
+	}
+}
+
+// examineExport counts what can be served of an API Gateway export.
+func examineExport(file string, variables map[string]string) finding {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return finding{"openapi", false, err.Error(), ""}
+	}
+	d, err := route.ReadOpenAPI(text, route.OpenAPIOptions{StageVariables: variables})
+	if err != nil {
+		return finding{"openapi", false, file + ": " + err.Error(), ""}
+	}
+	can := 0
+	for _, op := range d.Operations {
+		if op.Tappable {
+			can++
+		}
+	}
+	f := finding{"openapi", can > 0, fmt.Sprintf("%d of %s in %s can be served here", can, plural(int64(len(d.Operations)), "route"), file), ""}
+	if can < len(d.Operations) {
+		f.Advice = "`tapway discover --openapi " + file + "` tells why not the others"
+	}
+	return f
 }
 
 // examineData writes and syncs a file where the queue will live.
@@ -155,10 +196,11 @@ func examineData(dir string) []finding {
 	_, closeStore, err := app.Offline(abs, versionText())
 	var busy *app.BusyError
 	switch {
+	case errors.Is(err, app.ErrNoStore): // it will be made
 	case errors.As(err, &busy):
 		out = append(out, finding{"running", true, err.Error(), ""})
 	case err != nil:
-		out = append(out, finding{"queue", false, err.Error(), "run `tapway queue check --data " + dir + "`"})
+		out = append(out, finding{"queue", false, err.Error(), "if it stays so, move the directory away and start with a new one"})
 	default:
 		closeStore()
 		out = append(out, finding{"queue", true, "opens", ""})

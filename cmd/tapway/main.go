@@ -10,13 +10,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
+	"regexp"
+	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tapway/tapway/internal/admin"
 )
 
 // version is set by the linker in releases; otherwise the build's own information serves.
@@ -28,6 +34,7 @@ func main() {
 
 // run is main with its world as parameters.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	signal.Ignore(syscall.SIGPIPE) // writing to a pipe that nobody reads is an error, not the end
 	ctx, stop := interruptible(errOut)
 	defer stop()
 	root := newRoot()
@@ -36,11 +43,11 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetOut(out)
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
-	var usage *usageError
+	var status *admin.StatusError
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &usage):
+	case errors.As(err, new(*usageError)), errors.As(err, &status) && status.Status == http.StatusBadRequest:
 		fmt.Fprintf(errOut, "tapway: %v\n", err)
 		return 2
 	case errors.Is(err, errSilent):
@@ -49,6 +56,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		return 1
 	case errors.Is(err, syscall.EPIPE): // `tapway export | head` is no failure
 		return 0
+	case errors.Is(err, syscall.ECONNREFUSED) && errors.As(err, new(*admin.ConnectError)):
+		err = fmt.Errorf("%w; nothing listens there: is `tapway serve` running, and is this its admin address?", err)
 	}
 	fmt.Fprintf(errOut, "tapway: %v\n", err)
 	return 1
@@ -71,6 +80,10 @@ func interruptible(errOut io.Writer) (context.Context, func()) {
 		select {
 		case <-signals:
 			fmt.Fprintln(errOut, "tapway: stopped at once")
+			atOnce.Lock()
+			for _, clean := range atOnce.clean {
+				clean()
+			}
 			os.Exit(1)
 		case <-done:
 		}
@@ -80,6 +93,18 @@ func interruptible(errOut io.Writer) (context.Context, func()) {
 		close(done)
 		cancel()
 	}
+}
+
+// atOnce is what even a stop at once does: it must take no time.
+var atOnce struct {
+	sync.Mutex
+	clean []func()
+}
+
+func onStopAtOnce(clean func()) {
+	atOnce.Lock()
+	defer atOnce.Unlock()
+	atOnce.clean = append(atOnce.clean, clean)
 }
 
 // usageError is a mistake in how a command was called.
@@ -99,48 +124,81 @@ func newRoot() *cobra.Command {
 		Example:       "  tapway demo\n  tapway serve --backend https://api.internal:8443 --destination https://siem.example.com/in",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			hint := ""
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				hint = "; did you mean " + strings.Join(near, " or ") + "?"
-			}
-			return usagef("unknown command %q%s (tapway --help lists them)", args[0], hint)
-		},
+		Version:       versionText(),
 	}
-	root.SuggestionsMinimumDistance = 2
+	root.SetVersionTemplate("tapway {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%v (see %s --help)", err, cmd.CommandPath())
+		return usagef("%s (see %s --help)", flagMistake(err), cmd.CommandPath())
 	})
-	root.AddCommand(
+	group(root,
 		newDemo(), newServe(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
 		newDiscover(), newConfig(), newDoctor(), newVersion(),
 	)
 	return root
 }
 
+// group makes a command of commands: alone it shows its help, and a word it does not know
+// is a mistake.
+func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(children...)
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		hint := ""
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = "; did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return usagef("%s: unknown command %q%s (%[1]s --help lists them)", cmd.CommandPath(), args[0], hint)
+	}
+	return cmd
+}
+
+// parseMistake is how pflag tells of a value it cannot read.
+var parseMistake = regexp.MustCompile(`^invalid argument ("(?:[^"\\]|\\.)*") for "(?:-\w, )?(--[\w-]+)" flag: strconv\.Parse(\w+)`)
+
+func flagMistake(err error) string {
+	m := parseMistake.FindStringSubmatch(err.Error())
+	if m == nil {
+		return err.Error()
+	}
+	want := "a number"
+	switch m[3] {
+	case "Int":
+		want = "a whole number"
+	case "Bool":
+		want = "true or false"
+	}
+	return fmt.Sprintf("%s: %s is not %s", m[2], m[1], want)
+}
+
 // args checks how many arguments a command gets, as a usage error.
 func args(low, high int, names string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, given []string) error {
 		if len(given) < low || len(given) > high {
-			return usagef("%s wants %s, got %d arguments (see %s --help)", cmd.CommandPath(), names, len(given), cmd.CommandPath())
+			return usagef("%s wants %s, got %s (see %[1]s --help)", cmd.CommandPath(), names, plural(int64(len(given)), "argument"))
 		}
 		return nil
 	}
 }
 
 func newVersion() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: args(0, 0, "no arguments"),
-		Example: "  tapway version",
+		Example: "  tapway version\n  tapway version --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"version": versionText(), "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "tapway", versionText())
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }
 
 func versionText() string {

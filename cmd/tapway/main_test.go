@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,14 +28,22 @@ func TestMain(m *testing.M) {
 func command(dir string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TAPWAY_TEST_AS_MAIN=1", "TAPWAY_TOKEN=", "NO_COLOR=1")
+	cmd.Env = append(os.Environ(), "TAPWAY_TEST_AS_MAIN=1", "TAPWAY_TOKEN=", "NO_COLOR=1",
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // the race detector else waits a second at every exit
 	return cmd
 }
 
 // execute runs a command to its end.
 func execute(t *testing.T, dir string, args ...string) (out, errOut string, code int) {
 	t.Helper()
+	return executeWith(t, dir, "", args...)
+}
+
+// executeWith is execute with something to read on standard input.
+func executeWith(t *testing.T, dir, in string, args ...string) (out, errOut string, code int) {
+	t.Helper()
 	cmd := command(dir, args...)
+	cmd.Stdin = strings.NewReader(in)
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	err := cmd.Run()
@@ -151,6 +161,20 @@ func write(t *testing.T, dir, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
 }
 
 func decode[T any](t *testing.T, text string) (v T) {

@@ -7,8 +7,10 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/app"
 )
 
 // isTerminal reports whether w is a terminal a person looks at.
@@ -52,21 +54,57 @@ func (c colours) status(status int) string {
 	return c.paint("31;1", text)
 }
 
-// line is one exchange in one line.
-func (c colours) line(s *admin.Summary) string {
-	target := s.Path
+// line is one exchange in one line. On a terminal it does not wrap: what fits behind the
+// path stands there, and a path that does not fit is cut.
+func (c colours) line(s *admin.Summary, width int) string {
+	target := printable(s.Path)
 	if s.Query != "" {
-		target += "?" + s.Query
+		target += "?" + printable(s.Query)
 	}
-	out := fmt.Sprintf("%s %s %-7s %s %s", c.dim(s.Time.Local().Format("15:04:05.000")), c.status(s.Status), printable(s.Method), printable(target),
-		c.dim(fmt.Sprintf("%.1fms %s→%s %s", s.DurationMS, bytesText(s.RequestSize), bytesText(s.ResponseSize), s.ClientIP)))
-	if s.Origin != "backend" {
-		out += " " + c.paint("35", s.Origin)
+	head := fmt.Sprintf("%s %s %8s %-7s ", c.dim(s.Time.Local().Format("15:04:05.000")), c.status(s.Status), millis(s.DurationMS), printable(s.Method))
+	room := width - (12 + 1 + 3 + 1 + 8 + 1 + max(7, utf8.RuneCountInString(s.Method)) + 1)
+	if width > 0 && utf8.RuneCountInString(target) > room {
+		return head + shorten(target, room)
 	}
-	if s.Error != "" {
-		out += " " + c.paint("31", printable(s.Error))
+	room -= utf8.RuneCountInString(target)
+	out := head + target
+	for _, more := range []struct{ code, text string }{
+		{"35", map[bool]string{true: "", false: s.Origin}[s.Origin == "backend"]},
+		{"31", printable(s.Error)},
+		{"2", fmt.Sprintf("%s→%s %s", bytesText(s.RequestSize), bytesText(s.ResponseSize), s.ClientIP)},
+	} {
+		if room -= 1 + utf8.RuneCountInString(more.text); more.text != "" && (width == 0 || room >= 0) {
+			out += " " + c.paint(more.code, more.text)
+		}
 	}
 	return out
+}
+
+// shorten cuts s to n characters, of which the last is then "…".
+func shorten(s string, n int) string {
+	runes := []rune(s)
+	switch {
+	case len(runes) <= n:
+		return s
+	case n < 1:
+		return ""
+	}
+	return string(runes[:n-1]) + "…"
+}
+
+func millis(ms float64) string {
+	if ms >= 100_000 {
+		return fmt.Sprintf("%.1fs", ms/1000)
+	}
+	return fmt.Sprintf("%.1fms", ms)
+}
+
+// widthOf is how wide the terminal w is, 0 when it is none.
+func widthOf(w io.Writer) int {
+	if f, ok := w.(*os.File); ok && isTerminal(w) {
+		return app.TerminalWidth(f)
+	}
+	return 0
 }
 
 // printable keeps what strangers sent from moving the cursor.
@@ -80,6 +118,15 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// printableLines is printable that lets lines be lines.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 func bytesText(n int64) string {
@@ -103,11 +150,13 @@ func ago(t time.Time) string {
 	case d < time.Second:
 		return "now"
 	case d < time.Minute:
-		return d.Truncate(time.Second).String()
+		return fmt.Sprintf("%ds ago", d/time.Second)
 	case d < time.Hour:
-		return d.Truncate(time.Minute).String()
+		return fmt.Sprintf("%dm ago", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh ago", d/time.Hour)
 	}
-	return d.Truncate(time.Hour).String()
+	return fmt.Sprintf("%dd ago", d/(24*time.Hour))
 }
 
 // progress shows how a long operation goes on, on a terminal only.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -23,8 +24,7 @@ func newQueue() *cobra.Command {
 	}
 	export := newExport()
 	export.Example = strings.ReplaceAll(export.Example, "tapway export", "tapway queue export")
-	cmd.AddCommand(newQueueStats(), newQueueCheck(), export, newQueueControl("pause"), newQueueControl("resume"), newQueueControl("forget"))
-	return cmd
+	return group(cmd, newQueueStats(), newQueueCheck(), export, newQueueControl("pause"), newQueueControl("resume"), newQueueControl("forget"))
 }
 
 func newQueueStats() *cobra.Command {
@@ -58,7 +58,11 @@ func printStats(out io.Writer, q admin.QueueState) error {
 	if q.Limit > 0 {
 		limit = "limit " + bytesText(q.Limit)
 	}
-	fmt.Fprintf(out, "%s stored, %s on disk (%s), oldest %s ago\n", plural(int64(q.Records), "record"), bytesText(q.Bytes), limit, ago(q.Oldest))
+	fmt.Fprintf(out, "%s stored, %s on disk (%s)", plural(int64(q.Records), "record"), bytesText(q.Bytes), limit)
+	if q.Records > 0 {
+		fmt.Fprintf(out, ", the oldest %s", ago(q.Oldest))
+	}
+	fmt.Fprintln(out)
 	if len(q.Destinations) == 0 {
 		fmt.Fprintln(out, "No destinations.")
 		return nil
@@ -68,7 +72,8 @@ func printStats(out io.Writer, q admin.QueueState) error {
 		live[d.Destination] = d
 	}
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nDESTINATION\tQUEUED\tRETRYING\tDEAD\tOLDEST\tSTATE")
+	fmt.Fprintln(out)
+	fmt.Fprintln(t, "DESTINATION\tQUEUED\tRETRYING\tDEAD\tOLDEST\tSTATE")
 	for _, d := range q.Destinations {
 		text := "not being delivered to"
 		if l, ok := live[d.Destination]; ok {
@@ -147,6 +152,7 @@ func printReport(out io.Writer, r *tapway.CheckReport) {
 
 func newQueueControl(action string) *cobra.Command {
 	var state stateFlags
+	var yes bool
 	short := map[string]string{
 		"pause":  "Stop delivering to a destination; its records stay queued",
 		"resume": "Deliver to a paused destination again",
@@ -161,6 +167,11 @@ func newQueueControl(action string) *cobra.Command {
 				return err
 			}
 			defer done()
+			if action == "forget" && !yes {
+				if err := confirmForget(cmd, client, given[0]); err != nil {
+					return err
+				}
+			}
 			_, err = admin.JSON[map[string]string](client.Post(cmd.Context(), "/api/v1/destinations/"+url.PathEscape(given[0])+"/"+action, nil))
 			if err != nil {
 				return err
@@ -171,7 +182,27 @@ func newQueueControl(action string) *cobra.Command {
 		},
 	}
 	state.register(cmd, false)
+	if action == "forget" {
+		cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	}
 	return cmd
+}
+
+// confirmForget asks when records would be given up.
+func confirmForget(cmd *cobra.Command, client *admin.Client, destination string) error {
+	q, err := admin.JSON[admin.QueueState](client.Get(cmd.Context(), "/api/v1/queue", nil))
+	if err != nil {
+		return err
+	}
+	for _, d := range q.Destinations {
+		if d.Destination != destination || d.Queued+d.Dead == 0 {
+			continue
+		}
+		if !confirm(cmd, fmt.Sprintf("Give up the %d queued and %d dead records of %s for good?", d.Queued, d.Dead, destination)) {
+			return fmt.Errorf("nothing forgotten; --yes forgets without asking")
+		}
+	}
+	return nil
 }
 
 func newLedger() *cobra.Command {
@@ -212,7 +243,8 @@ func printLedger(out io.Writer, l admin.LedgerState) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nDESTINATION\tCAPTURED\t=  DELIVERED\t+  QUEUED\t+  DEAD\t+  DROPPED\tDIFFERENCE")
+	fmt.Fprintln(out)
+	fmt.Fprintln(t, "DESTINATION\tCAPTURED\t=  DELIVERED\t+  QUEUED\t+  DEAD\t+  DROPPED\tDIFFERENCE")
 	for _, d := range l.Destinations {
 		total := uint64(0)
 		for _, n := range d.Dropped {
@@ -293,18 +325,12 @@ func writeExport(cmd *cobra.Command, body io.ReadCloser, format, output string) 
 		}()
 	}
 	if format == "har" {
-		_, err = io.Copy(out, body)
+		if _, err = io.Copy(out, body); errors.Is(err, io.ErrUnexpectedEOF) {
+			err = admin.ErrBrokeOff
+		}
 		return err
 	}
-	for line, err := range admin.Lines(body, nil) {
-		if err != nil {
-			return err
-		}
-		if _, err := out.Write(append(line, '\n')); err != nil {
-			return err
-		}
-	}
-	return nil
+	return copyLines(out, body, nil)
 }
 
 func dirOf(path string) string {

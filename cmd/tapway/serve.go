@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -32,13 +34,13 @@ func newServe() *cobra.Command {
 			}
 			c, err := config.Load(source)
 			if err != nil {
-				return err
+				return flagProblems(err)
 			}
 			a, err := app.New(c, app.Options{Version: versionText(), Log: newLog(c.Log), Source: source})
 			if err != nil {
 				return err
 			}
-			stop := onHangup(cmd.Context(), a.Reload)
+			stop := onHangup(cmd.Context(), func() { a.Reload() }) // it logs what became of it
 			defer stop()
 			return a.Run(cmd.Context())
 		},
@@ -60,8 +62,32 @@ var flagHelp = map[string]string{
 	"data": "data directory (default ./tapway-data)", "backend": "URL of the API to stand in front of", "destinations": "URL to deliver records to",
 }
 
+// flagProblems names the flag that a value came from, and makes what only the command line
+// is to blame for a usage error.
+func flagProblems(err error) error {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	usage := true
+	for i, p := range problems {
+		key, _, _ := strings.Cut(p.Key, "[")
+		switch p.File {
+		case config.CommandLine:
+			problems[i].File, problems[i].Key = "--"+flagNames[key], ""
+		case config.Nowhere:
+		default:
+			usage = false
+		}
+	}
+	if usage {
+		return &usageError{problems}
+	}
+	return problems
+}
+
 // onHangup calls reload at every SIGHUP until stop is called.
-func onHangup(ctx context.Context, reload func() error) (stop func()) {
+func onHangup(ctx context.Context, reload func()) (stop func()) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	ctx, cancel := context.WithCancel(ctx)
@@ -69,7 +95,7 @@ func onHangup(ctx context.Context, reload func() error) (stop func()) {
 		for {
 			select {
 			case <-hangups:
-				reload() // it logs what became of it
+				reload()
 			case <-ctx.Done():
 				return
 			}

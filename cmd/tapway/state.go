@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,24 @@ func (f *stateFlags) register(cmd *cobra.Command, withJSON bool) {
 	if withJSON {
 		cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	}
-	cmd.MarkFlagsMutuallyExclusive("data", "admin")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range []string{"data", "admin"} {
+			if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+				return usagef("--%s is empty (see %s --help)", name, cmd.CommandPath())
+			}
+		}
+		if f.data != "" && f.admin != "" {
+			return usagef("--data and --admin exclude each other: a data directory, or a running process (see %s --help)", cmd.CommandPath())
+		}
+		for name, least := range map[string]float64{"limit": 0, "last": 0, "rate": 0} {
+			if flag := cmd.Flags().Lookup(name); flag != nil {
+				if n, err := strconv.ParseFloat(flag.Value.String(), 64); err != nil || !(n >= least) {
+					return usagef("--%s: %s is not a number from 0 up", name, flag.Value)
+				}
+			}
+		}
+		return nil
+	}
 }
 
 // configFile is the file that was named, or ./tapway.yaml if it is there.
@@ -72,16 +90,23 @@ func (f *stateFlags) open(ctx context.Context) (*admin.Client, func(), error) {
 	if data == "" {
 		data = config.Default().Data
 	}
-	if _, err := os.Stat(data); errors.Is(err, os.ErrNotExist) {
-		return nil, nil, fmt.Errorf("there is no data directory %s; name it with --data, a running process with --admin, or start one with `tapway serve`", data)
+	const instead = "name another with --data, a running process with --admin, or start one with `tapway serve`"
+	switch info, err := os.Stat(data); {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, nil, fmt.Errorf("there is no data directory %s; %s", data, instead)
+	case err == nil && !info.IsDir():
+		return nil, nil, fmt.Errorf("%s is no directory; %s", data, instead)
 	}
 	server, closeStore, err := app.Offline(data, versionText())
 	var busy *app.BusyError
 	if errors.As(err, &busy) {
 		if busy.Admin == "" {
-			return nil, nil, fmt.Errorf("%w, and its admin API is off", err)
+			return nil, nil, fmt.Errorf("%w, so it cannot be asked; stop it, or let it have an admin address", err)
 		}
 		return &admin.Client{Base: "http://" + busy.Admin, Token: token}, func() {}, nil
+	}
+	if errors.Is(err, app.ErrNoStore) {
+		return nil, nil, fmt.Errorf("%w; %s", err, instead)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -94,10 +119,10 @@ func adminURL(s string) (string, error) {
 		s = "http://" + s
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" {
-		return "", usagef("--admin: %q is not an address; write http://127.0.0.1:9090", s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", usagef("--admin: %q is not an address; write http://127.0.0.1:9090", strings.TrimPrefix(s, "http://"))
 	}
-	return strings.TrimSuffix(s, "/"), nil
+	return strings.TrimRight(s, "/"), nil
 }
 
 // printJSON writes v indented.
@@ -108,12 +133,15 @@ func printJSON(out io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// copyJSON passes an answer on as it is.
-func copyJSON(out io.Writer, body io.ReadCloser, err error) error {
-	if err != nil {
-		return err
+// copyLines passes an answer of JSON lines on. An error at its end is not part of it.
+func copyLines(out io.Writer, body io.ReadCloser, err error) error {
+	for line, err := range admin.Lines(body, err) {
+		if err != nil {
+			return err
+		}
+		if _, err := out.Write(append(line, '\n')); err != nil {
+			return err
+		}
 	}
-	defer body.Close()
-	_, err = io.Copy(out, body)
-	return err
+	return nil
 }

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/app"
 	"github.com/tapway/tapway/internal/filter"
 )
 
@@ -48,52 +53,64 @@ func newTail() *cobra.Command {
 }
 
 func tail(cmd *cobra.Command, client *admin.Client, expr string, last int, asJSON bool) error {
-	ctx, out := cmd.Context(), cmd.OutOrStdout()
-	paint := coloursFor(out)
-	show := func(s *admin.Summary) error {
-		if asJSON {
-			line, err := json.Marshal(s)
-			if err == nil {
-				_, err = fmt.Fprintf(out, "%s\n", line)
-			}
-			return err
-		}
-		_, err := fmt.Fprintln(out, paint.line(s))
-		return err
-	}
-	var earlier []admin.Summary
-	after := ""
-	if last > 0 {
-		q := url.Values{"filter": {expr}, "limit": {fmt.Sprint(last)}}
-		for s, err := range admin.Stream[admin.Summary](client.Get(ctx, "/api/v1/exchanges", q)) {
-			if err != nil {
-				return err
-			}
-			earlier = append(earlier, s)
-		}
-		for i := len(earlier) - 1; i >= 0; i-- {
-			after = fmt.Sprint(earlier[i].Seq)
-			if err := show(&earlier[i]); err != nil {
-				return err
-			}
-		}
-	}
-	q := url.Values{"filter": {expr}}
-	if after != "" {
-		q.Set("after", after)
-	}
-	for s, err := range admin.Stream[admin.Summary](client.Get(ctx, "/api/v1/tail", q)) {
+	out := cmd.OutOrStdout()
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	defer watchReader(out, cancel)()
+	paint, width := coloursFor(out), widthOf(out)
+	q := url.Values{"filter": {expr}, "last": {fmt.Sprint(last)}}
+	for line, err := range admin.Lines(client.Get(ctx, "/api/v1/tail", q)) {
 		if ctx.Err() != nil {
-			return nil // Ctrl-C is how one leaves
+			return nil // Ctrl-C is how one leaves, or whoever read has gone
 		}
 		if err != nil {
 			return err
 		}
-		if err := show(&s); err != nil {
+		if !asJSON {
+			var s admin.Summary
+			if err := json.Unmarshal(line, &s); err != nil {
+				return fmt.Errorf("read the admin API's answer: %w", err)
+			}
+			line = []byte(paint.line(&s, width))
+		}
+		if _, err := out.Write(append(line, '\n')); err != nil {
 			return err
 		}
 	}
+	if ctx.Err() == nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "tapway: no process has this data directory open, so nothing more will come")
+	}
 	return nil
+}
+
+// watchReader calls gone when out is a pipe that nobody reads any more: `tapway tail | head
+// -1` ends without waiting for one more call. It watches until stop is called.
+func watchReader(out io.Writer, gone func()) (stop func()) {
+	f, ok := out.(*os.File)
+	if !ok || isTerminal(out) {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(200 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				if app.ReaderGone(f) {
+					gone()
+					return
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
 }
 
 // checkFilter tells a mistake in a filter with a mark under the place.

@@ -11,6 +11,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"syscall"
 
 	"github.com/tapway/tapway"
 )
@@ -61,7 +62,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.R
 	}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask the admin API at %s: %w", c.Base, err)
+		return nil, &ConnectError{c.Base, err}
 	}
 	if resp.StatusCode/100 == 2 {
 		return resp.Body, nil
@@ -76,6 +77,20 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.R
 	}
 	return nil, &StatusError{resp.StatusCode, said.Message}
 }
+
+// ConnectError says that an admin API could not be asked.
+type ConnectError struct {
+	Base string
+	Err  error
+}
+
+func (e *ConnectError) Error() string {
+	return fmt.Sprintf("ask the admin API at %s: %v", e.Base, e.Err)
+}
+func (e *ConnectError) Unwrap() error { return e.Err }
+
+// ErrBrokeOff is wrapped by the error of an answer that ended before it was complete.
+var ErrBrokeOff = errors.New("the answer broke off: tapway stopped, or the connection was lost")
 
 // StatusError is an answer other than 2xx.
 type StatusError struct {
@@ -124,6 +139,9 @@ func Lines(body io.ReadCloser, err error) iter.Seq2[[]byte, error] {
 			}
 			if err == io.EOF {
 				return
+			}
+			if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+				err = ErrBrokeOff
 			}
 			if err != nil {
 				yield(nil, err)

@@ -1,15 +1,15 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
-
-	"context"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/filter"
@@ -32,31 +32,74 @@ type Selection struct {
 	Record      bool     `json:"record,omitempty"` // replay: deliver the record instead of repeating the request
 }
 
+// readSelection reads the body of a POST, which must be one JSON object: an empty one means
+// everything, so it has to be said.
 func readSelection(w http.ResponseWriter, r *http.Request) (Selection, *filter.Filter, map[string]bool, error) {
-	var sel Selection
+	var sel *Selection
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<20))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&sel); err != nil && !errors.Is(err, io.EOF) {
-		return sel, nil, nil, &badInput{"the request is not the JSON this wants: " + err.Error()}
+	err := dec.Decode(&sel)
+	if err == nil && sel == nil {
+		err = errors.New("null where an object was expected")
+	}
+	if err == nil {
+		if _, more := dec.Token(); more != io.EOF {
+			err = errors.New("something follows the object")
+		}
+	}
+	if err != nil {
+		return Selection{}, nil, nil, &badInput{"the body is not the JSON this wants: " + err.Error()}
 	}
 	f, err := filter.Parse(sel.Filter)
 	if err != nil {
-		return sel, nil, nil, &badInput{"filter: " + err.Error()}
+		return *sel, nil, nil, &badInput{"filter: " + err.Error()}
 	}
-	if sel.Rate < 0 {
-		return sel, nil, nil, &badInput{"rate: must not be negative"}
+	if err := sel.check(); err != nil {
+		return *sel, nil, nil, &badInput{err.Error()}
 	}
 	var ids map[string]bool
-	for _, id := range sel.IDs {
-		if _, err := tapway.ParseID(id); err != nil {
-			return sel, nil, nil, &badInput{err.Error()}
+	for _, text := range sel.IDs {
+		id, err := tapway.ParseID(text)
+		if err != nil {
+			return *sel, nil, nil, &badInput{err.Error()}
 		}
 		if ids == nil {
 			ids = map[string]bool{}
 		}
-		ids[id] = true
+		ids[id.String()] = true
 	}
-	return sel, f, ids, nil
+	return *sel, f, ids, nil
+}
+
+// minRate is the slowest pace: one record in about a quarter of an hour.
+const minRate = 0.001
+
+func (s *Selection) check() error {
+	if s.Rate != 0 && s.Rate < minRate {
+		return fmt.Errorf("rate: %v is not a number of records a second; 0 is no limit, %v the slowest", s.Rate, minRate)
+	}
+	if s.To != "" {
+		u, err := url.Parse(s.To)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+			return errors.New("to: not a URL; write http://host:port/path")
+		}
+		if u.User != nil {
+			return errors.New("to: a URL must not hold a user name or password")
+		}
+	}
+	return nil
+}
+
+// parseLimit reads a number of lines; "" and 0 are no limit.
+func parseLimit(text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, &badInput{fmt.Sprintf("limit: %q is not a number from 0 up", text)}
+	}
+	return n, nil
 }
 
 // selects reports whether a dead letter is one that was asked for.
@@ -84,7 +127,11 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
 		fail(w, &badInput{"filter: " + err.Error()})
 		return
 	}
-	limit, _ := strconv.Atoi(q.Get("limit"))
+	limit, err := parseLimit(q.Get("limit"))
+	if err != nil {
+		fail(w, err)
+		return
+	}
 	out := &lines{w: w}
 	n := 0
 	for d, err := range s.Store.DeadLetters(r.Context(), q.Get("destination")) {
@@ -128,15 +175,14 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, what string, o 
 		fail(w, err)
 		return
 	}
-	var found []tapway.DeadLetter
+	var found []target
 	for d, err := range s.Store.DeadLetters(ctx, sel.Destination) {
 		if err != nil {
 			fail(w, err)
 			return
 		}
 		if s.selects(ctx, &d, f, ids) {
-			found = append(found, tapway.DeadLetter{Destination: d.Destination, Attempts: d.Attempts,
-				Meta: tapway.Meta{Seq: d.Meta.Seq, ID: d.Meta.ID}})
+			found = append(found, target{d.Destination, d.Meta.Seq, d.Attempts})
 		}
 	}
 	out := &lines{w: w}
@@ -144,12 +190,12 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, what string, o 
 	out.value(p, true)
 	pace := newPace(sel.Rate)
 	for len(found) > 0 && !sel.DryRun {
-		n, same := 1, found[0].Destination
-		for n < len(found) && n < pace.batch && found[n].Destination == same {
+		n, same := 1, found[0].destination
+		for n < len(found) && n < pace.batch && found[n].destination == same {
 			n++
 		}
-		if err := pace.wait(ctx, n); err != nil {
-			return // whoever asked has gone; what is not done stays dead
+		if pace.wait(ctx, n) != nil {
+			break // whoever asked has gone; what is not done stays dead
 		}
 		s.resolveBatch(ctx, found[:n], sel.To, o, &p)
 		found = found[n:]
@@ -157,22 +203,30 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, what string, o 
 			break
 		}
 	}
-	p.Done = true
+	p.Done = sel.DryRun || len(found) == 0
 	out.value(p, true)
-	s.log().Info("dead letters "+what, "destination", sel.Destination, "filter", sel.Filter, "matched", p.Matched, "ok", p.OK, "failed", p.Failed, "dry_run", sel.DryRun)
+	s.log().Info("dead letters "+what, "destination", sel.Destination, "filter", sel.Filter, "matched", p.Matched, "ok", p.OK, "failed", p.Failed, "dry_run", sel.DryRun, "done", p.Done)
 }
 
-func (s *Server) resolveBatch(ctx context.Context, batch []tapway.DeadLetter, to string, o tapway.Outcome, p *Progress) {
+// target is the little that must be remembered of each dead letter while a million of them
+// are worked on.
+type target struct {
+	destination string
+	seq         uint64
+	attempts    int
+}
+
+func (s *Server) resolveBatch(ctx context.Context, batch []target, to string, o tapway.Outcome, p *Progress) {
 	var seqs []uint64
-	for i := range batch {
+	for _, one := range batch {
 		if to != "" {
-			if err := s.deliverTo(ctx, to, &batch[i]); err != nil {
+			if err := s.deliverTo(ctx, to, one.seq, one.attempts); err != nil {
 				p.Failed++
 				p.Error = err.Error()
 				continue
 			}
 		}
-		seqs = append(seqs, batch[i].Meta.Seq)
+		seqs = append(seqs, one.seq)
 	}
 	if len(seqs) == 0 {
 		return
@@ -180,7 +234,7 @@ func (s *Server) resolveBatch(ctx context.Context, batch []tapway.DeadLetter, to
 	if to != "" {
 		o = tapway.Outcome{Verdict: tapway.Delivered}
 	}
-	n, err := s.Store.Resolve(ctx, batch[0].Destination, seqs, o)
+	n, err := s.Store.Resolve(ctx, batch[0].destination, seqs, o)
 	p.OK += int64(n)
 	if err != nil {
 		p.Failed += int64(len(seqs) - n)
@@ -188,13 +242,13 @@ func (s *Server) resolveBatch(ctx context.Context, batch []tapway.DeadLetter, to
 	}
 }
 
-// deliverTo makes one attempt to bring a dead letter to another URL.
-func (s *Server) deliverTo(ctx context.Context, to string, d *tapway.DeadLetter) error {
-	ex, err := s.Store.LoadSeq(ctx, d.Meta.Seq)
+// deliverTo makes one attempt to bring a stored record to another URL.
+func (s *Server) deliverTo(ctx context.Context, to string, seq uint64, attempts int) error {
+	ex, err := s.Store.LoadSeq(ctx, seq)
 	if err != nil {
 		return err
 	}
-	m := tapway.Message{ID: ex.ID, Seq: ex.Seq, Attempts: d.Attempts, Enqueued: ex.Time, Frame: tapway.AppendFrame(nil, ex)}
+	m := tapway.Message{ID: ex.ID, Seq: ex.Seq, Attempts: attempts, Enqueued: ex.Time, Frame: tapway.AppendFrame(nil, ex)}
 	outcomes, err := s.Deliver(ctx, to, []tapway.Message{m})
 	if err != nil {
 		return err
@@ -216,7 +270,7 @@ func newPace(rate float64) *pace {
 	if rate <= 0 {
 		return &pace{batch: 500}
 	}
-	return &pace{batch: max(1, min(500, int(rate/10))), each: time.Duration(float64(time.Second) / rate), next: time.Now()}
+	return &pace{batch: int(max(1, min(500, rate/10))), each: time.Duration(float64(time.Second) / rate), next: time.Now()}
 }
 
 // wait returns when n more records may be worked on.
@@ -224,7 +278,11 @@ func (p *pace) wait(ctx context.Context, n int) error {
 	if p.each == 0 {
 		return ctx.Err()
 	}
-	pause := time.Until(p.next)
+	now := time.Now()
+	pause := p.next.Sub(now)
+	if pause < 0 {
+		p.next = now // what was slower than its pace is not made up for
+	}
 	p.next = p.next.Add(time.Duration(n) * p.each)
 	if pause <= 0 {
 		return ctx.Err()

@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,12 +64,8 @@ func parseSearch(q url.Values) (tapway.Search, error) {
 			}
 		}
 	}
-	if text := q.Get("limit"); text != "" {
-		if s.Limit, err = strconv.Atoi(text); err != nil || s.Limit < 0 {
-			return s, &badInput{fmt.Sprintf("limit: %q is not a number", text)}
-		}
-	}
-	return s, nil
+	s.Limit, err = parseLimit(q.Get("limit"))
+	return s, err
 }
 
 // search streams summaries.
@@ -117,8 +115,15 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 }
 
 // tail follows exchanges as they happen: summaries, or whole records with ?format=record.
+// ?last=N begins with the N newest that match, and ?after=SEQ with all behind a position;
+// either way nothing falls between what was there and what comes.
 func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	search, err := parseSearch(url.Values{"filter": q["filter"], "after": q["after"], "limit": q["last"]})
+	if err != nil {
+		fail(w, err)
+		return
+	}
 	f, err := filter.Parse(q.Get("filter"))
 	if err != nil {
 		fail(w, &badInput{"filter: " + err.Error()})
@@ -130,15 +135,28 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	from := stats.Last
-	if text := q.Get("after"); text != "" {
-		if from, err = strconv.ParseUint(text, 10, 64); err != nil {
-			fail(w, &badInput{fmt.Sprintf("after: %q is not a position", text)})
-			return
+	if q.Get("after") != "" {
+		from = search.After
+	}
+	show := func(out *lines, ex *tapway.Exchange) error {
+		if q.Get("format") == "record" {
+			return out.raw(record.Append(nil, ex), true)
 		}
+		return out.value(summarize(&ex.Meta), true)
 	}
 	out := &lines{w: w}
 	out.raw(nil, true) // the head goes out now, so that the caller knows it is connected
-	defer out.heartbeat(15 * time.Second)()
+	defer out.heartbeat(heartbeat)()
+	if search.Limit > 0 && q.Get("after") == "" {
+		search.Before = from + 1
+		if err := s.earlier(r.Context(), search, func(ex *tapway.Exchange) error { return show(out, ex) }); err != nil {
+			out.end(err)
+			return
+		}
+	}
+	if s.Live == nil {
+		return // no process adds anything
+	}
 	for ex, err := range s.Store.Follow(r.Context(), from) {
 		if err != nil {
 			if r.Context().Err() == nil {
@@ -149,18 +167,37 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 		env := filter.Env{Meta: &ex.Meta, Now: time.Now(), Header: func() (tapway.Header, tapway.Header) {
 			return ex.RequestHeader, ex.ResponseHeader
 		}}
-		if !f.Match(&env) {
-			continue
-		}
-		if q.Get("format") == "record" {
-			err = out.raw(record.Append(nil, ex), true)
-		} else {
-			err = out.value(summarize(&ex.Meta), true)
-		}
-		if err != nil {
+		if f.Match(&env) && show(out, ex) != nil {
 			return
 		}
 	}
+}
+
+// heartbeat is how often a quiet tail sends an empty line.
+const heartbeat = 15 * time.Second
+
+// earlier shows the newest exchanges of a search, oldest first.
+func (s *Server) earlier(ctx context.Context, search tapway.Search, show func(*tapway.Exchange) error) error {
+	var seqs []uint64
+	for m, err := range s.Store.Search(ctx, search) {
+		if err != nil {
+			return err
+		}
+		seqs = append(seqs, m.Seq)
+	}
+	for _, seq := range slices.Backward(seqs) {
+		ex, err := s.Store.LoadSeq(ctx, seq)
+		if errors.Is(err, tapway.ErrNotFound) {
+			continue // it left the history meanwhile
+		}
+		if err == nil {
+			err = show(ex)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // matching loads what a search finds.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -44,10 +46,12 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) {
 	out.value(p, true)
 	pace := newPace(sel.Rate)
 	last := time.Now()
+	tried := 0
 	for _, seq := range seqs {
 		if sel.DryRun || pace.wait(ctx, 1) != nil {
 			break
 		}
+		tried++
 		if err := s.replayOne(ctx, seq, sel, again); err != nil {
 			p.Error = err.Error()
 			if errors.Is(err, errIncomplete) {
@@ -65,16 +69,16 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	p.Done = true
+	p.Done = sel.DryRun || tried == len(seqs)
 	out.value(p, true)
-	s.log().Info("replay", "filter", sel.Filter, "matched", p.Matched, "ok", p.OK, "failed", p.Failed, "skipped", p.Skipped, "dry_run", sel.DryRun)
+	s.log().Info("replay", "filter", sel.Filter, "matched", p.Matched, "ok", p.OK, "failed", p.Failed, "skipped", p.Skipped, "dry_run", sel.DryRun, "done", p.Done)
 }
 
 // selectExchanges gives positions, oldest first.
 func (s *Server) selectExchanges(ctx context.Context, f *filter.Filter, ids map[string]bool) ([]uint64, error) {
 	var seqs []uint64
 	if ids != nil {
-		for text := range ids {
+		for _, text := range slices.Sorted(maps.Keys(ids)) { // ids begin with their time
 			id, err := tapway.ParseID(text)
 			if err != nil {
 				return nil, &badInput{err.Error()}
@@ -112,7 +116,7 @@ func (s *Server) replayOne(ctx context.Context, seq uint64, sel Selection, again
 		return err
 	}
 	if sel.Record {
-		return s.deliverTo(ctx, sel.To, &tapway.DeadLetter{Meta: ex.Meta})
+		return s.deliverTo(ctx, sel.To, seq, 0)
 	}
 	switch {
 	case ex.Request.Withheld:

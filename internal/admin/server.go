@@ -30,8 +30,12 @@ type Server struct {
 	Version string
 	Token   tapway.Secret // "": none is asked; only for loopback
 
-	Ready   func() error                    // nil: always ready
-	Reload  func() error                    // nil: nothing to reload
+	// Ready tells why calls should not be sent here, or warns of what is wrong although they
+	// should. nil: always ready.
+	Ready func() (warning string, err error)
+	// Reload puts the configuration into force and names the keys that wait for a restart.
+	Reload func() (restart []string, err error)
+
 	Live    func() []Destination            // the destinations being delivered to; nil offline
 	Deliver Deliver                         // sends records to a URL; nil: redrive --to and replay --record are refused
 	Resend  func(to string) (Resend, error) // prepares repeating requests against a URL
@@ -91,7 +95,11 @@ func (s *Server) Handler() http.Handler {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok", "version": s.Version})
 	})
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("/", s.guard(http.NewCrossOriginProtection().Handler(api)))
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, http.StatusForbidden, "a page of another origin may not change anything here")
+	}))
+	mux.Handle("/", s.guard(origin.Handler(api)))
 	return mux
 }
 
@@ -132,13 +140,24 @@ func loopbackName(host string) bool {
 }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	answer := map[string]string{"status": "ready"}
 	if s.Ready != nil {
-		if err := s.Ready(); err != nil {
+		warning, err := s.Ready()
+		if err != nil {
 			writeError(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
+		if warning != "" {
+			answer["warning"] = warning
+		}
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// Reloaded is the answer to POST /reload.
+type Reloaded struct {
+	Status  string   `json:"status"`            // "reloaded"
+	Restart []string `json:"restart,omitempty"` // changed keys that keep their old value until a restart
 }
 
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
@@ -146,11 +165,12 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotImplemented, "there is no running gateway to reload")
 		return
 	}
-	if err := s.Reload(); err != nil {
+	restart, err := s.Reload()
+	if err != nil {
 		writeError(w, http.StatusUnprocessableEntity, "the old configuration stays in force: "+err.Error())
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "reloaded"})
+	writeJSON(w, http.StatusOK, Reloaded{"reloaded", restart})
 }
 
 func (s *Server) log() *slog.Logger {

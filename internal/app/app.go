@@ -39,6 +39,8 @@ type Options struct {
 // with Run.
 type App struct {
 	options Options
+	data    string        // directory; only a restart changes it
+	lease   time.Duration // of the queue; likewise
 	log     *slog.Logger
 	metrics *metrics
 
@@ -53,6 +55,9 @@ type App struct {
 	adminServer  *http.Server
 	adminLis     net.Listener
 
+	once   *once
+	health health
+
 	mu     sync.Mutex // of what Reload changes
 	config *config.Config
 	routes *routes
@@ -60,53 +65,57 @@ type App struct {
 
 // New opens the queue and the listeners, and builds everything from c. Nothing is served
 // before Run. The error says what to do.
-func New(c *config.Config, o Options) (a *App, err error) {
+func New(c *config.Config, o Options) (*App, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	a = &App{options: o, log: o.Log, config: c, metrics: newMetrics()}
-	defer func() {
-		if err != nil {
-			a.close()
-		}
-	}()
-	if a.routes, err = newRoutes(c); err != nil {
+	a := &App{options: o, data: c.Data, lease: lease(c.Destinations), log: o.Log, config: c, metrics: newMetrics(), once: newOnce(o.Version)}
+	if err := a.build(c); err != nil {
+		a.close()
 		return nil, err
+	}
+	return a, nil
+}
+
+// build makes the parts; what it has opened before an error, close closes.
+func (a *App) build(c *config.Config) (err error) {
+	if a.routes, err = newRoutes(c); err != nil {
+		return err
 	}
 	if err = a.rules.set(c); err != nil {
-		return nil, err
+		return err
 	}
 	if a.listener, err = listen("the gateway", c.Listen); err != nil {
-		return nil, err
+		return err
 	}
 	if c.Admin.Listen != "off" {
 		if a.adminLis, err = listen("the admin API", c.Admin.Listen); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err = os.MkdirAll(c.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+		return fmt.Errorf("make the data directory: %w", err)
 	}
-	if a.queue, err = openQueue(c, o.Log); err != nil {
-		return nil, err
+	if a.queue, err = openQueue(c, a.log); err != nil {
+		return err
 	}
 	a.writeAddress(c.Data)
 	a.proxy = proxy.New(a.settings(c, a.routes))
 	a.recorder = &capture.Recorder{
 		Queue: a.queue, Redact: a.rules.redact, Decide: a.rules.decide,
 		MaxBody: int64(c.Capture.MaxBody), Memory: int64(c.Capture.Memory), SpoolDir: filepath.Join(c.Data, "spool"),
-		Refuse: c.Capture.OnFailure == "refuse", Observe: a.observe, Log: o.Log,
+		Refuse: c.Capture.OnFailure == "refuse", Observe: a.observe, Log: a.log,
 	}
 	if err = a.newServer(c); err != nil {
-		return nil, err
+		return err
 	}
-	a.destinations = &destinations{queue: a.queue, version: o.Version, log: o.Log, metrics: a.metrics}
+	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics}
 	if err = a.destinations.set(c.Destinations); err != nil {
-		return nil, err
+		return err
 	}
 	a.metrics.watch(a)
-	a.adminServer = &http.Server{Handler: a.admin(c).Handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn)}
-	return a, nil
+	a.adminServer = &http.Server{Handler: a.admin(c).Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)}
+	return nil
 }
 
 func listen(what, addr string) (net.Listener, error) {
@@ -184,7 +193,9 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 	if a.adminLis != nil {
 		start("admin API", func() error { return a.adminServer.Serve(a.adminLis) })
 	}
+	a.health.serving.Store(true)
 	a.log.Info("serving", "gateway", a.Addr(), "admin", a.AdminAddr(), "data", a.config.Data, "destinations", a.destinations.names(), "version", a.options.Version)
+	a.destinations.warnLeft()
 	ready()
 
 	var err error
@@ -194,9 +205,11 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 	case err = <-failed:
 		a.log.Error("stopping", "err", err)
 	}
+	a.health.serving.Store(false)
 	err = errors.Join(err, a.stop())
 	stopUpkeep()
 	tasks.Wait()
+	a.removeAddress() // before the lock goes: the next process writes its own
 	err = errors.Join(err, a.queue.Close())
 	a.log.Info("stopped")
 	return err
@@ -217,7 +230,10 @@ func (a *App) stop() error {
 	a.destinations.drain(min(window/4, 2*time.Second))
 	a.destinations.stop()
 	a.adminServer.Close()
+	a.once.close()
+	a.mu.Lock()
 	a.routes.close()
+	a.mu.Unlock()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
@@ -233,14 +249,15 @@ func (a *App) close() {
 		a.adminLis.Close()
 	}
 	if a.queue != nil {
-		a.queue.Close()
 		a.removeAddress()
+		a.queue.Close()
 	}
 }
 
 // observe is told of every call by the capture.
 func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
 	a.metrics.call(ex, err, took)
+	a.health.stored(err, time.Now())
 	if a.rules.logCalls.Load() {
 		a.log.Info("call", "id", ex.ID, "method", ex.Method, "path", ex.Path, "status", ex.Status, "duration", ex.Duration,
 			"overhead", ex.Overhead, "client", ex.ClientIP, "origin", ex.Origin, "route", ex.Route, "error", ex.Error)
@@ -251,7 +268,7 @@ func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
 func (a *App) admin(c *config.Config) *admin.Server {
 	return &admin.Server{
 		Store: a.queue, Version: a.options.Version, Token: c.Admin.Token, Log: a.log,
-		Reload: a.Reload, Live: a.destinations.live, Metrics: a.metrics.handler(),
-		Deliver: deliverer(a.options.Version), Resend: resender,
+		Ready: a.ready, Reload: a.Reload, Live: a.destinations.live, Metrics: a.metrics.handler(),
+		Deliver: a.once.deliver, Resend: a.once.resend,
 	}
 }

@@ -69,9 +69,21 @@ func (ds *destinations) plan(list []config.Destination) ([]*destination, error) 
 		}
 		plan = append(plan, d)
 	}
+	// Positions come last: a destination that another one's mistake keeps out must not begin
+	// to queue.
+	for _, d := range plan {
+		if d.worker.Sub == nil {
+			sub, err := ds.queue.Subscribe(d.config.Name)
+			if err != nil {
+				return nil, fmt.Errorf("destination %q: %w", d.config.Name, err)
+			}
+			d.worker.Sub = sub
+		}
+	}
 	return plan, nil
 }
 
+// make builds one destination, still without its position in the queue.
 func (ds *destinations) make(c config.Destination) (*destination, error) {
 	settings, err := ClientTLS(c.TLS)
 	if err != nil {
@@ -97,11 +109,7 @@ func (ds *destinations) make(c config.Destination) (*destination, error) {
 	if err := sender.Check(); err != nil {
 		return nil, err
 	}
-	sub, err := ds.queue.Subscribe(c.Name)
-	if err != nil {
-		return nil, err
-	}
-	worker := &delivery.Worker{Sub: sub, Sender: sender, Concurrency: c.Concurrency, Log: ds.log}
+	worker := &delivery.Worker{Sender: sender, Concurrency: c.Concurrency, Log: ds.log}
 	if strings.TrimSpace(c.If) != "" {
 		f, err := filter.Parse(c.If)
 		if err != nil {
@@ -113,7 +121,8 @@ func (ds *destinations) make(c config.Destination) (*destination, error) {
 }
 
 // apply stops what the plan leaves out and starts what it adds. A destination that changed
-// stops before its successor starts, so that nothing is sent twice by the change.
+// stops before its successor starts, so that nothing is sent twice by the change, and one
+// that an operator paused stays paused.
 func (ds *destinations) apply(plan []*destination) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
@@ -123,9 +132,18 @@ func (ds *destinations) apply(plan []*destination) {
 			gone = append(gone, d)
 		}
 	}
+	var ending sync.WaitGroup
 	for _, d := range gone {
-		d.end()
+		ending.Go(d.end)
+		if s := d.worker.State(); s.Phase == delivery.Paused && s.PausedBy == "operator" {
+			for _, next := range plan {
+				if next.config.Name == d.config.Name {
+					next.worker.Pause(s.Reason)
+				}
+			}
+		}
 	}
+	ending.Wait()
 	old := ds.all
 	ds.all = plan
 	for _, d := range plan {
@@ -236,6 +254,22 @@ func (ds *destinations) names() []string {
 		names = append(names, d.config.Name)
 	}
 	return names
+}
+
+// warnLeft names destinations that the queue still keeps records for although nobody
+// delivers them any more: they use disk for ever.
+func (ds *destinations) warnLeft() {
+	l, err := ds.queue.Ledger(context.Background())
+	if err != nil {
+		return
+	}
+	names := ds.names()
+	for _, line := range l.Destinations {
+		if !slices.Contains(names, line.Destination) {
+			ds.log.Warn("records are kept for a destination that is not configured; `tapway queue forget` gives them up",
+				"destination", line.Destination, "queued", line.Queued, "dead", line.Dead)
+		}
+	}
 }
 
 // live gives the destinations to the admin API.

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tapway/tapway/internal/admin"
@@ -44,15 +47,20 @@ func lease(list []config.Destination) time.Duration {
 // BusyError says that a process has the data directory open.
 type BusyError struct {
 	Dir   string
-	Admin string // address of its admin API; "" when unknown or off
+	PID   int    // 0 when unknown
+	Admin string // address of its admin API that can be dialled; "" when unknown or off
 	err   error
 }
 
 func (e *BusyError) Error() string {
-	if e.Admin == "" {
-		return fmt.Sprintf("another process has %s open", e.Dir)
+	who, admin := "another process", "its admin API is off"
+	if e.PID != 0 {
+		who = fmt.Sprintf("process %d", e.PID)
 	}
-	return fmt.Sprintf("another process has %s open (its admin API is at %s)", e.Dir, e.Admin)
+	if e.Admin != "" {
+		admin = "its admin API is at http://" + e.Admin
+	}
+	return fmt.Sprintf("%s has the data directory %s open; %s", who, e.Dir, admin)
 }
 
 func (e *BusyError) Unwrap() error { return e.err }
@@ -70,9 +78,21 @@ func busy(dir string, err error) *BusyError {
 	e := &BusyError{Dir: dir, err: err}
 	var at address
 	if text, err := os.ReadFile(addressFile(dir)); err == nil && json.Unmarshal(text, &at) == nil {
-		e.Admin = at.Admin
+		e.PID, e.Admin = at.PID, dialable(at.Admin)
 	}
 	return e
+}
+
+// dialable puts loopback where an address says "every interface".
+func dialable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return ""
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = map[bool]string{true: "127.0.0.1", false: "::1"}[ip.Is4()]
+	}
+	return net.JoinHostPort(host, port)
 }
 
 func (a *App) writeAddress(dir string) {
@@ -85,11 +105,29 @@ func (a *App) writeAddress(dir string) {
 	}
 }
 
-func (a *App) removeAddress() { os.Remove(addressFile(a.config.Data)) }
+func (a *App) removeAddress() { os.Remove(addressFile(a.data)) }
+
+// ErrNoStore says that a directory is no data directory of tapway's.
+var ErrNoStore = errors.New("holds no tapway data")
+
+// hasStore reports whether a queue has ever been made in dir.
+func hasStore(dir string) bool {
+	for _, name := range []string{"store", "state.db"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	log, err := os.ReadDir(filepath.Join(dir, "log"))
+	return err == nil && slices.ContainsFunc(log, func(e os.DirEntry) bool { return filepath.Ext(e.Name()) == ".seg" })
+}
 
 // Offline opens a data directory that no process uses and gives the admin API over it.
-// The error is a *BusyError when a process does.
+// Looking changes nothing: what is no data directory stays none (ErrNoStore), and nothing
+// leaves the history. The error is a *BusyError when a process has the directory open.
 func Offline(dir, version string) (*admin.Server, func(), error) {
+	if !hasStore(dir) {
+		return nil, nil, fmt.Errorf("%s %w", dir, ErrNoStore)
+	}
 	q, err := diskqueue.Open(dir, diskqueue.Options{
 		MaxBytes: -1, History: diskqueue.History{MaxAge: math.MaxInt64, MaxBytes: math.MaxInt64}, // a look removes nothing
 		Log: slog.New(slog.DiscardHandler),
@@ -100,8 +138,12 @@ func Offline(dir, version string) (*admin.Server, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &admin.Server{Store: q, Version: version, Log: slog.New(slog.DiscardHandler), Deliver: deliverer(version), Resend: resender}
-	return s, func() { q.Close() }, nil
+	o := newOnce(version)
+	s := &admin.Server{Store: q, Version: version, Log: slog.New(slog.DiscardHandler), Deliver: o.deliver, Resend: o.resend}
+	return s, func() {
+		o.close()
+		q.Close()
+	}, nil
 }
 
 // orNone turns the configuration's 0, none, into the queue's.

@@ -1,100 +1,110 @@
 package app
 
 import (
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/tapway/tapway/internal/config"
 )
 
-// fixed are the keys that only a restart can change.
-var fixed = []struct {
-	key string
-	of  func(*config.Config) any
-}{
-	{"listen", func(c *config.Config) any { return c.Listen }},
-	{"tls (on or off)", func(c *config.Config) any { return c.TLS != nil }},
-	{"h2c", func(c *config.Config) any { return c.H2C }},
-	{"data", func(c *config.Config) any { return c.Data }},
-	{"queue", func(c *config.Config) any { return c.Queue }},
-	{"storage", func(c *config.Config) any { return c.Storage }},
-	{"admin", func(c *config.Config) any { return c.Admin }},
-	{"limits", func(c *config.Config) any { return c.Limits }},
-	{"capture.max_body, memory, durability, on_failure", func(c *config.Config) any {
-		return []any{c.Capture.MaxBody, c.Capture.Memory, c.Capture.Durability, c.Capture.OnFailure}
-	}},
-	{"destinations (a timeout this long)", func(c *config.Config) any { return lease(c.Destinations) }},
-	{"log", func(c *config.Config) any { l := c.Log; l.Calls = false; return l }},
+// fixed are the keys, with everything below them, that only a restart can change.
+var fixed = []string{
+	"listen", "h2c", "data", "queue", "storage", "admin", "limits", "log.format", "log.level",
+	"capture.max_body", "capture.memory", "capture.durability", "capture.on_failure",
 }
 
 // Reload reads the configuration again and puts routes, rules, destinations and
-// certificates into force; calls under way end as they began. On an error everything stays
-// as it was. Either way one line is logged.
-func (a *App) Reload() error {
-	err := a.reload()
+// certificates into force; calls under way end as they began. It gives the changed keys
+// that keep their old value until a restart. On an error everything stays as it was. Either
+// way it is logged.
+func (a *App) Reload() (restart []string, err error) {
+	restart, err = a.reload()
 	if err != nil {
 		a.log.Error("reload refused, the old configuration stays in force", "err", err)
 	}
-	return err
+	return restart, err
 }
 
-func (a *App) reload() error {
+func (a *App) reload() ([]string, error) {
 	source := a.options.Source
 	if source.File == "" {
-		return errors.New("there is no configuration file to read again: tapway was started with flags alone")
+		return nil, errors.New("there is no configuration file to read again: tapway was started with flags alone")
 	}
 	source.Text = nil
 	c, err := config.Load(source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	restart := keepFixed(c, a.config)
+	if lease(c.Destinations) > a.lease {
+		// Until then a record that is on its way this long may be sent twice.
+		restart = append(restart, "destinations (the longest timeout)")
+	}
 	routes, err := newRoutes(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	next, err := newRuleSet(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	plan, err := a.destinations.plan(c.Destinations)
+	var front *tls.Config
+	if c.TLS != nil {
+		if front, err = readCertificate(c.TLS); err != nil {
+			return nil, err
+		}
+	}
+	plan, err := a.destinations.plan(c.Destinations) // last: it makes positions in the queue
 	if err != nil {
-		return fmt.Errorf("destinations: %w", err)
+		return nil, err
 	}
-	if c.TLS != nil && a.config.TLS != nil {
-		if _, err := a.certificate.load(c.TLS); err != nil {
-			return err
-		}
-	}
-	var restart []string
-	for _, f := range fixed {
-		if !reflect.DeepEqual(f.of(c), f.of(a.config)) {
-			restart = append(restart, f.key)
-		}
+	if front != nil {
+		a.certificate.current.Store(front)
 	}
 	a.rules.swap(next)
 	a.proxy.Reload(a.settings(c, routes))
 	a.routes.close()
-	a.routes, a.config = routes, keepFixed(c, a.config)
+	a.routes, a.config = routes, c
 	a.destinations.apply(plan)
 	a.log.Info("reloaded", "file", source.File, "routes", routes.count, "destinations", a.destinations.names())
 	if len(restart) > 0 {
-		a.log.Warn("changed keys that need a restart keep their old value", "keys", restart)
+		a.log.Warn("changed keys that need a restart keep their old value", "keys", strings.Join(restart, ", "))
 	}
-	return nil
+	a.destinations.warnLeft()
+	return restart, nil
 }
 
-// keepFixed gives next with the values of now where only a restart can change them, so
-// that a later reload compares with what is in force.
-func keepFixed(next, now *config.Config) *config.Config {
-	c := *next
-	c.Listen, c.H2C, c.Data, c.Queue, c.Storage, c.Admin, c.Limits = now.Listen, now.H2C, now.Data, now.Queue, now.Storage, now.Admin, now.Limits
-	c.Capture.MaxBody, c.Capture.Memory = now.Capture.MaxBody, now.Capture.Memory
-	c.Capture.Durability, c.Capture.OnFailure = now.Capture.Durability, now.Capture.OnFailure
+// keepFixed puts the values of now into next where only a restart can change them, so that
+// a later reload compares with what is in force, and names what it put back.
+func keepFixed(next, now *config.Config) (changed []string) {
+	changed = keep(reflect.ValueOf(next).Elem(), reflect.ValueOf(now).Elem(), "")
 	if (next.TLS == nil) != (now.TLS == nil) {
-		c.TLS = now.TLS
+		next.TLS = now.TLS
+		changed = append(changed, "tls (on or off)")
 	}
-	return &c
+	return changed
+}
+
+func keep(next, now reflect.Value, prefix string) (changed []string) {
+	for i := range next.NumField() {
+		key := prefix + next.Type().Field(i).Tag.Get("yaml")
+		to, from := next.Field(i), now.Field(i)
+		switch {
+		case to.Kind() == reflect.Struct:
+			changed = append(changed, keep(to, from, key+".")...)
+		case isFixed(key) && !reflect.DeepEqual(to.Interface(), from.Interface()):
+			to.Set(from)
+			changed = append(changed, key)
+		}
+	}
+	return changed
+}
+
+func isFixed(key string) bool {
+	return slices.ContainsFunc(fixed, func(f string) bool { return key == f || strings.HasPrefix(key, f+".") })
 }

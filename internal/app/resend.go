@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -16,37 +15,46 @@ import (
 	"github.com/tapway/tapway/internal/http1"
 )
 
-// deliverer makes single attempts to bring records to a URL, for redrive --to and replay
-// --record, by the same Sender as every other attempt.
-func deliverer(version string) admin.Deliver {
-	return func(ctx context.Context, to string, batch []tapway.Message) ([]tapway.Outcome, error) {
-		s := &delivery.Sender{Name: "once", URL: to, Version: version, Transport: &http1.Transport{HTTP2: true, ConnectTimeout: 5 * time.Second}}
-		if err := s.Check(); err != nil {
-			return nil, err
-		}
-		return s.Send(ctx, batch), nil
-	}
+// once makes single calls on an operator's word: deliveries for redrive --to and replay
+// --record, by the same Sender as every other attempt, and requests for replay.
+type once struct {
+	version   string
+	transport *http1.Transport
 }
 
-// hopHeaders and those that described the first connection are not repeated.
+func newOnce(version string) *once {
+	return &once{version, &http1.Transport{HTTP2: true, ConnectTimeout: 5 * time.Second, ResponseHeaderTimeout: 30 * time.Second}}
+}
+
+func (o *once) close() { o.transport.CloseIdleConnections() }
+
+// deliver is admin.Deliver.
+func (o *once) deliver(ctx context.Context, to string, batch []tapway.Message) ([]tapway.Outcome, error) {
+	s := &delivery.Sender{Name: "once", URL: to, Version: o.version, Transport: o.transport}
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	return s.Send(ctx, batch), nil
+}
+
+// notRepeated are hop-by-hop headers and those that described the first connection are not repeated.
 var notRepeated = map[string]bool{
 	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
 	"Upgrade": true, "Content-Length": true, "Host": true, "Expect": true,
 }
 
-// resender repeats recorded requests against the server at to. Redacted headers are left
+// resend repeats recorded requests against the server at to. Redacted headers are left
 // out, because their value is gone; X-Tapway-Replay names the exchange.
-func resender(to string) (admin.Resend, error) {
+func (o *once) resend(to string) (admin.Resend, error) {
 	base, err := url.Parse(to)
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		return nil, fmt.Errorf("to: %q is not a URL; write http://host:port", to)
+	if err != nil {
+		return nil, err
 	}
-	transport := &http1.Transport{HTTP2: true, ConnectTimeout: 5 * time.Second, ResponseHeaderTimeout: 30 * time.Second}
 	return func(ctx context.Context, ex *tapway.Exchange) (int, error) {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		req := repeat(base, ex).WithContext(ctx)
-		resp, err := transport.RoundTrip(req)
+		resp, err := o.transport.RoundTrip(req)
 		if err != nil {
 			return 0, err
 		}

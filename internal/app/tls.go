@@ -49,6 +49,18 @@ type certificate struct {
 
 // load reads the files and puts them into force for new connections.
 func (c *certificate) load(t *config.ServerTLS) (*tls.Config, error) {
+	next, err := readCertificate(t)
+	if err != nil {
+		return nil, err
+	}
+	c.current.Store(next)
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: next.NextProtos,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil },
+	}, nil
+}
+
+func readCertificate(t *config.ServerTLS) (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s: %w", t.Cert, err)
@@ -60,9 +72,5 @@ func (c *certificate) load(t *config.ServerTLS) (*tls.Config, error) {
 		}
 		next.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	c.current.Store(next)
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: next.NextProtos,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil },
-	}, nil
+	return next, nil
 }

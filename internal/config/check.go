@@ -36,6 +36,10 @@ type checker struct{ d *decoder }
 func (k *checker) fail(key, message, hint string) {
 	p := Problem{File: k.d.file, Key: key, Message: message, Hint: hint}
 	for at := key; ; {
+		if from, ok := k.d.origins[at]; ok {
+			p.File = from
+			break
+		}
 		if pos := k.d.places[at]; pos != nil {
 			p.Line, p.Column = pos.Line, pos.Column
 			break
@@ -47,7 +51,7 @@ func (k *checker) fail(key, message, hint string) {
 		at = at[:i]
 	}
 	if p.File == "" {
-		p.File = "configuration"
+		p.File = Nowhere
 	}
 	k.d.problems = append(k.d.problems, p)
 }
@@ -105,7 +109,13 @@ func (k *checker) value(f field, v reflect.Value, key string) {
 
 // kinds are the forms a text can have. An error's part after "; " is its hint.
 var kinds = map[string]func(string) error{
-	"addr":    checkAddr,
+	"addr": checkAddr,
+	"addr or off": func(s string) error {
+		if s == "off" {
+			return nil
+		}
+		return checkAddr(s)
+	},
 	"url":     func(s string) error { return checkURL(s, true) },
 	"backend": func(s string) error { return checkURL(s, false) },
 	"file":    checkFile,
@@ -121,9 +131,6 @@ var kinds = map[string]func(string) error{
 }
 
 func checkAddr(s string) error {
-	if s == "off" {
-		return nil
-	}
 	_, port, err := net.SplitHostPort(s)
 	if err != nil {
 		return fmt.Errorf("%q is not an address to listen on; write \":8080\" or \"127.0.0.1:8080\"", s)
@@ -139,7 +146,9 @@ func checkURL(s string, query bool) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("%q is not a URL; write https://host/path", withoutUser(s))
-	case u.Scheme != "http" && u.Scheme != "https":
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "":
+		return fmt.Errorf("%q does not begin with http:// or https://; write https://host/path", withoutUser(s))
+	case u.Scheme == "":
 		return fmt.Errorf("%q does not begin with http:// or https://; write https://%s", withoutUser(s), withoutUser(s))
 	case u.Host == "" || u.Hostname() == "":
 		return fmt.Errorf("%q names no host; write https://host/path", withoutUser(s))

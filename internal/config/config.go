@@ -46,7 +46,7 @@ type ServerTLS struct {
 
 // Admin is the second listener.
 type Admin struct {
-	Listen string        `yaml:"listen" def:"127.0.0.1:9090" kind:"addr" doc:"Address of the admin API. \"off\" switches it off."`
+	Listen string        `yaml:"listen" def:"127.0.0.1:9090" kind:"addr or off" doc:"Address of the admin API. \"off\" switches it off."`
 	Token  tapway.Secret `yaml:"token" env:"TAPWAY_TOKEN" doc:"Bearer token of the admin API. Required when it listens beyond loopback."`
 }
 

@@ -21,6 +21,7 @@ type decoder struct {
 	readFile func(string) ([]byte, error)
 	problems Problems
 	places   map[string]*token.Position // by key path
+	origins  map[string]string          // by key path, of values that are not from the file
 	anchors  map[string]ast.Node
 	resolved int // aliases followed, to stop a bomb
 }

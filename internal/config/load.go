@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -41,7 +43,7 @@ func Load(s Source) (*Config, error) {
 		s.Text = text
 	}
 	c := Default()
-	d := &decoder{file: s.File, getenv: s.Getenv, readFile: s.ReadFile, places: map[string]*token.Position{}}
+	d := &decoder{file: s.File, getenv: s.Getenv, readFile: s.ReadFile, places: map[string]*token.Position{}, origins: map[string]string{}}
 	d.text(s.Text, c)
 	v := reflect.ValueOf(c).Elem()
 	d.environment(v, "")
@@ -109,7 +111,8 @@ func (d *decoder) environment(v reflect.Value, key string) {
 
 // flags sets what the command line says.
 func (d *decoder) flags(v reflect.Value, set map[string]string) {
-	for path, text := range set {
+	for _, path := range slices.Sorted(maps.Keys(set)) {
+		text := set[path]
 		at, last := v, path
 		for {
 			head, rest, more := strings.Cut(last, ".")
@@ -127,13 +130,13 @@ func (d *decoder) flags(v reflect.Value, set map[string]string) {
 				break
 			}
 		}
-		d.set("command line", at, path, text)
+		d.set(CommandLine, at, path, text)
 	}
 }
 
 // set writes one value that came from elsewhere than the file.
 func (d *decoder) set(from string, to reflect.Value, key, text string) {
-	d.places[key] = nil
+	d.origins[key] = from
 	var err error
 	switch list := to.Addr().Interface().(type) {
 	case *[]Destination:

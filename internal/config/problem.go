@@ -9,13 +9,19 @@ import (
 
 // Problem is one thing wrong with a configuration.
 type Problem struct {
-	File    string // as given; "environment" or "flags" when it came from there
-	Line    int    // from 1; 0 when the value has no place in the file
-	Column  int
-	Key     string // "destinations[0].url"
-	Message string // what is wrong
-	Hint    string // what to do about it; may be empty
+	File    string `json:"file"`             // as given; CommandLine, Nowhere or "environment variable X" when it is in none
+	Line    int    `json:"line,omitempty"`   // from 1; 0 when the value has no place in the file
+	Column  int    `json:"column,omitempty"` // from 1, in characters
+	Key     string `json:"key,omitempty"`    // "destinations[0].url"
+	Message string `json:"message"`          // what is wrong
+	Hint    string `json:"hint,omitempty"`   // what to do about it
 }
+
+// What stands for the file of a problem that is in none.
+const (
+	CommandLine = "command line"
+	Nowhere     = "configuration" // what is missing, without a file in which it could be
+)
 
 func (p Problem) String() string {
 	var b strings.Builder

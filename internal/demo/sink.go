@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"unicode"
 )
 
-// Sink is the demo's destination: it prints one line for every record it receives.
+// Sink is the demo's destination: it prints one line, of up to 80 columns, for every record
+// it receives.
 type Sink struct {
 	Out      io.Writer // nil: prints nothing
 	received atomic.Int64
@@ -34,7 +36,6 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Endpoint string  `json:"endpoint"`
 		Query    string  `json:"query"`
 		Status   int     `json:"status"`
-		Origin   string  `json:"origin"`
 		Duration float64 `json:"duration_ms"`
 		Overhead float64 `json:"overhead_ms"`
 	}
@@ -44,8 +45,8 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	n := s.received.Add(1)
 	if s.Out != nil {
-		fmt.Fprintf(s.Out, "  record %-4d %3d %-6s %-34s %8.1f ms (tapway %.2f)  %s, %d bytes\n",
-			n, record.Status, record.Method, shorten(record.Endpoint, record.Query), record.Duration, record.Overhead, record.Origin, len(body))
+		fmt.Fprintf(s.Out, "  #%-5d %3d %-6s %-28s %9.1f ms  +%.2f ms  %6d B\n",
+			n, record.Status, record.Method, shorten(record.Endpoint, record.Query), record.Duration, record.Overhead, len(body))
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
@@ -55,14 +56,14 @@ func shorten(path, query string) string {
 		path += "?" + query
 	}
 	// A client chooses its path; a terminal must not obey it.
-	path = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+	shown := []rune(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
-	}, path)
-	if len(path) > 34 {
-		return path[:31] + "..."
+	}, path))
+	if len(shown) > 28 {
+		return string(shown[:27]) + "…"
 	}
-	return path
+	return string(shown)
 }
