@@ -159,6 +159,12 @@ func BenchmarkBacklog(b *testing.B) {
 		}
 		st, _ = q.Stats(b.Context())
 		b.ReportMetric(float64(st.Bytes)/1e6, "MB-drained")
+		q.w.rest(true) // as after ten idle seconds
+		if err := q.tidy(0); err != nil {
+			b.Fatal(err)
+		}
+		st, _ = q.Stats(b.Context())
+		b.ReportMetric(float64(st.Bytes)/1e6, "MB-idle")
 	}
 }
 

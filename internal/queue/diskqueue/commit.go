@@ -354,7 +354,12 @@ func (w *writer) roll(need int64) error {
 	}
 	w.seal()
 	f, size, path, err := w.begin(need)
-	if noSpace(err) && w.q.makeRoom(need) {
+	if noSpace(err) {
+		// What finished segments had preallocated may do; otherwise history has to go.
+		if serr := w.sync(); serr != nil {
+			w.q.o.Log.Error("queue records may not survive a power cut", "error", serr)
+		}
+		w.q.makeRoom(need)
 		f, size, path, err = w.begin(need)
 	}
 	if err != nil {

@@ -83,8 +83,8 @@ func (q *Queue) tidy(need int64) error {
 	if limit := q.o.MaxBytes; limit > 0 && q.used.Load()+need > limit {
 		goal = max(limit-max(need, q.o.SegmentBytes), 0)
 	}
-	go_ := q.choose(all, goal)
-	if len(go_) == 0 {
+	leaving := q.choose(all, goal)
+	if len(leaving) == 0 {
 		return nil
 	}
 	// What a segment's last settlements say must be on the disk before the segment is not.
@@ -95,8 +95,8 @@ func (q *Queue) tidy(need int64) error {
 	if err := q.counters.flush(true); err != nil {
 		return err
 	}
-	for i := range go_ {
-		if err := q.retire(&go_[i]); err != nil {
+	for i := range leaving {
+		if err := q.retire(&leaving[i]); err != nil {
 			return err
 		}
 	}
@@ -346,23 +346,21 @@ func (q *Queue) pruneDrops() error {
 	})
 }
 
-// makeRoom frees history for need bytes; false when there was nothing to free. It is asked
-// by every caller on a full store, so it looks at most every 100 ms.
-func (q *Queue) makeRoom(need int64) bool {
+// makeRoom frees history for need bytes, if there is any. It is asked by every caller on a full
+// store, so it looks at most every 100 ms.
+func (q *Queue) makeRoom(need int64) {
 	now, last := time.Now().UnixNano(), q.roomTried.Load()
 	if now-last < int64(retryEvery) || !q.roomTried.CompareAndSwap(last, now) {
-		return false
+		return
 	}
 	before := q.used.Load()
 	if err := q.tidy(max(need, q.o.SegmentBytes)); err != nil {
 		q.o.Log.Error("no room could be made in the queue", "error", err)
 	}
-	freed := before - q.used.Load()
-	if freed > 0 {
+	if freed := before - q.used.Load(); freed > 0 {
 		q.roomTried.Store(0)
 		q.o.Log.Warn("queue full: the oldest history was deleted before its time", "bytes", freed)
 	}
-	return freed > 0
 }
 
 // ensureRoom keeps the log below its limit.
