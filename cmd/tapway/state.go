@@ -72,14 +72,19 @@ func (f *stateFlags) open(ctx context.Context) (*admin.Client, func(), error) {
 	}
 	data := f.data
 	if file := configFile(f.config); file != "" && (data == "" || token == "") {
-		c, err := config.Load(config.Source{File: file})
-		if err != nil && (f.config != "" || data == "" && f.admin == "") {
+		c, problems, err := config.Peek(config.Source{File: file})
+		if err != nil {
 			return nil, nil, err
 		}
-		if err == nil && data == "" {
+		// Only what is asked of the file counts: a process may run although it is broken by
+		// now, or by secrets that only the process has.
+		if wrong := problems.At("data"); len(wrong) > 0 && data == "" && f.admin == "" {
+			return nil, nil, fmt.Errorf("%w; name the data directory with --data, or a running process with --admin", wrong)
+		}
+		if data == "" {
 			data = c.Data
 		}
-		if err == nil && token == "" {
+		if token == "" && len(problems.At("admin.token")) == 0 {
 			token = c.Admin.Token
 		}
 	}

@@ -21,7 +21,7 @@ import (
 
 // destinations are the workers, one for each destination.
 type destinations struct {
-	queue   tapway.Queue
+	queue   tapway.Store
 	version string
 	log     *slog.Logger
 	metrics *metrics
@@ -259,15 +259,15 @@ func (ds *destinations) names() []string {
 // warnLeft names destinations that the queue still keeps records for although nobody
 // delivers them any more: they use disk for ever.
 func (ds *destinations) warnLeft() {
-	l, err := ds.queue.Ledger(context.Background())
+	s, err := ds.queue.Stats(context.Background())
 	if err != nil {
 		return
 	}
 	names := ds.names()
-	for _, line := range l.Destinations {
-		if !slices.Contains(names, line.Destination) {
+	for _, d := range s.Destinations {
+		if !slices.Contains(names, d.Destination) {
 			ds.log.Warn("records are kept for a destination that is not configured; `tapway queue forget` gives them up",
-				"destination", line.Destination, "queued", line.Queued, "dead", line.Dead)
+				"destination", d.Destination, "queued", d.Queued, "dead", d.Dead)
 		}
 	}
 }

@@ -98,11 +98,14 @@ var (
 	descLimit    = prometheus.NewDesc("tapway_store_limit_bytes", "The configured limit, 0 for none.", nil, nil)
 	descOldest   = prometheus.NewDesc("tapway_queue_oldest_age_seconds", "Age of the oldest queued record.", []string{"destination"}, nil)
 	descRetrying = prometheus.NewDesc("tapway_queue_retrying", "Queued records that have failed at least once.", []string{"destination"}, nil)
+	descInFlight = prometheus.NewDesc("tapway_calls_in_flight", "Calls that have begun and not ended.", nil, nil)
+	descMemory   = prometheus.NewDesc("tapway_capture_memory_bytes", "Capture buffers in use.", nil, nil)
+	descSpool    = prometheus.NewDesc("tapway_capture_spool_bytes", "Bytes of bodies in temporary files.", nil, nil)
 	descWorking  = prometheus.NewDesc("tapway_destination_working", "1 while the destination is delivered to, 0 while its circuit is open or it is paused.", []string{"destination"}, nil)
 )
 
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descCalls, descStored, descDropped, descLine, descGone, descDiff, descBytes, descLimit, descOldest, descRetrying, descWorking} {
+	for _, d := range []*prometheus.Desc{descCalls, descStored, descDropped, descLine, descGone, descDiff, descBytes, descLimit, descOldest, descRetrying, descInFlight, descMemory, descSpool, descWorking} {
 		ch <- d
 	}
 }
@@ -144,6 +147,10 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 			gauge(descRetrying, float64(d.Retrying), d.Destination)
 		}
 	}
+	held := c.app.recorder.Stats()
+	gauge(descInFlight, float64(held.InFlight))
+	gauge(descMemory, float64(held.Memory))
+	gauge(descSpool, float64(held.SpoolBytes))
 	for _, d := range c.app.destinations.live() {
 		working := 0.0
 		if s := d.State(); s.State == string(delivery.Closed) || s.State == string(delivery.HalfOpen) {

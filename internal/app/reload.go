@@ -40,6 +40,12 @@ func (a *App) reload() ([]string, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	var front *tls.Config
+	if c.TLS != nil {
+		if front, err = readCertificate(c.TLS); err != nil {
+			return nil, err
+		}
+	}
 	restart := keepFixed(c, a.config)
 	if lease(c.Destinations) > a.lease {
 		// Until then a record that is on its way this long may be sent twice.
@@ -53,17 +59,11 @@ func (a *App) reload() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var front *tls.Config
-	if c.TLS != nil {
-		if front, err = readCertificate(c.TLS); err != nil {
-			return nil, err
-		}
-	}
 	plan, err := a.destinations.plan(c.Destinations) // last: it makes positions in the queue
 	if err != nil {
 		return nil, err
 	}
-	if front != nil {
+	if front != nil && c.TLS != nil { // switched on, TLS waits for a restart
 		a.certificate.current.Store(front)
 	}
 	a.rules.swap(next)
@@ -85,7 +85,7 @@ func keepFixed(next, now *config.Config) (changed []string) {
 	changed = keep(reflect.ValueOf(next).Elem(), reflect.ValueOf(now).Elem(), "")
 	if (next.TLS == nil) != (now.TLS == nil) {
 		next.TLS = now.TLS
-		changed = append(changed, "tls (on or off)")
+		changed = append(changed, "tls")
 	}
 	return changed
 }

@@ -29,6 +29,20 @@ type Source struct {
 // Load reads, completes and checks a configuration. Its error is Problems when the
 // configuration is at fault, and then it lists all of them.
 func Load(s Source) (*Config, error) {
+	c, problems, err := Peek(s)
+	if err != nil {
+		return nil, err
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return c, nil
+}
+
+// Peek is Load that also gives what could be read of a configuration with problems, for
+// those who want a value or two of it: where the data is can be told although a secret of
+// the service is not in the operator's environment. The error is of reading the file.
+func Peek(s Source) (*Config, Problems, error) {
 	if s.Getenv == nil {
 		s.Getenv = os.LookupEnv
 	}
@@ -38,7 +52,7 @@ func Load(s Source) (*Config, error) {
 	if s.File != "" && s.Text == nil {
 		text, err := s.ReadFile(s.File)
 		if err != nil {
-			return nil, fmt.Errorf("read the configuration: %w; write one with `tapway config init > tapway.yaml`", err)
+			return nil, nil, fmt.Errorf("read the configuration: %w; write one with `tapway config init > tapway.yaml`", err)
 		}
 		s.Text = text
 	}
@@ -49,10 +63,19 @@ func Load(s Source) (*Config, error) {
 	d.environment(v, "")
 	d.flags(v, s.Set)
 	check(d, c)
-	if len(d.problems) > 0 {
-		return nil, d.problems.sorted()
+	return c, d.problems.sorted(), nil
+}
+
+// At gives the problems of a key and what stands below it. What is wrong with the file as a
+// whole, such as broken YAML, is everyone's problem.
+func (ps Problems) At(key string) Problems {
+	var out Problems
+	for _, p := range ps {
+		if p.Key == "" || p.Key == key || strings.HasPrefix(p.Key, key+".") || strings.HasPrefix(p.Key, key+"[") {
+			out = append(out, p)
+		}
 	}
-	return c, nil
+	return out
 }
 
 // text reads the YAML itself.

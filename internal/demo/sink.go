@@ -45,8 +45,8 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	n := s.received.Add(1)
 	if s.Out != nil {
-		fmt.Fprintf(s.Out, "  #%-5d %3d %-6s %-28s %9.1f ms  +%.2f ms  %6d B\n",
-			n, record.Status, record.Method, shorten(record.Endpoint, record.Query), record.Duration, record.Overhead, len(body))
+		fmt.Fprintf(s.Out, "  #%-4d %3d %-6s %-26s %8.1f ms  +%.2f ms  %s\n",
+			n, record.Status, record.Method, shorten(record.Endpoint, record.Query), record.Duration, record.Overhead, sizeText(len(body)))
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
@@ -62,8 +62,15 @@ func shorten(path, query string) string {
 		}
 		return r
 	}, path))
-	if len(shown) > 28 {
-		return string(shown[:27]) + "…"
+	if len(shown) > 26 {
+		return string(shown[:25]) + "…"
 	}
 	return string(shown)
+}
+
+func sizeText(n int) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%5.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%5.1f MiB", float64(n)/(1<<20))
 }

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Reference is the documentation of every key in Markdown, made from the struct.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString(`# tapway.yaml
+
+Every key, made from the program by a test. ` + "`tapway config init`" + ` prints a file to begin with, ` + "`tapway config check`" + ` tells
+all that is wrong with one, and ` + "`tapway config schema`" + ` prints a JSON Schema for editors.
+
+- Unknown keys are errors. So are keys of things that this version does not do: ignoring them would be worse.
+- Flags win over the environment, which wins over the file, which wins over the defaults.
+- ` + "`${NAME}`" + ` in a value reads the environment, ` + "`${NAME:-default}`" + ` with a fallback, ` + "`${file:/path}`" + ` a file; ` + "`$${`" + ` is the
+  characters themselves. What they bring in is a value, never more YAML.
+- Durations are written ` + "`250ms`, `10s`, `15m`, `24h`, `7d`" + `; a bare number is seconds. Sizes are written ` + "`512`, `10KiB`, `10MB`" + `.
+- A list of one may be written as the value alone.
+- A reload (SIGHUP, or POST /reload on the admin address) puts everything into force except what stands under ` + "`listen`, `h2c`," + `
+  ` + "`data`, `queue`, `storage`, `admin`, `limits`, `log.format`, `log.level`, and in `capture`: `max_body`, `memory`, `durability`," + `
+  ` + "`on_failure`" + `. A changed key of those is named and keeps its old value until a restart.
+
+| key | kind | default | meaning |
+|---|---|---|---|
+`)
+	reference(&b, reflect.TypeFor[Config](), "")
+	return b.String()
+}
+
+func reference(b *strings.Builder, t reflect.Type, prefix string) {
+	for _, f := range fieldsOf(t) {
+		inner, suffix := f.typ, ""
+		if inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Slice && inner.Elem().Kind() == reflect.Struct {
+			inner, suffix = inner.Elem(), "[]"
+		}
+		doc := f.doc
+		if len(f.enum) > 0 {
+			doc += " One of " + code(f.enum) + "."
+		}
+		if f.required {
+			doc += " Required."
+		}
+		if len(f.env) > 0 {
+			doc += " Environment: " + code(f.env) + "."
+		}
+		if f.example != "" {
+			doc += " Example: " + code([]string{f.example}) + "."
+		}
+		def := ""
+		if f.def != "" {
+			def = code([]string{f.def})
+		}
+		fmt.Fprintf(b, "| `%s%s%s` | %s | %s | %s |\n", prefix, f.name, suffix, kindName(f.typ), def, strings.ReplaceAll(doc, "|", `\|`))
+		if inner.Kind() == reflect.Struct {
+			reference(b, inner, prefix+f.name+suffix+".")
+		}
+	}
+}
+
+func code(words []string) string { return "`" + strings.Join(words, "`, `") + "`" }
+
+func kindName(t reflect.Type) string {
+	switch {
+	case t.Kind() == reflect.Pointer:
+		return kindName(t.Elem())
+	case t == durationType:
+		return "duration"
+	case t == sizeType:
+		return "size"
+	case t == secretType:
+		return "secret"
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return "keys"
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Struct {
+			return "list of keys"
+		}
+		return "list of " + kindName(t.Elem()) + "s"
+	case reflect.Map:
+		return "names to " + kindName(t.Elem()) + "s"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Float64:
+		return "number"
+	}
+	return "text"
+}
