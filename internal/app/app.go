@@ -49,6 +49,7 @@ type App struct {
 	proxy        *proxy.Handler
 	rules        rules
 	certificate  certificate
+	tunnels      tunnels
 	destinations *destinations
 	server       *http1.Server
 	listener     net.Listener
@@ -128,7 +129,7 @@ func listen(what, addr string) (net.Listener, error) {
 
 // newServer makes the front.
 func (a *App) newServer(c *config.Config) error {
-	handler := a.recorder.Wrap(a.proxy)
+	handler := a.tunnels.wrap(a.recorder.Wrap(a.proxy))
 	a.server = &http1.Server{
 		Handler: handler, BadRequest: a.badRequest,
 		ReadHeaderTimeout: limit(c.Limits.HeaderTimeout), IdleTimeout: limit(c.Limits.IdleTimeout),
@@ -227,6 +228,8 @@ func (a *App) stop() error {
 		a.log.Warn("calls still under way were cut off", "after", window)
 		err = a.server.Close()
 	}
+	a.tunnels.end()
+	a.awaitRecords()
 	a.destinations.drain(min(window/4, 2*time.Second))
 	a.destinations.stop()
 	a.adminServer.Close()
