@@ -22,10 +22,7 @@ lint: ## gofmt, staticcheck and govulncheck (where its database can be reached)
 	else echo "$$out"; exit 1; fi
 
 fuzz: ## run every fuzz target for FUZZTIME (default 10s each)
-	@for pkg in $$($(GO) list ./...); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-	    echo "== $$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-10s} $$pkg || exit 1; \
-	  done; done
+	@.ci/fuzz $${FUZZTIME:-10s}
 
 bench: ## measure tapway against its yardsticks and print the table
 	$(GO) run ./bench

@@ -20,6 +20,8 @@ const frameVersion = 1
 // ErrFrame is wrapped by every error of DecodeFrame and DecodeMeta.
 var ErrFrame = errors.New("not a readable frame")
 
+var errShortBody = fmt.Errorf("%w: a body is cut short", ErrFrame)
+
 const (
 	bodySummed = 1 << iota
 	bodyTruncated
@@ -225,28 +227,27 @@ func decodeMeta(block []byte, m *Meta) error {
 }
 
 func decodeBody(b []byte, body *Body) (rest []byte, err error) {
-	short := fmt.Errorf("%w: a body is cut short", ErrFrame)
 	if len(b) < 1 {
-		return nil, short
+		return nil, errShortBody
 	}
 	flags := b[0]
 	body.Summed, body.Truncated = flags&bodySummed != 0, flags&bodyTruncated != 0
 	body.Decoded, body.Withheld = flags&bodyDecoded != 0, flags&bodyWithheld != 0
 	size, n := binary.Uvarint(b[1:])
 	if n <= 0 {
-		return nil, short
+		return nil, errShortBody
 	}
 	body.Size = int64(size & (1<<63 - 1))
 	b = b[1+n:]
 	if body.Summed {
 		if len(b) < len(body.Sum) {
-			return nil, short
+			return nil, errShortBody
 		}
 		b = b[copy(body.Sum[:], b):]
 	}
 	length, n := binary.Uvarint(b)
 	if n <= 0 || length > uint64(len(b)-n) {
-		return nil, short
+		return nil, errShortBody
 	}
 	if length > 0 {
 		body.Bytes = b[n : n+int(length) : n+int(length)]

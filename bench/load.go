@@ -24,10 +24,12 @@ type result struct {
 }
 
 // load makes calls over keep-alive connections for the time given: as fast as they go, or
-// rate a second in all. A response that is cut short or not 200 counts as failed.
-func load(p *process, addr string, request []byte, length time.Duration, rate float64) (result, error) {
+// rate a second in all, as POSTs of size bytes that the backend answers with as many. A
+// response that is cut short, not 2xx or of another length counts as failed.
+func load(p *process, addr string, size int, length time.Duration, rate float64) (result, error) {
 	var wg sync.WaitGroup
 	var failed atomic.Int64
+	request, want := post(size), int64(len(jsonBody(size)))
 	times := make([][]time.Duration, *conns)
 	errs := make([]error, *conns)
 	cpu := p.cpu()
@@ -56,7 +58,7 @@ func load(p *process, addr string, request []byte, length time.Duration, rate fl
 				if !time.Now().Before(end) {
 					return
 				}
-				if err := c.call(request); err != nil {
+				if err := c.call(request, want); err != nil {
 					failed.Add(1)
 					c.Close()
 					if c, err = dial(addr); err != nil {
@@ -103,7 +105,7 @@ func dial(addr string) (*client, error) {
 
 var errResponse = errors.New("bad response")
 
-func (c *client) call(request []byte) error {
+func (c *client) call(request []byte, want int64) error {
 	c.SetDeadline(time.Now().Add(20 * time.Second))
 	if _, err := c.Write(request); err != nil {
 		return err
@@ -129,7 +131,7 @@ func (c *client) call(request []byte) error {
 			}
 		}
 	}
-	if length < 0 {
+	if length != want {
 		return errResponse
 	}
 	_, err = io.CopyN(io.Discard, c.r, length)

@@ -24,7 +24,7 @@ var (
 	conns    = flag.Int("connections", 64, "client connections")
 	only     = flag.String("only", "", "comma-separated parts: proxy, latency, pipeline, queue, delivery, memory")
 	backlog  = flag.Int("backlog", 1_000_000, "records of the large backlog")
-	peers    = flag.String("peer", "", "other proxies to measure too, name=command with {backend} and {listen}, separated by ;")
+	peers    = flag.String("peer", "", "other proxies to measure too, name=command with {backend}, {listen} and {port}, separated by ;")
 	dataRoot = flag.String("data", "", "where data directories go (default: the system's temporary directory); it should be a real disk")
 )
 

@@ -53,11 +53,12 @@ func contenders() []contender {
 	return list
 }
 
-// foreign starts a peer from a command line with {backend} (host:port) and {listen}.
+// foreign starts a peer from a command line with {backend} (host:port), {listen}
+// (host:port) and {port}.
 func foreign(command string) func(string) (*process, func(), error) {
 	return func(backend string) (*process, func(), error) {
 		listen := "127.0.0.1:18099"
-		r := strings.NewReplacer("{backend}", strings.TrimPrefix(backend, "http://"), "{listen}", listen)
+		r := strings.NewReplacer("{backend}", strings.TrimPrefix(backend, "http://"), "{listen}", listen, "{port}", "18099")
 		words := strings.Fields(r.Replace(command))
 		cmd := exec.Command(words[0], words[1:]...)
 		if err := cmd.Start(); err != nil {
@@ -85,7 +86,7 @@ type series struct {
 func length() time.Duration { return time.Duration(*seconds * float64(time.Second)) }
 
 // compare measures all contenders in turn, round by round.
-func compare(list []contender, backend string, request []byte, rate float64) ([]series, error) {
+func compare(list []contender, backend string, size int, rate float64) ([]series, error) {
 	out := make([]series, len(list))
 	for range *rounds {
 		for i, c := range list {
@@ -93,10 +94,10 @@ func compare(list []contender, backend string, request []byte, rate float64) ([]
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
-			_, err = load(p, p.addr, request, length()/4, rate) // warm up
+			_, err = load(p, p.addr, size, length()/4, rate) // warm up
 			var r result
 			if err == nil {
-				r, err = load(p, p.addr, request, length(), rate)
+				r, err = load(p, p.addr, size, length(), rate)
 			}
 			_, peak := p.memory()
 			p.stop()
@@ -121,7 +122,7 @@ func benchProxy() error {
 	defer backend.stop()
 	for _, size := range []int{1 << 10, 10 << 10} {
 		list := contenders()
-		all, err := compare(list, "http://"+backend.addr, post(size), 0)
+		all, err := compare(list, "http://"+backend.addr, size, 0)
 		if err != nil {
 			return err
 		}
@@ -142,7 +143,7 @@ func benchLatency() error {
 	defer backend.stop()
 	list := contenders()
 	half := 2000.0
-	all, err := compare(list, "http://"+backend.addr, post(1<<10), half)
+	all, err := compare(list, "http://"+backend.addr, 1<<10, half)
 	if err != nil {
 		return err
 	}
@@ -172,7 +173,7 @@ func benchPipeline() error {
 		if err != nil {
 			return err
 		}
-		r, err := load(p, p.addr, post(1<<10), 2*length(), 0)
+		r, err := load(p, p.addr, 1<<10, 2*length(), 0)
 		p.stop()
 		remove()
 		if err != nil {
@@ -191,7 +192,7 @@ func benchPipeline() error {
 		if err != nil {
 			return err
 		}
-		r, err = load(p, p.addr, post(1<<10), 2*length(), 0)
+		r, err = load(p, p.addr, 1<<10, 2*length(), 0)
 		if err != nil {
 			return err
 		}

@@ -243,6 +243,7 @@ func roleTapway(ctx context.Context, args []string) error {
 	durability := f.String("durability", "commit", "")
 	batch := f.Int("batch", 100, "")
 	paused := f.Bool("paused", false, "")
+	concurrency := f.Int("concurrency", 16, "")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -257,6 +258,7 @@ func roleTapway(ctx context.Context, args []string) error {
 		c.Destinations[0].Format = "ndjson"
 		c.Destinations[0].Batch.MaxRecords = *batch
 		c.Destinations[0].Batch.MaxBytes = 8 << 20
+		c.Destinations[0].Concurrency = *concurrency
 	}
 	a, err := app.New(c, app.Options{Version: "bench", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {

@@ -171,24 +171,24 @@ func benchBacklog() error {
 func benchDelivery() error {
 	fmt.Printf("\n## Delivery from stored frames of 2 KiB to a local sink (no gateway traffic)\n\n| | records/s | CPU µs/record | peak MiB |\n|---|---|---|---|\n")
 	for _, batch := range []int{1, 10, 100} {
-		n := *backlog / 10
+		n, concurrency := *backlog/10, 64
 		if batch > 1 {
-			n = *backlog / 2
+			n, concurrency = *backlog/2, 16
 		}
 		var rates, cpus, peaks []float64
 		for range max(1, *rounds/2) {
-			rate, cpu, peak, err := drain(n, batch)
+			rate, cpu, peak, err := drain(n, batch, concurrency)
 			if err != nil {
 				return err
 			}
 			rates, cpus, peaks = append(rates, rate), append(cpus, cpu), append(peaks, peak)
 		}
-		fmt.Printf("| batches of %d | %.0f (%.0f–%.0f) | %.1f | %.0f |\n", batch, median(rates), minOf(rates), maxOf(rates), median(cpus), median(peaks))
+		fmt.Printf("| batches of %d, %d at a time | %.0f (%.0f–%.0f) | %.1f | %.0f |\n", batch, concurrency, median(rates), minOf(rates), maxOf(rates), median(cpus), median(peaks))
 	}
 	return nil
 }
 
-func drain(n, batch int) (rate, cpu, peak float64, err error) {
+func drain(n, batch, concurrency int) (rate, cpu, peak float64, err error) {
 	dir, remove, err := tempData()
 	if err != nil {
 		return 0, 0, 0, err
@@ -203,7 +203,7 @@ func drain(n, batch int) (rate, cpu, peak float64, err error) {
 	}
 	defer sink.stop()
 	began := time.Now()
-	p, err := start("tapway", "-backend", "http://127.0.0.1:9", "-data", dir, "-sink", "http://"+sink.addr+"/in", "-batch", fmt.Sprint(batch))
+	p, err := start("tapway", "-backend", "http://127.0.0.1:9", "-data", dir, "-sink", "http://"+sink.addr+"/in", "-batch", fmt.Sprint(batch), "-concurrency", fmt.Sprint(concurrency))
 	if err != nil {
 		return 0, 0, 0, err
 	}
@@ -263,7 +263,7 @@ func benchMemory() error {
 	}
 	fmt.Printf("| one streamed body of 2 GiB | %.0f |\n", peak)
 
-	rate, _, peak, err := drain(*backlog, 100)
+	rate, _, peak, err := drain(*backlog, 100, 16)
 	if err != nil {
 		return err
 	}

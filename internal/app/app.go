@@ -39,7 +39,8 @@ type Options struct {
 // with Run.
 type App struct {
 	options Options
-	data    string // directory; only a restart changes it
+	data    string        // directory; only a restart changes it
+	lease   time.Duration // of the queue; likewise
 	log     *slog.Logger
 	metrics *metrics
 
@@ -48,6 +49,7 @@ type App struct {
 	proxy        *proxy.Handler
 	rules        rules
 	certificate  certificate
+	tunnels      tunnels
 	destinations *destinations
 	server       *http1.Server
 	listener     net.Listener
@@ -68,7 +70,7 @@ func New(c *config.Config, o Options) (*App, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	a := &App{options: o, data: c.Data, log: o.Log, config: c, metrics: newMetrics(), once: newOnce(o.Version)}
+	a := &App{options: o, data: c.Data, lease: lease(c.Destinations), log: o.Log, config: c, metrics: newMetrics(), once: newOnce(o.Version)}
 	if err := a.build(c); err != nil {
 		a.close()
 		return nil, err
@@ -127,7 +129,7 @@ func listen(what, addr string) (net.Listener, error) {
 
 // newServer makes the front.
 func (a *App) newServer(c *config.Config) error {
-	handler := a.recorder.Wrap(a.proxy)
+	handler := a.tunnels.wrap(a.recorder.Wrap(a.proxy))
 	a.server = &http1.Server{
 		Handler: handler, BadRequest: a.badRequest,
 		ReadHeaderTimeout: limit(c.Limits.HeaderTimeout), IdleTimeout: limit(c.Limits.IdleTimeout),
@@ -226,6 +228,8 @@ func (a *App) stop() error {
 		a.log.Warn("calls still under way were cut off", "after", window)
 		err = a.server.Close()
 	}
+	a.tunnels.end()
+	a.awaitRecords()
 	a.destinations.drain(min(window/4, 2*time.Second))
 	a.destinations.stop()
 	a.adminServer.Close()

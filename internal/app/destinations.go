@@ -135,22 +135,29 @@ func (ds *destinations) apply(plan []*destination) {
 	var ending sync.WaitGroup
 	for _, d := range gone {
 		ending.Go(d.end)
-		if s := d.worker.State(); s.Phase == delivery.Paused && s.PausedBy == "operator" {
-			for _, next := range plan {
-				if next.config.Name == d.config.Name {
-					next.worker.Pause(s.Reason)
-				}
-			}
-		}
 	}
 	ending.Wait()
 	old := ds.all
 	ds.all = plan
+	for _, d := range plan {
+		d.inheritPause(gone)
+	}
 	if ds.running {
 		for _, d := range plan {
 			if !slices.Contains(old, d) {
 				d.begin(ds.log)
 			}
+		}
+	}
+}
+
+// inheritPause keeps a destination paused when only its settings have changed. One that
+// paused itself (410) is tried again when its URL is another.
+func (d *destination) inheritPause(gone []*destination) {
+	for _, before := range gone {
+		s := before.worker.State()
+		if before.config.Name == d.config.Name && s.Phase == delivery.Paused && (s.PausedBy == "operator" || before.config.URL == d.config.URL) {
+			d.worker.Pause(s.Reason)
 		}
 	}
 }

@@ -23,6 +23,7 @@ func openQueue(c *config.Config, log *slog.Logger) (*diskqueue.Queue, error) {
 		MaxBytes: int64(orNone(c.Storage.Limit)), Log: log,
 		History: diskqueue.History{MaxAge: time.Duration(orNone(c.Storage.HistoryAge)), MaxBytes: int64(orNone(c.Storage.History))},
 	}
+	o.Lease = lease(c.Destinations)
 	if c.Capture.Durability == "write" {
 		o.Durability = diskqueue.Write
 	}
@@ -31,6 +32,16 @@ func openQueue(c *config.Config, log *slog.Logger) (*diskqueue.Queue, error) {
 		return nil, busy(c.Data, err)
 	}
 	return q, err
+}
+
+// lease is longer than any batch of a destination can take: the request, its halves, and
+// what waits for its turn.
+func lease(list []config.Destination) time.Duration {
+	longest := 2 * time.Minute
+	for _, d := range list {
+		longest = max(longest, 3*d.Timeout.D()+10*time.Second)
+	}
+	return longest
 }
 
 // BusyError says that a process has the data directory open.

@@ -47,6 +47,10 @@ func (a *App) reload() ([]string, error) {
 		}
 	}
 	restart := keepFixed(c, a.config)
+	if lease(c.Destinations) > a.lease {
+		// Until then a record that is on its way this long may be sent twice.
+		restart = append(restart, "destinations (the longest timeout)")
+	}
 	routes, err := newRoutes(c)
 	if err != nil {
 		return nil, err

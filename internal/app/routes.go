@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -237,8 +238,17 @@ func (a *App) settings(c *config.Config, r *routes) proxy.Settings {
 	return proxy.Settings{
 		Router: r, Forwarded: r.forwarded,
 		FilteredPaths: c.Proxy.FilteredPaths, FilteredMessage: c.Proxy.FilteredMessage,
-		NoHeaders: c.Proxy.NoHeaders, MaxRequestBody: int64(c.Proxy.MaxRequest),
+		NoHeaders: c.Proxy.NoHeaders, MaxRequestBody: int64(c.Proxy.MaxRequest), BodyStatus: bodyStatus,
 		AppName: c.Proxy.AppName, ErrorTitle: c.Proxy.ErrorTitle,
 		Debug: c.Proxy.Debug, Redact: a.rules.redact, Log: a.log,
 	}
+}
+
+// bodyStatus is what to answer when the server could not read a request's body to its end.
+func bodyStatus(err error) int {
+	var broken *http1.ProtocolError
+	if errors.As(err, &broken) {
+		return broken.Status
+	}
+	return 0
 }

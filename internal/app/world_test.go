@@ -1,151 +1,254 @@
 package app
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/record/recordtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// world is a whole tapway in this process with a destination that keeps what it gets.
+type world struct {
+	t    *testing.T
+	app  *App
+	url  string
+	addr string
+	sink *sink
+	stop func()
+	log  *lockedLog
+}
 
-// load reads a configuration with free ports and a directory of its own.
-func load(t *testing.T, text string) *config.Config {
+// newWorld runs an App with the YAML given; {sink} and {data} stand for what it provides.
+func newWorld(t *testing.T, yaml string) *world {
 	t.Helper()
-	c, err := config.Load(config.Source{
-		File: "tapway.yaml", Text: []byte(text), Set: map[string]string{"listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "data": t.TempDir()},
-		Getenv: func(string) (string, bool) { return "", false },
-	})
+	w := &world{t: t, sink: newSink(t), log: new(lockedLog)}
+	yaml = strings.NewReplacer("{sink}", w.sink.URL).Replace(yaml)
+	if !strings.Contains(yaml, "destinations:") {
+		yaml += "\ndestinations: [{name: sink, url: \"" + w.sink.URL + "\"}]\n"
+	}
+	w.run("data: " + t.TempDir() + "/data\n" + yaml)
+	return w
+}
+
+// newWorldIn is newWorld with the data directory and the destinations of the YAML.
+func newWorldIn(t *testing.T, yaml string) *world {
+	t.Helper()
+	w := &world{t: t, log: new(lockedLog)}
+	w.run(yaml)
+	return w
+}
+
+func (w *world) run(yaml string) {
+	t := w.t
+	t.Helper()
+	text := "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\n" + yaml
+	c, err := config.Load(config.Source{File: "test.yaml", Text: []byte(text), Getenv: func(string) (string, bool) { return "", false }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
-}
-
-// start builds and runs an App; stop ends it and waits.
-func start(t *testing.T, c *config.Config) (a *App, stop func()) {
-	t.Helper()
-	a, err := New(c, Options{Version: "test", Log: slog.New(slog.DiscardHandler)})
+	w.app, err = New(c, Options{Version: "test", Log: slog.New(slog.NewTextHandler(w.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended, ready := make(chan error, 1), make(chan struct{})
-	go func() { ended <- a.RunNotify(ctx, func() { close(ready) }) }()
+	done := make(chan error, 1)
+	ready := make(chan struct{})
+	go func() { done <- w.app.RunNotify(ctx, func() { close(ready) }) }()
 	<-ready
-	stop = sync.OnceFunc(func() {
+	w.addr = w.app.Addr()
+	w.url = "http://" + w.addr
+	w.stop = sync.OnceFunc(func() {
 		cancel()
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("Run: %v", err)
-			}
-		case <-time.After(30 * time.Second):
-			t.Error("Run does not end")
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
 		}
 	})
-	t.Cleanup(stop)
-	return a, stop
+	t.Cleanup(w.stop)
 }
 
-// call makes one call on a connection of its own.
-func call(t *testing.T, url string) (int, string) {
-	t.Helper()
-	transport := &http.Transport{DisableKeepAlives: true}
-	defer transport.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: transport}).Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(body)
-}
-
-func (a *App) get(t *testing.T, path string) (int, string) {
-	t.Helper()
-	return call(t, "http://"+a.Addr()+path)
-}
-
-func (a *App) line(t *testing.T, destination string) tapway.LedgerLine {
-	t.Helper()
-	l, err := a.queue.Ledger(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if i := slices.IndexFunc(l.Destinations, func(d tapway.LedgerLine) bool { return d.Destination == destination }); i >= 0 {
-		return l.Destinations[i]
-	}
-	t.Fatalf("no destination %s", destination)
-	return tapway.LedgerLine{}
-}
-
-// eventually polls: deliveries happen on goroutines of their own.
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-ticker.C {
-		if cond() {
-			return
-		}
-	}
-	t.Fatalf("waited in vain: %s", what)
-}
-
-func backend(t *testing.T) *httptest.Server {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
-	t.Cleanup(s.Close)
-	return s
-}
-
-// sink is a destination that remembers records by path.
+// sink is a destination; every record it gets is validated against the schema.
 type sink struct {
 	*httptest.Server
-	mu   sync.Mutex
-	recs []sunk
-}
-
-type sunk struct {
-	Endpoint string `json:"endpoint"`
-	Response any    `json:"response"`
-	Info     struct {
-		Encoding string `json:"encoding"`
-		Size     int64  `json:"size"`
-	} `json:"response_info"`
+	mu      sync.Mutex
+	records []map[string]any
+	news    chan struct{}
+	answer  func(w http.ResponseWriter, r *http.Request) bool // true: it has answered
 }
 
 func newSink(t *testing.T) *sink {
-	s := new(sink)
+	s := &sink{news: make(chan struct{}, 1)}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var rec sunk
-		if err := json.NewDecoder(r.Body).Decode(&rec); err != nil {
-			t.Error(err)
+		s.mu.Lock()
+		answer := s.answer
+		s.mu.Unlock()
+		if answer != nil && answer(w, r) {
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		recordtest.Validate(t, body)
+		var rec map[string]any
+		if err := json.Unmarshal(body, &rec); err != nil {
+			t.Errorf("the destination got no record: %v", err)
 		}
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.recs = append(s.recs, rec)
+		s.records = append(s.records, rec)
+		s.mu.Unlock()
+		select {
+		case s.news <- struct{}{}:
+		default:
+		}
 	}))
 	t.Cleanup(s.Close)
 	return s
 }
 
-func (s *sink) all() []sunk {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.recs)
+// next waits for the record number n (from 0) that has come.
+func (s *sink) next(t *testing.T, n int) map[string]any {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		s.mu.Lock()
+		if len(s.records) > n {
+			rec := s.records[n]
+			s.mu.Unlock()
+			return rec
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.news:
+		case <-late:
+			t.Fatalf("record %d has not come", n)
+		}
+	}
+}
+
+// rawBackend is a TCP server that keeps the bytes of each request and answers with bytes.
+type rawBackend struct {
+	addr     string
+	requests chan string
+}
+
+func newRawBackend(t *testing.T, answer func(head string) string) *rawBackend {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	b := &rawBackend{addr: l.Addr().String(), requests: make(chan string, 100)}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go b.serve(c, answer)
+		}
+	}()
+	return b
+}
+
+func (b *rawBackend) serve(c net.Conn, answer func(string) string) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for {
+		var head strings.Builder
+		length := 0
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			head.WriteString(line)
+			fmt.Sscanf(strings.ToLower(line), "content-length: %d", &length)
+			if line == "\r\n" {
+				break
+			}
+		}
+		body := make([]byte, length)
+		if _, err := io.ReadFull(r, body); err != nil {
+			return
+		}
+		b.requests <- head.String() + string(body)
+		out := answer(head.String())
+		io.WriteString(c, out)
+		if strings.Contains(out, "Connection: close") || !strings.Contains(out, "\r\n\r\n") {
+			return
+		}
+	}
+}
+
+// raw sends bytes over a connection of its own and gives all that comes back until the
+// server closes or the response with a Content-Length is whole.
+func raw(t *testing.T, addr, request string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, request)
+	c.(*net.TCPConn).CloseWrite()
+	out, _ := io.ReadAll(c)
+	return string(out)
+}
+
+type lockedLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// checkLedger demands that nothing is unaccounted for.
+func (w *world) checkLedger() tapway.Ledger {
+	w.t.Helper()
+	l, err := w.app.queue.Ledger(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if l.Difference() != 0 {
+		w.t.Errorf("ledger differs by %d: %+v", l.Difference(), l)
+	}
+	for _, line := range l.Destinations {
+		if line.Difference() != 0 {
+			w.t.Errorf("line differs by %d: %+v", line.Difference(), line)
+		}
+	}
+	return l
+}
+
+// httpBackend serves h on loopback and gives its URL.
+func httpBackend(t *testing.T, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
 }

@@ -17,6 +17,7 @@ const (
 	errorTimedOut   = "timed out"
 	errorBroken     = "the response broke off"
 	errorShort      = "the response is shorter than its Content-Length"
+	errorNotStored  = "could not be recorded"
 )
 
 // bigExchange is from how many bytes of bodies on a call queues for the memory to finish it.
@@ -156,17 +157,39 @@ func (l *call) takeTimes(blocked time.Duration) {
 	}
 }
 
-// store redacts and enqueues, and never panics: the response goes on whatever happens here.
-func (l *call) store(blocked time.Duration) (err error) {
-	counted := false // the queue knows of the call
+// store makes the exchange durable and tells the observer. It never panics: the response goes
+// on whatever happens here.
+func (l *call) store(blocked time.Duration) error {
+	took, err := l.enqueue(blocked)
+	if err != nil {
+		l.rec.complain("exchange not stored", l.ID, err)
+		if l.rec.Refuse && l.response.lateHead != nil { // what the client will get instead
+			l.ex.Status, l.ex.Origin, l.ex.Error = http.StatusServiceUnavailable, tapway.OriginGateway, errorNotStored
+		}
+	}
+	if l.rec.Observe != nil {
+		defer func() {
+			if p := recover(); p != nil {
+				l.rec.complain("observer failed", l.ID, fmt.Errorf("it panicked with a %T", p))
+			}
+		}()
+		l.rec.Observe(&l.ex, err, took)
+	}
+	return err
+}
+
+// enqueue decides, redacts and enqueues. Afterwards the exchange is redacted, or empty. The queue
+// hears of the call exactly once, by Enqueue or by Drop.
+func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
+	told := false
 	defer func() {
 		if p := recover(); p != nil {
 			// The value may quote what redaction was looking at: its type must do.
 			err = fmt.Errorf("capture panicked with a %T", p)
-			if !counted {
+			l.ex = l.unreadable()
+			if !told {
 				l.rec.Queue.Drop("defect")
 			}
-			l.rec.complain("exchange not stored", l.ID, err)
 		}
 	}()
 	l.takeTimes(blocked)
@@ -177,41 +200,55 @@ func (l *call) store(blocked time.Duration) (err error) {
 		decision = l.rec.Decide(ex)
 	}
 	if decision == Drop {
-		counted = true
+		told = true
 		l.rec.Queue.Drop("sampled")
-		l.observe(nil, 0)
-		return nil
+		l.withoutBodies()
+		return 0, nil
 	}
 	ctx := l.enqueueContext()
 	if size := l.request.kept + l.answer.kept; size >= bigExchange && decision == Keep {
 		// Loading, redacting and framing make up to three copies.
 		got, err := l.rec.finishing.acquire(ctx, 3*size)
 		if err != nil {
-			err = fmt.Errorf("wait for memory to finish an exchange of %d bytes: %w", size, err)
-			counted = true
+			told = true
 			l.rec.Queue.Drop("memory")
-			l.rec.complain("exchange not stored", l.ID, err)
-			l.observe(err, 0)
-			return err
+			l.withoutBodies()
+			return 0, fmt.Errorf("wait for memory to finish an exchange of %d bytes: %w", size, err)
 		}
 		defer l.rec.finishing.release(got)
 	}
 	l.takeBodies(decision)
-	if l.rec.Redact != nil {
-		l.rec.Redact(ex)
-	}
+	l.redact()
 	l.takeTimes(blocked)
 	start := time.Now()
-	counted = true
+	told = true
 	err = l.rec.Queue.Enqueue(ctx, ex)
-	took := time.Since(start)
-	if err != nil {
-		l.rec.complain("exchange not stored", l.ID, err)
+	return time.Since(start), err
+}
+
+func (l *call) redact() {
+	if l.rec.Redact != nil {
+		l.rec.Redact(&l.ex)
 	}
+}
+
+// withoutBodies makes what an observer may see of an exchange that is not stored.
+func (l *call) withoutBodies() {
+	l.ex.Request = tapway.Body{Size: l.ex.RequestSize, Withheld: true}
+	l.ex.Response = tapway.Body{Size: l.ex.ResponseSize, Withheld: true}
 	if l.rec.Observe != nil {
-		l.rec.Observe(ex, err, took)
+		l.redact()
 	}
-	return err
+}
+
+// unreadable is what is left of an exchange when redaction has failed: nothing that a client chose.
+func (l *call) unreadable() tapway.Exchange {
+	m := &l.ex.Meta
+	return tapway.Exchange{Meta: tapway.Meta{
+		ID: m.ID, Time: m.Time, Duration: m.Duration, Overhead: m.Overhead, Connect: m.Connect, FirstByte: m.FirstByte,
+		Front: m.Front, Origin: m.Origin, Route: m.Route, Status: m.Status, Error: m.Error,
+		RequestSize: m.RequestSize, ResponseSize: m.ResponseSize,
+	}}
 }
 
 // takeBodies moves what was kept into the exchange. A tunnel's bytes were only counted.
@@ -229,25 +266,6 @@ func (l *call) takeBodies(decision Decision) {
 	if err := errors.Join(l.request.err, l.answer.err); err != nil {
 		l.rec.complain("body not kept whole", l.ID, err)
 	}
-}
-
-// observe tells of a call that is not stored, redacted but without bodies.
-func (l *call) observe(err error, took time.Duration) {
-	if l.rec.Observe == nil {
-		return
-	}
-	l.takeBodiesAway()
-	if l.rec.Redact != nil {
-		l.rec.Redact(&l.ex)
-	}
-	l.rec.Observe(&l.ex, err, took)
-}
-
-func (l *call) takeBodiesAway() {
-	for _, b := range [...]*tapway.Body{&l.ex.Request, &l.ex.Response} {
-		b.Bytes, b.Withheld = nil, true
-	}
-	l.ex.Request.Size, l.ex.Response.Size = l.ex.RequestSize, l.ex.ResponseSize
 }
 
 // free gives back what the call has held.

@@ -7,6 +7,9 @@
 // client that has a whole response has a record. This leans on the server not ending a
 // response before its handler returns, as net/http does.
 //
+// It reads nothing by itself either: a request's body is recorded as far as the next stage has
+// read it, which for a call refused at once is not at all.
+//
 // Nothing that fails in here changes a response, unless Recorder.Refuse says so. Memory is
 // bounded: bodies are kept up to a limit, all calls share a budget, and what does not fit
 // into it waits in encrypted temporary files.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -191,6 +192,8 @@ func TestNoResponseBeforeItsRecord(t *testing.T) {
 func holds(t *testing.T, f framing, h2, refuse bool) {
 	q := newQueue(t)
 	entered, leave := make(chan struct{}), make(chan struct{})
+	letGo := sync.OnceFunc(func() { close(leave) })
+	defer letGo()
 	q.before = func(context.Context) error {
 		close(entered)
 		<-leave
@@ -210,7 +213,7 @@ func holds(t *testing.T, f framing, h2, refuse bool) {
 	if n := len(q.all()); n != 0 {
 		t.Fatalf("%d stored", n)
 	}
-	close(leave)
+	letGo()
 	a := <-got
 	if a.err != nil || a.res.StatusCode != f.status || a.body != f.body {
 		t.Fatalf("the client got %v, %v, %d bytes; want %d, %d bytes", a.err, a.res, len(a.body), f.status, len(f.body))

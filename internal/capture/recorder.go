@@ -49,8 +49,8 @@ type Recorder struct {
 	// only in memory, and unlinked as soon as they are open.
 	SpoolDir string
 
-	// Decide is asked once the response is complete, before redaction: it must not let what it
-	// sees out. nil keeps everything.
+	// Decide is asked once the response is complete, about an exchange without its bodies. That
+	// is before redaction: it must not let what it sees out. nil keeps everything.
 	Decide func(*tapway.Exchange) Decision
 
 	// Refuse answers 503 instead of a response whose exchange could not be stored. Such
@@ -62,9 +62,11 @@ type Recorder struct {
 	Wait time.Duration
 
 	// Observe hears of every call, also of those that were sampled out or not stored, with the
-	// redacted exchange, what Enqueue returned and how long it took. The exchange is only valid
-	// until it returns. It runs on the request's goroutine before the response ends.
-	Observe func(ex *tapway.Exchange, enqueueErr error, enqueueTook time.Duration)
+	// redacted exchange, why it was not stored (nil when it was, or was sampled out), and how
+	// long Enqueue took. The exchange is only valid until it returns; when redaction has
+	// failed it has neither path nor headers. It runs on the request's goroutine before the
+	// response ends.
+	Observe func(ex *tapway.Exchange, err error, took time.Duration)
 
 	Log *slog.Logger     // nil is slog.Default
 	Now func() time.Time // nil is time.Now

@@ -13,7 +13,7 @@ import (
 
 // requestBody tees what the next stage reads. It reads nothing itself: a body that nobody
 // asked for is not captured. It may be read on another goroutine, and still be when the call
-// has ended; from then on it only passes.
+// has ended: what that read gets is not captured, and later ones get nothing.
 type requestBody struct {
 	call *call
 	src  io.ReadCloser
@@ -25,6 +25,12 @@ type requestBody struct {
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	over := b.over
+	b.mu.Unlock()
+	if over {
+		return 0, http.ErrBodyReadAfterClose // the connection may be at its next request
+	}
 	start := b.call.since()
 	n, err := b.src.Read(p)
 	took := b.call.since() - start

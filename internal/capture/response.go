@@ -138,10 +138,10 @@ func (r *response) Write(p []byte) (int, error) {
 	switch {
 	case len(p) == 0:
 		return 0, nil
-	case r.isHEAD():
-		return r.writeHEAD(p)
 	case r.bodyless():
 		return 0, http.ErrBodyNotAllowed
+	case r.isHEAD():
+		return r.writeHEAD(p)
 	case r.length >= 0 && int64(len(p)) > r.length-r.written:
 		return 0, http.ErrContentLength
 	}

@@ -25,7 +25,7 @@ func check(d *decoder, c *Config) {
 	k.backends(c)
 	k.destinations(c)
 	k.capture(c)
-	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !loopback(host) && c.Admin.Token == "" {
+	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !loopback(host) && c.Admin.Token == "" && !k.failed("admin.token") {
 		k.fail("admin.token", "the admin API listens beyond loopback without a token", "set admin.token, or listen on 127.0.0.1")
 	}
 }
@@ -96,7 +96,7 @@ func (k *checker) value(f field, v reflect.Value, key string) {
 	}
 	text := v.String()
 	if len(f.enum) > 0 && !slices.Contains(f.enum, text) {
-		k.fail(key, fmt.Sprintf("%q is not one of %s", text, strings.Join(f.enum, ", ")), suggest(text, f.enum))
+		k.fail(key, fmt.Sprintf("%q is not one of %s", text, strings.Join(f.enum, ", ")), didYouMean(text, f.enum))
 		return
 	}
 	if rule, ok := kinds[f.kind]; ok {

@@ -172,7 +172,7 @@ func (d *decoder) decodeStruct(n ast.Node, v reflect.Value, key string) {
 		case unsupported[path]:
 			d.fail(pair.Key, path, "this version does not carry it out, and ignoring it would be worse", "remove it")
 		case i < 0:
-			d.fail(pair.Key, path, "unknown key", suggest(name, names(fields)))
+			d.fail(pair.Key, path, "unknown key", didYouMean(name, names(fields)))
 		default:
 			d.decode(pair.Value, v.Field(fields[i].index), path)
 		}

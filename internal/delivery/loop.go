@@ -11,6 +11,7 @@ import (
 
 const (
 	maxAhead  = 4096                   // messages leased before their turn
+	maxAsk    = 512                    // received at a time: their sizes are not known before
 	aheadTime = 500 * time.Millisecond // as many as are attempted in this time
 	paceTime  = 100 * time.Millisecond // measured over at least this time
 	maxHeld   = 5 * time.Second        // one that has waited longer for its turn is released
@@ -156,6 +157,7 @@ func (l *loop) step(ctx context.Context) (again time.Duration) {
 	if shut {
 		l.stopReceive()
 		l.releaseWaiting()
+		l.ahead, l.paceSince, l.paceCount = 0, now, 0 // what comes after starts carefully
 		return again
 	}
 	if wait := l.receive(ctx, now, room, probing); wait > 0 {
@@ -244,6 +246,7 @@ func (l *loop) receive(ctx context.Context, now time.Time, room int, probing boo
 		if l.average > 0 {
 			n = min(n, max(left/l.average, 1))
 		}
+		n = min(n, maxAsk)
 	}
 	rctx, cancel := context.WithCancel(ctx)
 	l.stopReceive = cancel
@@ -259,7 +262,7 @@ func (l *loop) take(ctx context.Context, r received) error {
 	switch {
 	case r.err == nil:
 		l.receivePause = 0
-	case errors.Is(r.err, tapway.ErrClosed):
+	case final(r.err):
 		return r.err
 	case ctx.Err() == nil && !errors.Is(r.err, context.Canceled):
 		l.receivePause = min(max(2*l.receivePause, 100*time.Millisecond), 10*time.Second)

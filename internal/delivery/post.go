@@ -65,10 +65,9 @@ func (s *Sender) newRequest(ctx context.Context, owner *payload, t text, id stri
 		header["Webhook-Signature"] = []string{p.signer.sign(id, unix, &t)}
 	}
 	header["X-Tapway-Attempt"] = []string{strconv.Itoa(number)}
-	// An empty list is not sent, but lets net/http's Transport try again by itself when a
-	// kept connection turns out to be dead.
+	// It also lets a transport try again by itself when a kept connection turns out to be dead.
 	if _, set := header["Idempotency-Key"]; !set {
-		header["Idempotency-Key"] = []string{}
+		header["Idempotency-Key"] = header["Webhook-Id"]
 	}
 	req := &http.Request{
 		Method: p.method, URL: p.url, Host: p.host, Header: header,

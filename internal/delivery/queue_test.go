@@ -200,6 +200,13 @@ func (q *testQueue) count(v tapway.Verdict) int {
 	return n
 }
 
+// now is what a test may look at while the worker runs.
+func (q *testQueue) now() (waiting []tapway.Message, leased int, receives []int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.waiting), len(q.leased), slices.Clone(q.receives)
+}
+
 // whole checks that every record is either at its end or waiting, and none is leased.
 func (q *testQueue) whole() {
 	q.t.Helper()

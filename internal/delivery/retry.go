@@ -14,7 +14,7 @@ type Retry struct {
 	MaxAttempts int            // in all; 0: 8; below 0: never given up on
 	Min         time.Duration  // upper bound of the first delay; 0: 1 s
 	Max         time.Duration  // upper bound of every delay; 0: 15 min
-	Rand        func() float64 // in [0,1); nil: math/rand/v2
+	Rand        func() float64 // in [0,1), safe for concurrent use; nil: math/rand/v2
 }
 
 // MaxRetryAfter bounds what a destination can ask for with Retry-After.

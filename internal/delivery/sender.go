@@ -20,7 +20,7 @@ type Sender struct {
 	Name   string
 	URL    string      // http or https; a user and password in it become basic authentication; never logged
 	Method string      // "": POST
-	Header http.Header // added to every request; values may hold secrets and are never logged
+	Header http.Header // added to every request or set instead of tapway's; values may hold secrets and are never logged
 	Format Format      // "": JSON
 	Batch  Batch
 	Retry  Retry

@@ -81,7 +81,7 @@ func (r *sending) late() bool {
 }
 
 func (r *sending) untried() tapway.Outcome {
-	o := tapway.Outcome{Verdict: tapway.Released, Reason: "not attempted"}
+	o := tapway.Outcome{Verdict: tapway.Released, After: r.failure.retryAfter, Reason: "not attempted"}
 	if r.failure.class == Gone {
 		o.After = r.s.Retry.max()
 	}

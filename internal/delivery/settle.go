@@ -61,8 +61,14 @@ func signal(c chan struct{}) {
 	}
 }
 
-// run settles until stop is closed and nothing is left, or ctx ends. Only a closed queue is
-// an error: every other failure is tried again, and if that never helps the leases end and
+// final reports whether a queue's error will not go away: it was closed, or the destination
+// was forgotten.
+func final(err error) bool {
+	return errors.Is(err, tapway.ErrClosed) || errors.Is(err, tapway.ErrNotFound)
+}
+
+// run settles until stop is closed and nothing is left, or ctx ends. Only a final error of
+// the queue ends it: every other failure is tried again, and if that never helps the leases end and
 // the records are delivered once more.
 func (s *settler) run(ctx context.Context, stop <-chan struct{}) error {
 	wait := time.NewTimer(0)
@@ -103,7 +109,7 @@ func (s *settler) settle(ctx context.Context, group []tapway.Settlement) error {
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, tapway.ErrClosed) || ctx.Err() != nil {
+		if final(err) || ctx.Err() != nil {
 			return err
 		}
 		s.log.Error("outcomes could not be stored; trying again", "records", len(group), "error", err)

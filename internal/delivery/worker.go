@@ -86,7 +86,8 @@ func (w *Worker) nudge() {
 
 // Run delivers until ctx ends. Then it receives nothing more, releases what has not been
 // attempted, lets running attempts end within Grace, settles everything and returns nil. An
-// error means that the Sender's configuration is wrong or that the queue was closed.
+// error means that the Sender's configuration is wrong, that the queue was closed or that it has
+// forgotten the destination.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.Sender.Check(); err != nil {
 		return err

@@ -2,15 +2,12 @@ package delivery
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -22,79 +19,7 @@ import (
 
 // sink is a destination inside a synctest bubble: a RoundTripper that reads the body and
 // answers what answer says, after a time.
-type sink struct {
-	mu     sync.Mutex
-	n      int
-	now    int
-	most   int // requests at a time
-	bodies [][]byte
-	times  []time.Time
-	answer func(n int, body []byte) (status int, took time.Duration, header http.Header) // n counts from 1
-}
-
-func (s *sink) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, _ := io.ReadAll(r.Body)
-	r.Body.Close()
-	s.mu.Lock()
-	s.n++
-	n := s.n
-	s.now++
-	s.most = max(s.most, s.now)
-	s.bodies = append(s.bodies, body)
-	s.times = append(s.times, time.Now())
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.now--
-		s.mu.Unlock()
-	}()
-	status, took, header := 200, time.Duration(0), http.Header(nil)
-	if s.answer != nil {
-		status, took, header = s.answer(n, body)
-	}
-	if took > 0 {
-		timer := time.NewTimer(took)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
-	}
-	if status == 0 {
-		return nil, io.EOF
-	}
-	return &http.Response{StatusCode: status, Header: header, Body: http.NoBody}, nil
-}
-
-func (s *sink) requests() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.n
-}
-
-func newWorker(q *testQueue, rt http.RoundTripper) *Worker {
-	return &Worker{
-		Sub:    q,
-		Sender: &Sender{Name: "siem", URL: "http://sink.invalid/", Transport: rt, Format: NDJSON},
-		Log:    slog.New(slog.DiscardHandler),
-	}
-}
-
 // start runs w until the returned function is called, which gives Run's error.
-func start(t testing.TB, w *Worker) (stop func() error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
-	var once sync.Once
-	var err error
-	stop = func() error {
-		once.Do(func() { cancel(); err = <-done })
-		return err
-	}
-	return stop
-}
-
 func TestDeliversEverythingOnce(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -178,307 +103,10 @@ func TestRetriesUntilDead(t *testing.T) {
 }
 
 // A destination that is down for a day costs no record its life, and few their attempts.
-func TestOutage(t *testing.T) {
-	for _, status := range []int{0, 500, 503, 404} {
-		for _, records := range []int{1, 50} {
-			t.Run(fmt.Sprintf("%d/%d records", status, records), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					if records == 1 && (status == 500 || status == 404) {
-						t.Log("one record's refusals say nothing about the destination: it dies")
-					}
-					up := time.Now().Add(24 * time.Hour)
-					q, s := newTestQueue(t), &sink{}
-					s.answer = func(int, []byte) (int, time.Duration, http.Header) {
-						if time.Now().Before(up) {
-							return status, 0, nil
-						}
-						return 200, 0, nil
-					}
-					q.put(messages(records)...)
-					w := newWorker(q, s)
-					stop := start(t, w)
-					q.wait()
-					stop()
-					q.whole()
-					want := records
-					if records == 1 && (status == 500 || status == 404) {
-						want = 0
-					}
-					if n := q.count(tapway.Delivered); n != want {
-						t.Errorf("%d of %d delivered", n, want)
-					}
-					if s.n > 24*60*2+100 {
-						t.Errorf("%d requests in a day", s.n)
-					}
-				})
-			})
-		}
-	}
-}
-
-func TestNothingIsReceivedWhileOpen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		down := true
-		q, s := newTestQueue(t), &sink{}
-		s.answer = func(int, []byte) (int, time.Duration, http.Header) {
-			if down {
-				return 500, 10 * time.Millisecond, nil
-			}
-			return 200, 10 * time.Millisecond, nil
-		}
-		q.put(messages(200)...)
-		w := newWorker(q, s)
-		w.Concurrency = 4
-		w.Breaker = Breaker{Min: time.Minute, Max: time.Minute}
-		stop := start(t, w)
-		defer stop()
-		time.Sleep(25 * time.Second)
-		synctest.Wait()
-		q.mu.Lock()
-		leased, receives := len(q.leased), len(q.receives)
-		tried := 0
-		for _, m := range q.waiting {
-			tried += m.Attempts
-		}
-		q.mu.Unlock()
-		if leased != 0 {
-			t.Errorf("%d leased while the breaker is open", leased)
-		}
-		if tried > 8 || tried != s.requests() {
-			t.Errorf("%d attempts burnt in %d requests", tried, s.requests())
-		}
-		st := w.State()
-		if st.Phase != Open || st.Reason != "500 Internal Server Error" || st.Failures < 5 || st.NextProbe.Before(time.Now()) || st.Concurrency != 0 {
-			t.Errorf("state %+v", st)
-		}
-		time.Sleep(4 * time.Second)
-		synctest.Wait()
-		if n := len(q.receives); n != receives {
-			t.Errorf("received while the breaker is open")
-		}
-		// The probe is a single record.
-		requests := s.requests()
-		time.Sleep(time.Until(w.State().NextProbe) + time.Second)
-		synctest.Wait()
-		if n := s.requests(); n != requests+1 {
-			t.Errorf("%d probes", n-requests)
-		}
-		if n := q.receives[len(q.receives)-1]; n != 1 {
-			t.Errorf("%d received for a probe", n)
-		}
-		down = false
-		q.wait()
-		if n := q.count(tapway.Delivered); n != 200 {
-			t.Errorf("%d delivered", n)
-		}
-	})
-}
-
 // A poisoned record dies alone, whatever the destination makes of it, and never opens the
 // breaker while others are accepted.
-func TestPoison(t *testing.T) {
-	for _, status := range []int{400, 422, 500, 404} {
-		for _, batch := range []int{1, 10} {
-			t.Run(fmt.Sprintf("%d/batches of %d", status, batch), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					all := messages(40)
-					bad := []byte(all[7].ID.String())
-					q, s := newTestQueue(t), &sink{}
-					s.answer = func(_ int, body []byte) (int, time.Duration, http.Header) {
-						if bytes.Contains(body, bad) {
-							return status, 0, nil
-						}
-						return 200, 0, nil
-					}
-					w := newWorker(q, s)
-					w.Concurrency = 2
-					w.Sender.Batch.MaxRecords = batch
-					opened := 0
-					w.Log = slog.New(&spy{on: func(r slog.Record) {
-						if strings.Contains(r.Message, "left alone") {
-							opened++
-						}
-					}})
-					q.put(all...)
-					stop := start(t, w)
-					q.wait()
-					stop()
-					if d, x := q.count(tapway.Delivered), q.count(tapway.Dead); d != 39 || x != 1 {
-						t.Errorf("%d delivered, %d dead", d, x)
-					}
-					if got := q.outcomes(8); len(got) != 8 || got[7].Verdict != tapway.Dead {
-						t.Errorf("the poisoned record: %+v", got)
-					}
-					if opened != 0 {
-						t.Errorf("the breaker opened %d times", opened)
-					}
-				})
-			})
-		}
-	}
-}
-
 // spy is a slog handler that shows every record with its fields.
-type spy struct {
-	slog.Handler
-	mu sync.Mutex
-	on func(slog.Record)
-}
-
-func (s *spy) Enabled(context.Context, slog.Level) bool { return true }
-func (s *spy) WithAttrs([]slog.Attr) slog.Handler       { return s }
-func (s *spy) Handle(_ context.Context, r slog.Record) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.on(r)
-	return nil
-}
-
-func TestRetryAfterPausesTheDestination(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begun := time.Now()
-		q, s := newTestQueue(t), &sink{}
-		s.answer = func(n int, _ []byte) (int, time.Duration, http.Header) {
-			switch n {
-			case 1:
-				return 429, 0, http.Header{"Retry-After": {"120"}}
-			case 2:
-				return 503, 0, http.Header{"Retry-After": {begun.Add(10 * time.Minute).UTC().Format(http.TimeFormat)}}
-			}
-			return 200, 0, nil
-		}
-		q.put(messages(20)...)
-		w := newWorker(q, s)
-		w.Concurrency = 1
-		stop := start(t, w)
-		q.wait()
-		stop()
-		first, second := s.times[1].Sub(begun), s.times[2].Sub(begun)
-		if first < 2*time.Minute || first > 2*time.Minute+5*time.Second {
-			t.Errorf("the first probe came after %v", first)
-		}
-		if second < 10*time.Minute-time.Second || second > 10*time.Minute+5*time.Second {
-			t.Errorf("the second probe came after %v", second)
-		}
-		attempts := 0
-		for seq := range uint64(20) {
-			attempts += len(slices.DeleteFunc(q.outcomes(seq+1), func(o tapway.Outcome) bool { return o.Verdict == tapway.Released }))
-		}
-		if attempts != 22 {
-			t.Errorf("%d attempts for 20 records and 2 refusals", attempts)
-		}
-	})
-}
-
-func TestGonePauses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		gone := true
-		q, s := newTestQueue(t), &sink{}
-		s.answer = func(int, []byte) (int, time.Duration, http.Header) {
-			if gone {
-				return 410, time.Millisecond, nil
-			}
-			return 200, time.Millisecond, nil
-		}
-		q.put(messages(100)...)
-		w := newWorker(q, s)
-		stop := start(t, w)
-		defer stop()
-		time.Sleep(1000 * time.Hour)
-		synctest.Wait()
-		if st := w.State(); st.Phase != Paused || st.PausedBy != "destination" || st.Reason != "410 Gone" {
-			t.Errorf("state %+v", st)
-		}
-		for _, m := range q.waiting {
-			if m.Attempts != 0 {
-				t.Fatalf("record %d has lost an attempt", m.Seq)
-			}
-		}
-		before := s.requests()
-		if before > 16 || len(q.waiting) != 100 {
-			t.Errorf("%d requests, %d records waiting", before, len(q.waiting))
-		}
-		w.Resume() // too early: one probe finds out
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if n := s.requests(); n != before+1 || w.State().Phase != Paused {
-			t.Errorf("%d requests after a resume", n-before)
-		}
-		gone = false
-		w.Resume()
-		q.wait()
-		if n := q.count(tapway.Delivered); n != 100 {
-			t.Errorf("%d delivered", n)
-		}
-	})
-}
-
-func TestPauseAndResume(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q, s := newTestQueue(t), &sink{answer: func(int, []byte) (int, time.Duration, http.Header) { return 200, 10 * time.Millisecond, nil }}
-		q.put(messages(100)...)
-		w := newWorker(q, s)
-		w.Concurrency = 2
-		w.Pause("maintenance")
-		stop := start(t, w)
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if st := w.State(); s.requests() != 0 || st.Phase != Paused || st.PausedBy != "operator" || st.Reason != "maintenance" || st.Destination != "siem" {
-			t.Errorf("%d requests, state %+v", s.requests(), st)
-		}
-		w.Resume()
-		time.Sleep(100 * time.Millisecond)
-		w.Pause("again")
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		n := s.requests()
-		if n == 0 || n > 50 || len(q.leased) != 0 {
-			t.Errorf("%d requests, %d leased", n, len(q.leased))
-		}
-		w.Resume()
-		q.wait()
-		stop()
-		q.whole()
-		if s.n != 100 {
-			t.Errorf("%d requests for 100 records", s.n)
-		}
-	})
-}
-
 // Every so often everything fails, and some requests hang: nothing is lost or settled twice.
-func TestFlapping(t *testing.T) {
-	for _, batch := range []int{1, 7} {
-		synctest.Test(t, func(t *testing.T) {
-			q, s := newTestQueue(t), &sink{}
-			s.answer = func(n int, _ []byte) (int, time.Duration, http.Header) {
-				switch {
-				case time.Now().Second()%7 < 3:
-					return []int{500, 503, 0, 429, 301}[n%5], time.Duration(n%20) * time.Millisecond, nil
-				case n%50 == 0:
-					return 200, time.Hour, nil
-				}
-				return 200, time.Duration(n%20) * time.Millisecond, nil
-			}
-			w := newWorker(q, s)
-			w.Sender.Batch = Batch{MaxRecords: batch, MaxWait: 3 * time.Millisecond}
-			w.Sender.Retry.MaxAttempts = -1
-			stop := start(t, w)
-			for i := range 2000 {
-				q.put(message(i))
-				if i%10 == 0 {
-					time.Sleep(10 * time.Millisecond)
-				}
-			}
-			q.wait()
-			stop()
-			q.whole()
-			if n := q.count(tapway.Delivered); n != 2000 {
-				t.Errorf("%d delivered", n)
-			}
-		})
-	}
-}
-
 func TestBatchWaitsToFill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, s := newTestQueue(t), &sink{}
@@ -506,8 +134,6 @@ func TestBatchWaitsToFill(t *testing.T) {
 		if s.requests() != 2 || s.times[1].Sub(begun) > time.Millisecond {
 			t.Errorf("a full batch waited %v", s.times[1].Sub(begun))
 		}
-		size := len(message(0).Frame)
-		w.Sender.Batch.MaxBytes = 2*size + size/2 // by stored size two fill it
 	})
 }
 
@@ -622,6 +248,13 @@ func TestQueueErrors(t *testing.T) {
 			t.Errorf("a closed queue: %v", err)
 		}
 	})
+	synctest.Test(t, func(t *testing.T) {
+		q := newTestQueue(t)
+		q.receiveErr = fmt.Errorf("siem: %w", tapway.ErrNotFound)
+		if err := newWorker(q, &sink{}).Run(t.Context()); !errors.Is(err, tapway.ErrNotFound) {
+			t.Errorf("a forgotten destination: %v", err)
+		}
+	})
 	synctest.Test(t, func(t *testing.T) { // closed between receiving and settling
 		q, s := newTestQueue(t), &sink{}
 		s.answer = func(int, []byte) (int, time.Duration, http.Header) {
@@ -702,24 +335,24 @@ func TestSlowDestinationHoldsFewLeases(t *testing.T) {
 			}
 			return 200, time.Millisecond, nil
 		}
-		q.put(messages(6000)...)
+		q.put(messages(3000)...)
 		w := newWorker(q, s)
 		w.Concurrency = 4
 		stop := start(t, w)
 		defer stop()
-		q.until("half is delivered", func() bool { return len(q.final) > 3000 })
-		if most := slices.Max(q.receives); most < 256 {
-			t.Errorf("at most %d were received at a time from a fast destination", most)
+		q.until("half is delivered", func() bool { return len(q.final) > 2000 })
+		if _, _, receives := q.now(); slices.Max(receives) < 256 {
+			t.Errorf("at most %d were received at a time from a fast destination", slices.Max(receives))
 		}
 		slow.Store(true)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if n := len(q.leased); n > 4 {
-			t.Errorf("%d leased for 4 attempts at a time", n)
+		if _, leased, _ := q.now(); leased > 4 {
+			t.Errorf("%d leased for 4 attempts at a time", leased)
 		}
 		slow.Store(false)
 		q.wait()
-		if s.n != 6000 {
+		if s.n != 3000 {
 			t.Errorf("%d requests", s.n)
 		}
 	})

@@ -31,8 +31,9 @@ import (
 //   - Reading the body and writing the response may overlap: a write never closes the body.
 //   - A handler that panics, or that writes less than the Content-Length it declared, breaks the
 //     connection off, so that the client cannot take the response for a complete one.
-//   - A request's context is cancelled when the client goes away, noticed within about 150 ms once
-//     the body has been read to its end, or at the next failing read or write.
+//   - A request's context is cancelled when the client goes away or ends its side, noticed within
+//     about 150 ms once the body has been read to its end, or at the next failing read or write. A
+//     client that has already sent a next request is only missed at the next failing write.
 //
 // A Request and its Header are never used again for another request, so a handler may keep
 // them; the ResponseWriter and the Body end with the handler.
@@ -42,7 +43,7 @@ type Server struct {
 	// BadRequest answers requests that are refused before Handler can see them; nil writes
 	// {"message": reason} with err.Status. r holds whatever was understood so far: Method may be
 	// empty, URL, Header and Body are never nil, RequestURI is as it was sent. The connection is
-	// closed afterwards.
+	// closed afterwards. What is wrong in HTTP/2, net/http's server refuses by itself.
 	BadRequest func(w http.ResponseWriter, r *http.Request, err *ProtocolError)
 
 	ReadHeaderTimeout time.Duration // from a request's first byte to the end of its headers, also for the TLS handshake and a connection's first byte; default 10s
@@ -99,7 +100,7 @@ const (
 	noLimit = 1<<63 - 1
 )
 
-// setup turns the configuration into what the hot path reads.
+// setup fills in the defaults, once, so that the hot path need not ask.
 func (s *Server) setup() {
 	s.once.Do(func() {
 		s.listeners = map[*serverListener]struct{}{}
@@ -110,8 +111,12 @@ func (s *Server) setup() {
 		s.IdleTimeout = orDefault(s.IdleTimeout, defaultIdleTimeout)
 		s.ReadTimeout = orDefault(s.ReadTimeout, defaultBodyTimeout)
 		s.WriteTimeout = orDefault(s.WriteTimeout, defaultBodyTimeout)
-		s.MaxHeaderBytes = int(orDefault(time.Duration(s.MaxHeaderBytes), defaultMaxHeaderBytes))
-		s.MaxHeaders = int(orDefault(time.Duration(s.MaxHeaders), defaultMaxHeaders))
+		if s.MaxHeaderBytes <= 0 {
+			s.MaxHeaderBytes = defaultMaxHeaderBytes
+		}
+		if s.MaxHeaders <= 0 {
+			s.MaxHeaders = defaultMaxHeaders
+		}
 		if s.Handler == nil {
 			s.Handler = http.NotFoundHandler()
 		}
@@ -317,13 +322,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(<-h2, err)
 }
 
-// Close stops accepting and closes every connection at once, hijacked ones excepted.
+// Close stops accepting and resets every connection at once, hijacked ones excepted.
 func (s *Server) Close() error {
 	s.setup()
 	err := s.stopListening()
 	s.mu.Lock()
 	for c := range s.conns {
-		c.link.Close()
+		c.link.reset()
 	}
 	s.mu.Unlock()
 	return errors.Join(err, s.h2.Close())

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -55,7 +56,7 @@ func benchmarkServer(b *testing.B, s benchServer, request string) {
 	go s.Serve(l)
 	defer s.Close()
 	b.ReportAllocs()
-	b.SetParallelism(32)
+	b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0)))
 	b.RunParallel(func(pb *testing.PB) {
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {

@@ -1,6 +1,8 @@
 package http1
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -22,7 +24,7 @@ type serverBody struct {
 	c      *serverConn
 	ex     *serverExchange
 	left   int64 // of a body with a Content-Length
-	chunks chunkedReader
+	chunks *chunkedReader
 	err    error // io.EOF at the end; what a Read got stays
 }
 
@@ -34,7 +36,7 @@ func (b *serverBody) start(c *serverConn, h *requestHead) io.ReadCloser {
 
 func (b *serverBody) startChunked(c *serverConn, h *requestHead) io.ReadCloser {
 	b.present, b.c, b.left = true, c, -1
-	b.chunks = chunkedReader{br: c.br, strict: true, trailer: h.trailer}
+	b.chunks = &chunkedReader{br: c.br, strict: true, trailer: h.trailer}
 	b.expect.Store(h.expect)
 	return b
 }
@@ -124,7 +126,19 @@ func (b *serverBody) mayBeReused() bool {
 		return true
 	}
 	defer b.mu.Unlock()
-	return b.err == io.EOF || b.err == nil && b.left <= drainAtMost
+	switch {
+	case b.err != nil:
+		return b.err == io.EOF
+	case b.left >= 0:
+		return b.left <= drainAtMost
+	}
+	// Of a chunked body nobody knows what is left, unless all of it has come already. To keep
+	// the connection and then close it would break the client's next request.
+	buffered, _ := b.c.br.Peek(b.c.br.Buffered())
+	ahead := *b.chunks
+	ahead.br, ahead.trailer, ahead.onEnd = bufio.NewReader(bytes.NewReader(buffered)), nil, nil
+	_, err := io.Copy(io.Discard, &ahead)
+	return err == nil
 }
 
 // finish is called when the response has been sent. It reads what is left if that is little
@@ -133,24 +147,33 @@ func (b *serverBody) finish() bool {
 	if !b.present {
 		return true
 	}
-	b.closed.Store(true)
-	if !b.mu.TryLock() {
-		b.c.link.SetReadDeadline(longAgo) // another goroutine waits for bytes
-		b.mu.Lock()
-		b.c.link.SetReadDeadline(time.Time{})
-		if b.err == nil {
-			b.err = http.ErrBodyReadAfterClose
-		}
-	}
+	b.stop()
 	defer b.mu.Unlock()
 	if b.err == nil && !b.expect.Load() && b.left <= drainAtMost && b.ex.res.keep {
+		b.c.inBody = true
 		b.drain()
+		b.c.inBody = false
 	}
-	b.c.inBody = false
+	reusable := b.err == io.EOF
 	if b.err == nil {
 		b.err = http.ErrBodyReadAfterClose
 	}
-	return b.err == io.EOF
+	return reusable
+}
+
+// stop lets no more reads begin, ends the one that another goroutine may be waiting in, and
+// returns with mu held: the connection belongs to the caller.
+func (b *serverBody) stop() {
+	b.closed.Store(true)
+	if !b.mu.TryLock() {
+		b.c.link.SetReadDeadline(longAgo)
+		b.mu.Lock()
+		b.c.link.SetReadDeadline(time.Time{})
+		if b.err == nil {
+			b.err = http.ErrBodyReadAfterClose // it got some bytes in time: nobody knows which are left
+		}
+	}
+	b.c.inBody = false
 }
 
 func (b *serverBody) drain() {

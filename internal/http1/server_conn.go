@@ -22,6 +22,7 @@ type serverConn struct {
 	base    context.Context
 	link    *link
 	rwc     net.Conn // link, or TLS over it
+	secure  *tls.Conn
 	br      *bufio.Reader
 	remote  string
 	local   net.Addr
@@ -33,6 +34,7 @@ type serverConn struct {
 	inBody  bool // reads are for a body: they begin and end a phase
 	pushed  bool // a watcher has read push, which comes before what is still to be read
 	push    [1]byte
+	head    requestHead     // of the present request, while it is read
 	current *serverExchange // what the watcher cancels
 
 	userDeadline bool // a handler has set a deadline
@@ -78,7 +80,7 @@ func (c *serverConn) Read(p []byte) (int, error) {
 }
 
 func (c *serverConn) serve() {
-	end := c.abort // what a handler that leaves its goroutine gets
+	end := c.link.reset // so that no client takes what it got for all there was
 	defer func() {
 		if c.phase.load()&phaseKind == phaseDetached {
 			return
@@ -124,16 +126,16 @@ const (
 
 // handshake does TLS; false if it failed or if the connection now speaks HTTP/2.
 func (c *serverConn) handshake() bool {
-	conn, ok := c.link.Conn.(*tls.Conn)
+	conn, brought := c.link.Conn.(*tls.Conn)
 	switch {
-	case ok:
-		c.rwc = conn
+	case brought: // by a listener of package tls
 	case c.server.tls != nil:
 		conn = tls.Server(c.link, c.server.tls)
 		c.rwc = conn
 	default:
 		return true
 	}
+	c.secure = conn
 	if err := conn.HandshakeContext(c.base); err != nil {
 		var plain tls.RecordHeaderError
 		if errors.As(err, &plain) && plain.Conn != nil && looksLikeHTTP(plain.RecordHeader[:]) {
@@ -146,6 +148,9 @@ func (c *serverConn) handshake() bool {
 	state := conn.ConnectionState()
 	c.tls = &state
 	if state.NegotiatedProtocol == "h2" {
+		if brought {
+			c.link.giveUp() // nobody will tell when it is closed
+		}
 		c.handOver(conn)
 		return false
 	}
@@ -419,11 +424,11 @@ const (
 // bytes would reset the connection, and the client might never see the answer.
 func (c *serverConn) linger() {
 	c.phase.enter(phaseEnding)
-	if t, ok := c.rwc.(*tls.Conn); ok {
-		t.CloseWrite()
+	if c.secure != nil {
+		c.secure.CloseWrite()
 	}
-	if cw, ok := c.link.Conn.(interface{ CloseWrite() error }); ok {
-		cw.CloseWrite()
+	if c.link.tcp != nil {
+		c.link.tcp.CloseWrite()
 	}
 	var scrap [4 << 10]byte
 	for end := time.Now().Add(lingerFor); time.Now().Before(end); {
@@ -432,13 +437,4 @@ func (c *serverConn) linger() {
 			return
 		}
 	}
-}
-
-// abort closes the connection with a reset where that is possible, and without TLS's closing
-// message, so that no client takes what it got for all there was.
-func (c *serverConn) abort() {
-	if c.link.tcp != nil {
-		c.link.tcp.SetLinger(0)
-	}
-	c.link.Close()
 }

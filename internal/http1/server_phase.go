@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,7 @@ const (
 	phaseQuiet           // the handler runs, the body has ended: nobody reads from the connection
 	phaseWatched         // as quiet, and a watcher reads to notice the client's leaving
 	phaseEnding          // the handler has returned, or the connection is being closed
-	phaseDetached        // hijacked, or handed over to HTTP/2
+	phaseDetached        // hijacked, or handed over to HTTP/2: no other phase follows
 	phaseExpired         // it lasted too long: no other phase follows
 	phaseWriting         // of a link: a write waits for the client
 
@@ -33,11 +34,12 @@ type phase struct{ word atomic.Uint64 }
 
 func (p *phase) load() uint64 { return p.word.Load() }
 
-// enter begins a phase; false if the sweeper has expired the one before.
+// enter begins a phase; false if the sweeper has expired the one before, or if the
+// connection is not the server's any more.
 func (p *phase) enter(kind uint64) bool {
 	for {
 		old := p.word.Load()
-		if old&phaseKind == phaseExpired {
+		if k := old & phaseKind; k == phaseExpired || k == phaseDetached {
 			return false
 		}
 		if p.move(old, kind) {
@@ -152,7 +154,7 @@ func (s *Server) sweepOnce(now time.Time) (hot, ok bool) {
 
 var longAgo = time.Unix(1, 0)
 
-// link is the connection to the client below TLS. Its writes end when the client takes no
+// link is the connection to the client, below TLS unless the listener has brought that. Its writes end when the client takes no
 // byte of them within the server's WriteTimeout.
 type link struct {
 	net.Conn
@@ -218,8 +220,25 @@ func (l *link) SetWriteDeadline(t time.Time) error {
 
 // Close also gives the connection's place below MaxConns back.
 func (l *link) Close() error {
-	l.closed.Do(l.server.giveSlot)
+	l.giveUp()
 	return l.Conn.Close()
+}
+
+// giveUp stops counting the connection.
+func (l *link) giveUp() { l.closed.Do(l.server.giveSlot) }
+
+// reset closes the connection with a reset where that is possible, and without TLS's closing
+// message.
+func (l *link) reset() {
+	l.giveUp()
+	conn := l.Conn
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	conn.Close()
 }
 
 func isTimeout(err error) bool {

@@ -1,12 +1,12 @@
 package http1
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"os"
 	"strings"
 )
@@ -15,10 +15,10 @@ import (
 // the request, so none of it is used again.
 type serverExchange struct {
 	req  *http.Request
+	url  url.URL
 	ctx  requestContext
 	body serverBody
 	res  serverResponse
-	head requestHead
 }
 
 // readRequest reads a request's head. With a *ProtocolError the exchange holds what was
@@ -27,7 +27,8 @@ func (c *serverConn) readRequest() (*serverExchange, error) {
 	ex := new(serverExchange)
 	ex.ctx.base, ex.ctx.conn = c.base, c
 	ex.body.ex = ex
-	h := &ex.head
+	h := &c.head
+	*h = requestHead{}
 	text, err := c.readHead()
 	if _, refused := errors.AsType[*ProtocolError](err); err != nil && !refused {
 		return nil, err
@@ -35,8 +36,9 @@ func (c *serverConn) readRequest() (*serverExchange, error) {
 	if bad := h.parse(text, c.server.MaxHeaders); err == nil {
 		err = bad
 	}
+	ex.url = h.url
 	r := http.Request{
-		Method: h.method, URL: &h.url, Proto: h.proto, ProtoMajor: 1, ProtoMinor: h.minor, Header: h.header,
+		Method: h.method, URL: &ex.url, Proto: h.proto, ProtoMajor: 1, ProtoMinor: h.minor, Header: h.header,
 		Host: h.host, RequestURI: h.target, RemoteAddr: c.remote, TLS: c.tls, Close: !h.keep, Body: http.NoBody,
 	}
 	if h.header == nil {
@@ -75,32 +77,35 @@ func (c *serverConn) readHead() (string, error) {
 		return "", os.ErrDeadlineExceeded // it came too late
 	}
 	var head []byte
-	start := 0 // of the present line
-	for {
-		piece, err := c.br.ReadSlice('\n')
+	for start := 0; ; { // start is that of the present line
+		if _, err := c.br.Peek(1); err != nil {
+			switch {
+			case c.phase.load()&phaseKind == phaseExpired:
+				return string(head), &ProtocolError{http.StatusRequestTimeout, "the headers did not come in time"}
+			case err == io.EOF:
+				err = io.ErrUnexpectedEOF
+			}
+			return "", err
+		}
+		piece, _ := c.br.Peek(c.br.Buffered())
+		if i := bytes.IndexByte(piece, '\n'); i >= 0 {
+			piece = piece[:i+1]
+		}
 		head = append(head, piece...)
-		switch {
+		c.br.Discard(len(piece))
+		switch line := head[start:]; {
 		case len(head) > c.server.MaxHeaderBytes && start == 0:
 			return string(head), &ProtocolError{http.StatusRequestURITooLong, "the request line is too long"}
 		case len(head) > c.server.MaxHeaderBytes:
 			return string(head[:start]), &ProtocolError{http.StatusRequestHeaderFieldsTooLarge, "the headers are too large"}
-		case err == bufio.ErrBufferFull:
-			continue
-		case c.phase.load()&phaseKind == phaseExpired && err != nil:
-			return string(head), &ProtocolError{http.StatusRequestTimeout, "the headers did not come in time"}
-		case err == io.EOF:
-			return "", io.ErrUnexpectedEOF
-		case err != nil:
-			return "", err
-		}
-		line := head[start:]
-		if len(line) < 2 || line[len(line)-2] != '\r' {
+		case line[len(line)-1] != '\n':
+		case len(line) < 2 || line[len(line)-2] != '\r':
 			return string(head[:start]), badRequest("a line ends with a bare LF")
-		}
-		if len(line) == 2 {
+		case len(line) == 2:
 			return string(head), nil
+		default:
+			start = len(head)
 		}
-		start = len(head)
 	}
 }
 

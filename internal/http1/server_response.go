@@ -2,7 +2,6 @@ package http1
 
 import (
 	"bufio"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -80,9 +79,9 @@ func (w *serverResponse) start(c *serverConn, ex *serverExchange) {
 	w.out = smallBuffers.Get().(*responseBuffer)
 	w.header = make(http.Header, 8)
 	w.declared = -1
-	w.old = ex.head.proto == "HTTP/1.0"
-	w.isHead = ex.head.method == http.MethodHead
-	w.keep = ex.head.keep
+	w.old = c.head.proto == "HTTP/1.0"
+	w.isHead = c.head.method == http.MethodHead
+	w.keep = c.head.keep
 }
 
 var errOver = errors.New("http1: the handler has returned")
@@ -525,17 +524,19 @@ func (w *serverResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, errors.New("http1: the connection has been given up")
 	}
 	w.hijacked = true
-	w.ex.body.closed.Store(true)
-	c.inBody = false
+	if body := &w.ex.body; body.present {
+		body.stop()
+		body.mu.Unlock()
+	}
 	c.detach()
-	c.link.closed.Do(c.server.giveSlot)
+	c.link.giveUp()
 	w.drop()
 	if c.pushed {
 		c.br.Peek(c.br.Buffered() + 1) // so that Buffered counts the byte; a full buffer gets it later
 	}
 	conn := c.link.Conn
-	if t, ok := c.rwc.(*tls.Conn); ok {
-		conn = t
+	if c.secure != nil {
+		conn = c.secure
 	}
 	return conn, bufio.NewReadWriter(c.br, bufio.NewWriter(conn)), nil
 }

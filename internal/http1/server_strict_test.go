@@ -261,6 +261,7 @@ func TestServerRefusesBadBodies(t *testing.T) {
 		{"a size that overflows", "10000000000000005\r\nhello\r\n0\r\n\r\n"},
 		{"a size with garbage behind", "5 x\r\nhello\r\n0\r\n\r\n"},
 		{"a size with a space behind", "5 \r\nhello\r\n0\r\n\r\n"},
+		{"a size with a space before its extension", "5 ;a\r\nhello\r\n0\r\n\r\n"},
 		{"a size with a space before", " 5\r\nhello\r\n0\r\n\r\n"},
 		{"a size behind a bare LF", "5\nhello\r\n0\r\n\r\n"},
 		{"an extension with a bare CR", "5;a=\rb\r\nhello\r\n0\r\n\r\n"},

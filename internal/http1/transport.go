@@ -16,7 +16,7 @@ import (
 const (
 	transportMaxIdlePerHost = 256
 	transportIdleTimeout    = 90 * time.Second
-	transportMaxHeader      = 1 << 20
+	transportMaxHeader      = 256 << 10
 	transportExpectTimeout  = time.Second
 	transportMaxInterim     = 16       // 1xx responses to one request
 	transportSmallBody      = 64 << 10 // request bodies up to this size are sent by the caller itself
@@ -59,7 +59,7 @@ type Transport struct {
 
 	MaxIdlePerHost         int   // 0: 256; negative: every connection is closed after its call
 	MaxConnsPerHost        int   // callers beyond it wait; 0: no limit
-	MaxResponseHeaderBytes int64 // all response headers of a call together, 1xx included; 0: 1 MiB
+	MaxResponseHeaderBytes int64 // all response headers of a call together, 1xx included; 0: 256 KiB
 
 	// Dialed is called on the caller's goroutine after a connection was, or was not, made for
 	// the request, TLS included. A call that took an idle connection does not call it.

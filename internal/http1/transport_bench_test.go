@@ -1,3 +1,5 @@
+//go:build unix
+
 package http1
 
 import (
@@ -10,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,6 +46,8 @@ func BenchmarkTransport(b *testing.B) {
 				}
 				calls += round
 			}
+			b.ReportMetric(transportBenchAllocs(b, lean, bc.method, url, bc.size), "allocs/call")
+			b.ReportMetric(transportBenchAllocs(b, std, bc.method, url, bc.size), "nethttp-allocs/call")
 			b.ReportMetric(float64(cpu[0].Nanoseconds())/float64(calls), "cpu-ns/call")
 			b.ReportMetric(float64(cpu[1].Nanoseconds())/float64(calls), "nethttp-cpu-ns/call")
 			b.ReportMetric(float64(cpu[1])/float64(cpu[0]), "x-calls/cpu")
@@ -91,6 +96,14 @@ func transportBenchRound(b *testing.B, rt http.RoundTripper, method, url string,
 	}
 	wg.Wait()
 	return transportCPU() - cpu0, time.Since(start)
+}
+
+func transportBenchAllocs(b *testing.B, rt http.RoundTripper, method, url string, size int) float64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	transportBenchRound(b, rt, method, url, size, 5000)
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / 5000
 }
 
 func transportCPU() time.Duration {

@@ -235,12 +235,14 @@ func (b *transportH2Body) release() {
 type transportIdleBody struct {
 	io.ReadCloser
 	limit time.Duration
+	late  bool // the limit has struck
 }
 
 func (b *transportIdleBody) Read(p []byte) (int, error) {
 	timer := time.AfterFunc(b.limit, func() { b.ReadCloser.Close() })
 	n, err := b.ReadCloser.Read(p)
-	if !timer.Stop() && n == 0 && err != nil && err != io.EOF {
+	b.late = !timer.Stop() || b.late
+	if b.late && err != nil && err != io.EOF {
 		err = ErrBodyIdleTimeout
 	}
 	return n, err

@@ -129,23 +129,20 @@ func (c *clientCall) frame() error {
 	if err != nil {
 		return err
 	}
+	if chunked && length >= 0 {
+		delete(h, "Content-Length") // must not be passed on, and whoever sends both is not trusted
+		length = -1
+		c.noReuse = true
+	}
 	resp.ContentLength = length
 	c.left = 0
 	switch {
 	case c.req.Method == http.MethodHead:
-		if chunked {
-			resp.ContentLength = -1
-		}
 		return c.declareTrailer(chunked)
 	case resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified:
 		resp.ContentLength = 0
 		return c.declareTrailer(chunked)
 	case chunked:
-		if length >= 0 {
-			delete(h, "Content-Length")
-			c.noReuse = true
-		}
-		resp.ContentLength = -1
 		c.framing = clientInChunks
 		c.chunk = chunkedReader{br: c.cc.br, trailer: http.Header{}}
 		return c.declareTrailer(true)

@@ -250,6 +250,7 @@ func TestTransportCancel(t *testing.T) {
 			addr := tc.backend(t)
 			tr := transportNoLeaks(t, &Transport{})
 			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
 			req := transportRequest(t, "POST", addr, "").WithContext(ctx)
 			req.ContentLength = tc.length
 			closed := make(chan struct{})
@@ -346,24 +347,24 @@ func TestTransportTimeouts(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name   string
-		tr     Transport
+		tr     *Transport
 		script func(int, net.Conn, *bufio.Reader)
 		length int64
 		want   error // of RoundTrip or the body
 		after  time.Duration
 	}{
-		{"no answer", Transport{ResponseHeaderTimeout: 3 * time.Second}, drip(), 0, ErrResponseHeaderTimeout, 3 * time.Second},
-		{"no answer to a large body", Transport{ResponseHeaderTimeout: 3 * time.Second}, drip(), 1 << 20, ErrResponseHeaderTimeout, 3 * time.Second},
-		{"header in drips", Transport{ResponseHeaderTimeout: 3 * time.Second}, drip("HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 200", " OK\r\n"), 0, ErrResponseHeaderTimeout, 3 * time.Second},
-		{"just in time", Transport{ResponseHeaderTimeout: 3 * time.Second}, drip("", transportOK), 0, nil, 2 * time.Second},
-		{"no limit for the body unless asked for", Transport{ResponseHeaderTimeout: 1 * time.Second}, drip(transportOK[:len(transportOK)-1], "", "i"), 0, nil, 4 * time.Second},
-		{"body in drips", Transport{BodyIdleTimeout: 3 * time.Second}, drip("", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "2\r\nhi\r\n", "0\r\n\r\n"), 0, nil, 6 * time.Second},
-		{"body that stops", Transport{BodyIdleTimeout: 3 * time.Second}, drip("", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "hi"), 0, ErrBodyIdleTimeout, 7 * time.Second},
-		{"body that stops, both limits", Transport{BodyIdleTimeout: time.Second, ResponseHeaderTimeout: 9 * time.Second}, drip("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), 0, ErrBodyIdleTimeout, time.Second},
+		{"no answer", &Transport{ResponseHeaderTimeout: 3 * time.Second}, drip(), 0, ErrResponseHeaderTimeout, 3 * time.Second},
+		{"no answer to a large body", &Transport{ResponseHeaderTimeout: 3 * time.Second}, drip(), 1 << 20, ErrResponseHeaderTimeout, 3 * time.Second},
+		{"header in drips", &Transport{ResponseHeaderTimeout: 3 * time.Second}, drip("HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 200", " OK\r\n"), 0, ErrResponseHeaderTimeout, 3 * time.Second},
+		{"just in time", &Transport{ResponseHeaderTimeout: 3 * time.Second}, drip("", transportOK), 0, nil, 2 * time.Second},
+		{"no limit for the body unless asked for", &Transport{ResponseHeaderTimeout: 1 * time.Second}, drip(transportOK[:len(transportOK)-1], "", "i"), 0, nil, 4 * time.Second},
+		{"body in drips", &Transport{BodyIdleTimeout: 3 * time.Second}, drip("", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "2\r\nhi\r\n", "0\r\n\r\n"), 0, nil, 6 * time.Second},
+		{"body that stops", &Transport{BodyIdleTimeout: 3 * time.Second}, drip("", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "hi"), 0, ErrBodyIdleTimeout, 7 * time.Second},
+		{"body that stops, both limits", &Transport{BodyIdleTimeout: time.Second, ResponseHeaderTimeout: 9 * time.Second}, drip("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), 0, ErrBodyIdleTimeout, time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tr := &tc.tr
+				tr := tc.tr
 				tr.DialContext = transportPipe(tc.script)
 				start := time.Now()
 				req := transportRequest(t, "POST", "http://a.test", "")

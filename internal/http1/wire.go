@@ -21,7 +21,7 @@ import (
 
 // ProtocolError says why a message was not understood. Status is what a server answers.
 type ProtocolError struct {
-	Status int    // 400, 413, 414, 417, 431, 501, 505
+	Status int    // 400, 408, 413, 414, 417, 431, 501, 505
 	Reason string // one short sentence, safe to show to the peer
 }
 
@@ -77,6 +77,7 @@ func readLine(br *bufio.Reader, budget *int, strict bool) ([]byte, error) {
 func readHeader(br *bufio.Reader, h http.Header, budget *int, strict bool) error {
 	var values []string // one backing array for all single values
 	var lastName string
+	folds := 0
 	for {
 		line, err := readLine(br, budget, strict)
 		if err != nil {
@@ -89,27 +90,35 @@ func readHeader(br *bufio.Reader, h http.Header, budget *int, strict bool) error
 			if strict || lastName == "" {
 				return badRequest("a header line is folded")
 			}
+			// Each folding copies the value anew: without a bound a peer could buy minutes of work
+			// with a quarter megabyte of them.
+			if folds++; folds > maxFolds {
+				return badRequest("the header is folded too often")
+			}
+			more := trim(line)
+			if hasControl(more) {
+				return badRequest("a header value holds a control character")
+			}
 			vv := h[lastName]
-			vv[len(vv)-1] += " " + string(trim(line))
+			vv[len(vv)-1] += " " + string(more)
 			continue
 		}
 		colon := 0
 		for colon < len(line) && isToken(line[colon]) {
 			colon++
 		}
-		if colon == 0 || colon == len(line) || line[colon] != ':' {
-			if strict {
-				return badRequest("a header name is not a token")
-			}
-			return badRequest("a header line has no name")
+		end := colon
+		for !strict && colon < len(line) && (line[colon] == ' ' || line[colon] == '\t') {
+			colon++ // a proxy removes white space before the colon of a response (RFC 9112 §5.1)
+		}
+		if end == 0 || colon == len(line) || line[colon] != ':' {
+			return badRequest("a header name is not a token")
 		}
 		value := trim(line[colon+1:])
-		for _, c := range value {
-			if c < ' ' && c != '\t' || c == 0x7f {
-				return badRequest("a header value holds a control character")
-			}
+		if hasControl(value) {
+			return badRequest("a header value holds a control character")
 		}
-		name := canonical(line[:colon])
+		name := canonical(line[:end])
 		lastName = name
 		if old := h[name]; old != nil {
 			h[name] = append(old, string(value))
@@ -123,6 +132,18 @@ func readHeader(br *bufio.Reader, h http.Header, budget *int, strict bool) error
 		one[0] = string(value)
 		h[name] = one
 	}
+}
+
+// maxFolds is how many folded lines a header may have in all.
+const maxFolds = 100
+
+func hasControl(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // canonical is http.CanonicalHeaderKey without the copy for names net/http knows.
@@ -320,13 +341,14 @@ func addTrailers(into, trailers http.Header) error {
 var framing = map[string]bool{"Content-Length": true, "Transfer-Encoding": true, "Trailer": true, "Host": true}
 
 // strictExtension reports whether a size line that parseChunkSize takes ends with its size,
-// or goes on with printable extensions behind a semicolon (RFC 9112 §7.1.1).
+// or goes on with printable extensions behind a semicolon (RFC 9112 §7.1.1). White space
+// before the semicolon, which the RFC has as bad, is refused: readers disagree about it.
 func strictExtension(line []byte) bool {
-	semicolon := bytes.IndexByte(line, ';')
-	if semicolon < 0 {
-		return len(trim(line)) == len(line)
+	size, extension, _ := bytes.Cut(line, []byte(";"))
+	if len(trim(size)) != len(size) {
+		return false
 	}
-	for _, c := range line[semicolon:] {
+	for _, c := range extension {
 		if c < ' ' && c != '\t' || c == 0x7f {
 			return false
 		}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -28,6 +30,7 @@ type requestBody struct {
 	src    io.ReadCloser
 	ctx    context.Context // of the client's call
 	limit  int64           // 0 is none
+	status func(error) int // Settings.BodyStatus
 	passed int64
 
 	from, to *http.Request // trailers go from one to the other at the end; to is nil without
@@ -35,15 +38,26 @@ type requestBody struct {
 	problem atomic.Uint32
 	waited  atomic.Int64 // nanoseconds blocked on the client
 	closed  atomic.Bool
+
+	reading     atomic.Bool
+	interrupted atomic.Bool
+	mu          sync.Mutex
+	over        bool // guarded by mu: the handler has ended, the connection is the server's again
 }
 
 func (b *requestBody) Read(buf []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	b.reading.Store(true)
+	if b.interrupted.Load() {
+		b.problem.CompareAndSwap(bodyFine, bodySlow)
+		return 0, os.ErrDeadlineExceeded
+	}
 	start := time.Now()
 	n, err := b.src.Read(buf)
 	b.waited.Add(int64(time.Since(start)))
+	b.reading.Store(false)
 	b.passed += int64(n)
 	if b.limit > 0 && b.passed > b.limit {
 		b.problem.CompareAndSwap(bodyFine, bodyTooLarge)
@@ -64,6 +78,30 @@ func (b *requestBody) Close() error {
 	return nil
 }
 
+// interrupt ends a Read that waits for the client, and lets no other begin. The connection
+// is of no use afterwards.
+func (b *requestBody) interrupt(w http.ResponseWriter) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return
+	}
+	b.interrupted.Store(true)
+	if b.reading.Load() {
+		b.problem.CompareAndSwap(bodyFine, bodySlow)
+		// Where that is not supported, the server's own limits end the Read.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// end is Close for the handler, which leaves the connection to the server.
+func (b *requestBody) end() {
+	b.closed.Store(true)
+	b.mu.Lock()
+	b.over = true
+	b.mu.Unlock()
+}
+
 // trailers hands over what followed the body. The transport sends them after EOF.
 func (b *requestBody) trailers() {
 	if b.to == nil {
@@ -82,9 +120,21 @@ func (b *requestBody) classify(err error) uint32 {
 	var tooLarge *http.MaxBytesError
 	var timeout interface{ Timeout() bool }
 	var op *net.OpError
+	if b.status != nil {
+		switch b.status(err) {
+		case http.StatusBadRequest:
+			return bodyMalformed
+		case http.StatusRequestTimeout:
+			return bodySlow
+		case http.StatusRequestEntityTooLarge:
+			return bodyTooLarge
+		}
+	}
 	switch {
 	case errors.As(err, &tooLarge):
 		return bodyTooLarge
+	case b.interrupted.Load():
+		return bodySlow // before the context: net/http takes any failed read for a client that left
 	case b.ctx.Err() != nil:
 		return bodyGone
 	case errors.As(err, &timeout) && timeout.Timeout():

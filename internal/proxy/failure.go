@@ -26,6 +26,7 @@ var (
 	requestMalformed = page{status: http.StatusBadRequest, message: "The request body is malformed.", reason: "malformed request body"}
 	requestSlow      = page{status: http.StatusRequestTimeout, message: "The request took too long to arrive.", reason: "client too slow"}
 	responseTooLarge = page{status: http.StatusBadGateway, message: "The response is too large.", reason: "response too large"}
+	unmapped         = page{status: http.StatusInternalServerError, message: "Internal server error", reason: "status not mapped"}
 	backendTimeout   = page{status: http.StatusGatewayTimeout, message: "The backend did not answer in time.", reason: "backend timed out"}
 )
 

@@ -173,7 +173,7 @@ func (f *Forwarded) set(out http.Header, r *http.Request, room *valueRoom) {
 			element = strings.Join(lines, ", ") + ", " + element
 		}
 	}
-	if peer.IsValid() || trusted {
+	if peer.IsValid() {
 		out["X-Forwarded-For"] = room.one(forwardedFor)
 	} else {
 		delete(out, "X-Forwarded-For")

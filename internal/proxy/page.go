@@ -39,6 +39,9 @@ func (p *pass) answer(pg page) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Add("Vary", "Accept")
+	if p.body.interrupted.Load() && p.in.ProtoMajor == 1 {
+		h.Set("Connection", "close") // or the rest of the body would be read as a request
+	}
 	p.w.WriteHeader(pg.status)
 	if p.in.Method != http.MethodHead {
 		// Nothing can be done for a client that does not take its answer.

@@ -140,6 +140,9 @@ func (p *pass) forward() {
 	p.upgrade = upgradeOf(p.in)
 	defer p.end()
 	out := p.request()
+	if b.Timeout > 0 {
+		p.timer = time.AfterFunc(b.Timeout, p.timedOut)
+	}
 
 	start := time.Now()
 	res, err := b.transport(p.upgrade != nil).RoundTrip(out)
@@ -163,33 +166,28 @@ func (p *pass) forward() {
 		p.switchProtocols(res)
 		return
 	}
-	if p.hop.Response != nil {
-		status, ok := p.hop.Response(res.StatusCode, res.Header)
-		if !ok {
-			p.answer(page{status: http.StatusInternalServerError, message: "Internal server error", reason: "no integration response takes the backend's status"})
-			return
-		}
-		res.StatusCode = status
-	}
 	p.respond(res)
 }
 
 // end lets go of everything that belongs to the backend's call.
 func (p *pass) end() {
-	p.body.Close()
+	p.body.end()
 	if p.timer != nil {
 		p.timer.Stop()
 	}
 	p.cancel(nil)
 }
 
+// timedOut is what the timer of Backend.Timeout does.
+func (p *pass) timedOut() {
+	p.body.interrupt(p.w)
+	p.cancel(errTimeout)
+}
+
 // request makes the outgoing call.
 func (p *pass) request() *http.Request {
 	p.ctx.Context, p.cancel = context.WithCancelCause(p.in.Context())
 	p.ctx.pass = p
-	if d := p.hop.Backend.Timeout; d > 0 {
-		p.timer = time.AfterFunc(d, func() { p.cancel(errTimeout) })
-	}
 	p.trace.Got1xxResponse = p.passInterim
 	if p.probe != nil {
 		p.probe.hook(&p.trace)
@@ -231,7 +229,7 @@ func (p *pass) request() *http.Request {
 // requestBody gives out the incoming body and trailers.
 func (p *pass) requestBody(out *http.Request) {
 	b := &p.body
-	b.src, b.ctx, b.limit, b.from = p.in.Body, p.in.Context(), p.MaxRequestBody, p.in
+	b.src, b.ctx, b.limit, b.status, b.from = p.in.Body, p.in.Context(), p.MaxRequestBody, p.BodyStatus, p.in
 	out.Body = b
 	if p.in.ContentLength < 0 || len(p.in.Trailer) > 0 {
 		// An empty map still lets trailers through that were not announced.

@@ -38,9 +38,11 @@ type Hop struct {
 	// Gateway's HTTP (not HTTP_PROXY) integrations do.
 	OnlyMapped bool
 
-	// Response, if not nil, changes the status and header of the backend's answer before they
-	// are passed on, as the integration responses of API Gateway do; false answers 500.
-	Response func(status int, h http.Header) (int, bool)
+	// Response, if not nil, may change the header of the backend's response, before anything
+	// else does, and gives the status for the client. When it gives false, there is no answer
+	// for the backend's status: the client gets 500 {"message":"Internal server error"}, as
+	// from API Gateway.
+	Response func(status int, header http.Header) (int, bool)
 
 	// BackendBase is the path prefix on the backend that stands for PublicBase before the
 	// client: with "/v1" and "/api/v1" a Location of /v1/users is /api/v1/users to the
@@ -59,8 +61,8 @@ type Backend struct {
 	// (WebSocket). Set it where Transport speaks HTTP/2, which cannot do that.
 	Upgrades http.RoundTripper
 
-	// Timeout bounds the whole call, from sending it to the last byte of the response. 0 is
-	// no bound. Once the response has begun it no longer counts for upgrades and for
+	// Timeout bounds the whole call, from sending it to the last byte of the response, and
+	// also the client's upload and download meanwhile. 0 is no bound. Once the response has begun it no longer counts for upgrades and for
 	// responses that are endless by their type (event streams, gRPC, multipart replace).
 	Timeout time.Duration
 
@@ -96,10 +98,15 @@ type Settings struct {
 	FilteredMessage string
 
 	// NoHeaders keeps the client's headers from the backend, except those that describe the
-	// body (Content-Type, Content-Encoding, …) and those an upgrade cannot do without.
+	// body (Content-Type, Content-Encoding, …) and those an upgrade cannot do without. What
+	// tapway adds itself is up to Forwarded and Hop.Header.
 	NoHeaders bool
 
 	MaxRequestBody int64 // bytes; larger ones are answered 413; 0 is no bound
+
+	// BodyStatus gives the status that an error of reading a request's body stands for (400,
+	// 408, 413), 0 if it does not know. nil knows none, and the kind of the error decides.
+	BodyStatus func(err error) int
 
 	AppName    string // on the page for browsers; "" is "This application"
 	ErrorTitle string // its heading when the backend failed; "" is "Gateway Error"

@@ -172,9 +172,11 @@ func TestNoHeaders(t *testing.T) {
 	w := newWorld(t, wr.url, option{settings: func(s *Settings) { s.NoHeaders, s.Forwarded.Off = true, true }})
 	w.raw("POST", "POST / HTTP/1.1\r\nHost: h\r\nAuthorization: x\r\nX-Forwarded-For: 1.1.1.1\r\nAccept: */*\r\nContent-Type: a/b\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi")
 	head, body := wr.last(t)
-	want := "POST / HTTP/1.1\r\nHost: " + wr.addr + "\r\nContent-Length: 2\r\nContent-Encoding: gzip\r\nContent-Type: a/b\r\n"
-	if head != want || body != "hi" {
-		t.Errorf("the backend got\n%s%q\nwant\n%s", head, body, want)
+	got := strings.Split(strings.TrimSuffix(head, "\r\n"), "\r\n")
+	slices.Sort(got[1:])
+	want := []string{"POST / HTTP/1.1", "Content-Encoding: gzip", "Content-Length: 2", "Content-Type: a/b", "Host: " + wr.addr}
+	if !slices.Equal(got, want) || body != "hi" {
+		t.Errorf("the backend got %q, %q; want %q", got, body, want)
 	}
 }
 

@@ -27,7 +27,20 @@ func (p *pass) respond(res *http.Response) {
 		p.fail(errors.New("proxy: the backend sent a status that ends nothing: " + strconv.Itoa(res.StatusCode)))
 		return
 	}
-	bodyless := p.in.Method == http.MethodHead || res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusNotModified
+	bodyless := noBody(res.StatusCode)
+	if mapping := p.hop.Response; mapping != nil {
+		status, ok := mapping(res.StatusCode, res.Header)
+		if !ok || status < 200 || status > 999 {
+			p.logFailure(unmapped.status, unmapped.reason, errors.New("proxy: no mapping for the backend's status "+strconv.Itoa(res.StatusCode)))
+			p.answer(unmapped)
+			return
+		}
+		if noBody(res.StatusCode) && !noBody(status) {
+			delete(res.Header, "Content-Length") // of the body it would have had
+		}
+		res.StatusCode = status
+	}
+	bodyless = bodyless || noBody(res.StatusCode) || p.in.Method == http.MethodHead
 	if limit := p.hop.Backend.MaxResponse; limit > 0 && res.ContentLength > limit && !bodyless {
 		p.logFailure(responseTooLarge.status, responseTooLarge.reason, errResponseTooLarge)
 		p.answer(responseTooLarge)
@@ -41,6 +54,11 @@ func (p *pass) respond(res *http.Response) {
 	p.copyBody(res)
 	p.copyTrailer(res)
 	p.call.Backend = p.waited
+}
+
+// noBody reports whether a response with status never has a body (RFC 9112 §6.3).
+func noBody(status int) bool {
+	return status == http.StatusNoContent || status == http.StatusNotModified
 }
 
 // head sends the status and header.

@@ -58,6 +58,47 @@ zz`, "\n", "\r\n"))
 	}
 }
 
+func TestMappedResponse(t *testing.T) {
+	back := newBackend(t, nil)
+	back.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("X-Secret", "1")
+		rw.Header().Set("Location", back.URL+"/x")
+		status, _ := strconv.Atoi(r.URL.Path[1:])
+		rw.WriteHeader(status)
+		if status == 200 {
+			io.WriteString(rw, "body")
+		}
+	})
+	w := newWorld(t, back.URL, option{hop: func(h *Hop) {
+		h.Response = func(status int, header http.Header) (int, bool) {
+			header.Del("X-Secret")
+			header.Set("X-Was", strconv.Itoa(status))
+			to := map[int]int{200: 201, 202: 204, 304: 200, 204: 299, 206: 42}[status]
+			return to, to != 0
+		}
+	}})
+	for from, want := range map[int]string{200: "201 body", 202: "204 ", 304: "200 ", 204: "299 ", 206: `500 {"message":"Internal server error"}`, 500: `500 {"message":"Internal server error"}`} {
+		res, body := w.get("/" + strconv.Itoa(from))
+		c := w.call()
+		if got := strconv.Itoa(res.StatusCode) + " " + body; got != want || res.Header.Get("X-Secret") != "" {
+			t.Errorf("%d: %s, want %s; %v", from, got, want, res.Header)
+		}
+		if res.StatusCode == 500 {
+			if c.Origin != tapway.OriginGateway || c.Error != "status not mapped" {
+				t.Errorf("%d: %+v", from, c)
+			}
+		} else if res.Header.Get("X-Was") != strconv.Itoa(from) || res.Header.Get("Location") != w.url+"/x" {
+			t.Errorf("%d: %v", from, res.Header)
+		}
+	}
+	w = newWorld(t, newWire(t, "HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n").url, option{hop: func(h *Hop) {
+		h.Response = func(int, http.Header) (int, bool) { return 200, true }
+	}})
+	if res, body := w.get("/"); res.StatusCode != 200 || body != "" || res.ContentLength != 0 {
+		t.Errorf("%v %q", res, body)
+	}
+}
+
 func TestOuterHeadersStay(t *testing.T) {
 	wr := newWire(t, "HTTP/1.1 200 OK\r\nVary: Origin\r\nContent-Length: 0\r\n\r\n")
 	w := newWorld(t, wr.url, option{wrap: func(next http.Handler) http.Handler {

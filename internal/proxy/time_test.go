@@ -193,6 +193,63 @@ func TestSlowUpload(t *testing.T) {
 	}
 }
 
+func TestBodyStatus(t *testing.T) {
+	odd := errors.New("odd")
+	for status, want := range map[int]string{400: "malformed request body", 408: "client too slow", 413: "request body too large", 0: "malformed request body", 500: "malformed request body"} {
+		rec := httptest.NewRecorder()
+		h := New(Settings{Log: discardLog, BodyStatus: func(err error) int {
+			if err != odd {
+				t.Errorf("asked about %v", err)
+			}
+			return status
+		}, Router: routerFunc(func(*http.Request, string, string, bool) (Hop, *Refusal) {
+			return Hop{Scheme: "http", Host: "b", Path: "/", Backend: &Backend{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				_, err := io.ReadAll(r.Body)
+				return nil, err
+			})}}, nil
+		})})
+		call := &tapway.Call{}
+		r := httptest.NewRequest("POST", "/", &script{[]func() (string, error){after(0, "x", odd)}})
+		h.ServeHTTP(rec, r.WithContext(tapway.WithCall(r.Context(), call)))
+		if call.Error != want {
+			t.Errorf("%d: %q", status, call.Error)
+		}
+	}
+}
+
+// The timeout also ends the wait for a client that has stopped sending.
+func TestTimeoutOfAStalledUpload(t *testing.T) {
+	backend := newBackend(t, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
+	w := newWorld(t, backend.URL, option{backend: &Backend{Timeout: 50 * time.Millisecond}})
+	for _, framing := range []string{"Content-Length: 10\r\n\r\nabc", "Content-Length: 1000000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"} {
+		conn := w.dial()
+		io.WriteString(conn, "POST / HTTP/1.1\r\nHost: h\r\n"+framing)
+		all, err := io.ReadAll(conn) // the connection ends too: what follows could be the body's rest
+		if err != nil || !strings.HasPrefix(string(all), "HTTP/1.1 408 ") || !strings.Contains(string(all), "\r\nConnection: close\r\n") {
+			t.Errorf("%q: %q %v", framing, all, err)
+		}
+		if c := w.call(); c.Error != "client too slow" || c.Origin != tapway.OriginGateway {
+			t.Errorf("%q: %+v", framing, c)
+		}
+	}
+}
+
+// Once the handler has ended, a timeout that comes too late leaves the connection alone.
+func TestInterruptComesTooLate(t *testing.T) {
+	b := &requestBody{src: http.NoBody}
+	b.reading.Store(true)
+	b.end()
+	b.interrupt(nil) // would panic if it reached for the connection
+	if b.interrupted.Load() {
+		t.Error("interrupted")
+	}
+	b = &requestBody{src: http.NoBody}
+	b.interrupt(nil)
+	if n, err := b.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || b.problem.Load() != bodySlow {
+		t.Errorf("%d %v", n, err)
+	}
+}
+
 // A transport that reads on after the call must not reach into the server's body.
 func TestBodyIsOutOfReachAfterwards(t *testing.T) {
 	var kept io.Reader

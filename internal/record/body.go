@@ -172,7 +172,7 @@ func isJSONType(h tapway.Header) bool {
 // contentType is the first Content-Type. A second one, or one joined to it, is not asked.
 func contentType(h tapway.Header) string {
 	t, _, _ := strings.Cut(h.Get("Content-Type"), ",")
-	return strings.TrimSpace(t)
+	return strings.Trim(t, " \t")
 }
 
 // codings is the Content-Encoding of all header lines, "" for none and for identity.
@@ -188,7 +188,7 @@ func codings(h tapway.Header) string {
 			all += ", " + h[i].Value
 		}
 	}
-	all = strings.TrimSpace(all)
+	all = strings.Trim(all, " \t")
 	if strings.EqualFold(all, "identity") {
 		return ""
 	}

@@ -111,6 +111,7 @@ func TestBodies(t *testing.T) {
 		{"identity", jsonType, "identity", body(`[1]`), "json", `[1]`, nil, sumHex(`[1]`)},
 		{"broken gzip", jsonType, "gzip", body("oops"), "base64", `"b29wcw=="`, false, sumHex("oops")},
 		{"unknown coding", jsonType, "zap", body("oops"), "base64", `"b29wcw=="`, false, sumHex("oops")},
+		{"a coding that is no text", jsonType, "zap\x85", body("oops"), "base64", `"b29wcw=="`, false, sumHex("oops")},
 		{"decoded by redaction", jsonType, "gzip", tapway.Body{Bytes: []byte(`{"a":"[REDACTED]"}`), Size: 40, Decoded: true, Summed: true, Sum: sha256.Sum256([]byte("y"))}, "json", `{"a":"[REDACTED]"}`, true, sumHex("y")},
 		{"decoded without a sum", jsonType, "gzip", tapway.Body{Bytes: []byte(`[1]`), Size: 3, Decoded: true}, "json", `[1]`, true, ""},
 		{"gzip of nothing", jsonType, "gzip", body(gzipped("")), "none", `null`, nil, sumHex(gzipped(""))},
@@ -169,21 +170,48 @@ func again(t testing.TB, rec []byte) *tapway.Exchange {
 			at++
 		}
 		from := max(at-100, 0)
-		t.Errorf("the record changes when it is read, from byte %d:\n%.300s\n%.300s", at, rec[from:], rec2[from:])
+		t.Errorf("the record changes when it is read, from byte %d:\n%q\n%q", at, rec[from:min(at+100, len(rec))], rec2[from:min(at+100, len(rec2))])
 	}
 	return ex
+}
+
+// Codings stand in several lines as well as in one.
+func TestRepeatedCoding(t *testing.T) {
+	twice := gzipped(gzipped(`{"a":1}`))
+	ex := example()
+	ex.Response = body(twice)
+	ex.ResponseHeader = tapway.Header{{Name: "Content-Encoding", Value: "gzip"}, {Name: "Content-Encoding", Value: "gzip"}}
+	rec := Append(nil, ex)
+	recordtest.Validate(t, rec)
+	for _, want := range []string{`"response":{"a":1},`, `"content_encoding":"gzip, gzip","decoded":true`} {
+		if !bytes.Contains(rec, []byte(want)) {
+			t.Errorf("no %s in %s", want, rec)
+		}
+	}
+	again(t, rec)
+
+	// Cut short, its beginning is still shown.
+	text := gzipped(strings.Repeat("some text ", 1000))
+	ex.ResponseHeader = tapway.Header{{Name: "Content-Encoding", Value: "gzip"}, {Name: "Content-Type", Value: "text/plain"}}
+	ex.Response = tapway.Body{Bytes: []byte(text)[:len(text)-10], Size: int64(len(text)), Truncated: true}
+	rec = Append(nil, ex)
+	recordtest.Validate(t, rec)
+	if !bytes.Contains(rec, []byte(`"response":"some text some`)) || !bytes.Contains(rec, []byte(`"truncated":true,"content_encoding":"gzip","decoded":true`)) {
+		t.Errorf("%.300s", rec)
+	}
+	again(t, rec)
 }
 
 func TestHeaders(t *testing.T) {
 	ex := example()
 	ex.ResponseHeader = tapway.Header{
-		{Name: "X-B", Value: "2"}, {Name: "Set-Cookie", Value: "a=1, 2"}, {Name: "X-A", Value: "caf\xe9"},
+		{Name: "X-B", Value: "2"}, {Name: "Set-Cookie", Value: "a=1, 2"}, {Name: "X-A", Value: "\"caf\xe9\""},
 		{Name: "X-B", Value: "1"}, {Name: "Set-Cookie", Value: "b=2"}, {Name: "X-C", Value: "é"},
 	}
 	ex.RequestTrailer = tapway.Header{{Name: "X-Sum", Value: "1"}}
 	rec := Append(nil, ex)
 	recordtest.Validate(t, rec)
-	want := `"response_headers":{"Set-Cookie":"a=1, 2\nb=2","X-A":"café","X-B":"2, 1","X-C":"é"}`
+	want := `"response_headers":{"Set-Cookie":"a=1, 2\nb=2","X-A":"\"café\"","X-B":"2, 1","X-C":"é"}`
 	if !bytes.Contains(rec, []byte(want)) {
 		t.Errorf("%s\nlacks %s", rec, want)
 	}

@@ -19,7 +19,7 @@ func (r *Redactor) Header(name, value string) string {
 		value = r.cookie(value, len(name) == len("Cookie"))
 	}
 	// Any header may hold a URL: Referer, Location, Link, Refresh, X-Forwarded-Uri, …
-	if !r.query.empty() && strings.IndexByte(value, '=') >= 0 {
+	if r.urls && strings.IndexByte(value, '=') >= 0 {
 		if i := strings.IndexAny(value, "?#"); i >= 0 {
 			value = r.params(value, i+1, "&#>\" \t", maxNested)
 		}

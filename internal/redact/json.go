@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"math/bits"
 	"sync"
@@ -148,7 +149,10 @@ func (s *scan) value(i, depth, set int, quiet bool) int {
 	case '[':
 		return s.array(i+1, depth, set, quiet)
 	case '"':
-		end, _ := s.string(i + 1)
+		end, escaped := s.string(i + 1)
+		if escaped && !quiet && s.prog.inside != nil && (s.b[i+1] == '{' || s.b[i+1] == '[') {
+			s.inside(i, end)
+		}
 		return end
 	case 't':
 		return s.literal(i, "true")
@@ -286,6 +290,24 @@ func (s *scan) cut(start, end int) {
 		value = unquote(nil, value[1:len(value)-1])
 	}
 	s.cuts = append(s.cuts, cut{start, end, `"` + s.mark.replace(value) + `"`})
+}
+
+// inside redacts the JSON that the string from start to end holds, if it does: such as the body in an
+// event of a Lambda function or a message of a queue. A string that is not JSON is just a string.
+func (s *scan) inside(start, end int) {
+	if end < 0 {
+		return
+	}
+	text := unquote(nil, s.b[start+1:end-1])
+	out, err := s.prog.inside.json(text, s.mark)
+	if err != nil || same(out, text) {
+		return
+	}
+	quoted, err := json.Marshal(string(out))
+	if err != nil {
+		return // a string always has a JSON form
+	}
+	s.cuts = append(s.cuts, cut{start, end, string(quoted)})
 }
 
 // string passes over a string whose first character is at i, and gives the place behind its

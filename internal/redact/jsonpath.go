@@ -114,8 +114,6 @@ type pathError struct {
 	msg    string
 }
 
-func (e *pathError) Error() string { return fmt.Sprintf("column %d: %s", e.column, e.msg) }
-
 type pathParser struct {
 	text string
 	pos  int
@@ -123,7 +121,7 @@ type pathParser struct {
 }
 
 // parsePath reads the subset of RFC 9535 that needs no look at values: everything but filters.
-func parsePath(text string, fold bool) (p path, err error) {
+func parsePath(text string, fold bool) (p path, err *pathError) {
 	if !utf8.ValidString(text) {
 		return nil, &pathError{1, "not UTF-8"}
 	}

@@ -10,9 +10,10 @@ var errForm = errors.New("a form field's name is not validly percent-encoded")
 // Query redacts a raw query, without "?": the values of the named parameters go, every other
 // byte stays. A parameter begins behind "&", ";" or a "?" (a URL in a parameter); a value that
 // goes ends only at "&", because not everyone takes ";" for an end. A name that is not
-// validly percent-encoded could be any name: its value goes too.
+// validly percent-encoded could be any name: its value goes too, and so does a value that is a URL
+// or JSON of its own with something in it that goes.
 func (r *Redactor) Query(raw string) string {
-	if r.query.empty() {
+	if !r.urls {
 		return raw
 	}
 	return r.params(raw, 0, "&", maxNested)
@@ -38,7 +39,7 @@ func (r *Redactor) params(s string, i int, ends string, nested int) string {
 		decoded, ok := decodeParam(name)
 		whole := !ok || hasPart(r.query, trimSpace(decoded))
 		end := endOf(s, value, ends)
-		if whole || r.nested(s[value:end], nested) {
+		if whole || r.nested(s[value:end], nested) || r.hidesJSON(s[value:end]) {
 			if end > value {
 				cuts = append(cuts, cut{value, end, r.mark.replace(paramValue(s[value:end]))})
 			}
@@ -98,7 +99,7 @@ func (r *Redactor) formBody(b []byte) ([]byte, error) {
 				if err != nil {
 					return nil, err
 				}
-				if hit || r.hidesJSON(b[equals+1:end]) {
+				if hit || equals+1 < end && beginsJSON(b[equals+1]) && r.hidesJSON(string(b[equals+1:end])) {
 					if end > equals+1 {
 						cuts = append(cuts, cut{equals + 1, end, r.mark.replace(paramValue(string(b[equals+1 : end])))})
 					}
@@ -129,19 +130,22 @@ func (r *Redactor) formField(name []byte) (bool, error) {
 	return hasPart(r.form, trimSpace(name)), nil
 }
 
-// hidesJSON reports whether a field's raw value is JSON of its own (payload=%7B%22token%22…) that the
-// JSON rules change, or that cannot be read.
-func (r *Redactor) hidesJSON(raw []byte) bool {
-	if r.json.none || len(raw) < 2 || raw[0] != '{' && raw[0] != '[' && raw[0] != '%' && raw[0] != '+' {
+// hidesJSON reports whether a raw value is JSON of its own (variables=%7B%22token%22…) that the JSON
+// rules change, or that cannot be read.
+func (r *Redactor) hidesJSON(raw string) bool {
+	if r.json.none || raw == "" || !beginsJSON(raw[0]) {
 		return false
 	}
-	decoded := paramValue(string(raw))
+	decoded := paramValue(raw)
 	if !looksJSON(decoded) {
 		return false
 	}
 	out, err := r.jsonBody(decoded, false)
 	return err != nil || !same(out, decoded)
 }
+
+// beginsJSON reports whether a raw value that begins with c can be an object or an array.
+func beginsJSON(c byte) bool { return c == '{' || c == '[' || c == '%' || c == '+' || c == ' ' }
 
 // trimSpace drops the blanks around a name: files of pairs written by hand begin their lines
 // with them, and text/plain forms end them with CRLF.

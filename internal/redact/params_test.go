@@ -48,6 +48,18 @@ func TestQuery(t *testing.T) {
 			t.Errorf("%s\n got %s\nwant %s", in, got, want)
 		}
 	}
+	r = newRedactor(t, Rules{JSON: []string{"$..token"}})
+	for in, want := range map[string]string{
+		`variables=%7B%22token%22%3A1%7D&a=1`:  `variables=R&a=1`,
+		`variables={"token":1}&a=1`:            `variables=R&a=1`,
+		`variables=%5B{"a":1}]`:                `variables=%5B{"a":1}]`,
+		`variables=%7B%22token%22`:             `variables=R`,
+		`variables=%7B%22tokens%22&token=1&x=`: `variables=%7B%22tokens%22&token=1&x=`,
+	} {
+		if got := r.Query(in); got != strings.ReplaceAll(want, "R", Mark) {
+			t.Errorf("JSON in %s\n got %s\nwant %s", in, got, want)
+		}
+	}
 	if got := newRedactor(t, Rules{Headers: []string{"A"}}).Query("token=x"); got != "token=x" {
 		t.Errorf("without query rules: %s", got)
 	}

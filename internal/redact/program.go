@@ -12,6 +12,9 @@ type program struct {
 	lengths bool // a rule counts from the end of arrays
 	search  *search
 	none    bool // there are no rules
+
+	// inside is run over JSON in strings: only the names wanted anywhere. It is nil without any.
+	inside *program
 }
 
 // state waits for a child that its segment selects.
@@ -45,6 +48,10 @@ func newProgram(paths []path) *program {
 				p.lengths = p.lengths || sel.needsLength()
 			}
 		}
+	}
+	if len(p.deep.exact) > 0 || !p.deep.fold.empty() {
+		p.inside = &program{deep: p.deep}
+		p.inside.inside = p.inside // strings may hold JSON with strings that hold JSON; each is half as long
 	}
 	p.words = (len(p.states) + 63) / 64
 	p.start = make([]uint64, p.words)

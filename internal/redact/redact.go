@@ -9,8 +9,9 @@
 // redaction, it only saves the parsing, so it may say yes too often but never wrongly no, however
 // a name is spelled (letter case, \u escapes, percent-encoding).
 //
-// Not looked into: JSON inside a JSON string, text that is neither JSON nor a form (XML, HTML, plain
-// text), and binary formats.
+// Which way a body is read goes by its type, and by its first byte: what begins as a JSON object or
+// array is JSON whatever its type says. Not looked into: text that is neither JSON nor a form
+// (XML, HTML, plain text), binary formats, and forms without a type.
 package redact
 
 import (
@@ -27,6 +28,7 @@ type Redactor struct {
 	mark                                marker
 	maxDecoded                          int64
 	on                                  bool // there is at least one rule
+	urls                                bool // there is one that concerns parameters of URLs
 }
 
 // Apply redacts ex in place: its strings and the lines of its headers are replaced, but a body that
@@ -43,7 +45,7 @@ func (r *Redactor) Apply(ex *tapway.Exchange) {
 	r.body(&ex.Request, ex.RequestHeader)
 	r.body(&ex.Response, ex.ResponseHeader)
 	r.pathParams(ex)
-	if !r.query.empty() {
+	if r.urls {
 		ex.Query = r.Query(ex.Query)
 		if i := strings.IndexByte(ex.Path, ';'); i >= 0 {
 			ex.Path = r.params(ex.Path, i+1, "/", maxNested) // "/a;jsessionid=…/b"

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"reflect"
 	"strings"
 	"sync"
@@ -17,91 +18,96 @@ const multi = "multipart/form-data; boundary=b"
 
 func parts(lines ...string) string { return strings.Join(lines, "\r\n") }
 
-// What becomes of a body: the same, changed into something, or withheld.
+const sameBody, withheldBody = "same", "withheld"
+
+// bodyCases say what becomes of a body: the same, changed into something, or withheld.
+var bodyCases = []struct {
+	name, contentType, coding, body string
+	truncated                       bool
+	want                            string
+}{
+	{name: "JSON", contentType: "application/json", body: `{"password":"x"}`, want: `{"password":"[REDACTED]"}`},
+	{name: "JSON without the name", contentType: "application/json", body: `{"passwords":"x"}`, want: sameBody},
+	{name: "a vendor's JSON", contentType: "application/vnd.api+json; v=1", body: `{"password":"x"}`, want: `{"password":"[REDACTED]"}`},
+	{name: "NDJSON", contentType: "application/x-ndjson", body: "{\"a\":1}\n{\"password\":\"x\"}\n", want: "{\"a\":1}\n{\"password\":\"[REDACTED]\"}\n"},
+	{name: "JSON without a type", body: `  [{"password":"x"}]`, want: `  [{"password":"[REDACTED]"}]`},
+	{name: "JSON as text", contentType: "text/plain", body: "\ufeff{\"password\":\"x\"}", want: "\ufeff{\"password\":\"[REDACTED]\"}"},
+	{name: "JSON as an image", contentType: "image/png", body: `{"password":"x"}`, want: `{"password":"[REDACTED]"}`},
+	{name: "text", contentType: "text/plain", body: `my password: x`, want: sameBody},
+	{name: "XML", contentType: "application/xml", body: `<password>x</password>`, want: sameBody},
+	{name: "text that begins like JSON", contentType: "text/plain", body: `[INFO] password: x`, want: withheldBody},
+	{name: "text that begins like JSON, without the name", contentType: "text/plain", body: `[INFO] hello`, want: sameBody},
+	{name: "broken JSON with the name", contentType: "application/json", body: `{"password":"x"`, want: withheldBody},
+	{name: "broken JSON without", contentType: "application/json", body: `{"passwor":"x"`, want: sameBody},
+	{name: "broken JSON, name in another quote", contentType: "application/json", body: `{'password':'x'}`, want: withheldBody},
+	{name: "broken JSON, name without quotes", contentType: "application/json", body: `{password:1}`, want: withheldBody},
+	{name: "broken JSON, name escaped", contentType: "application/json", body: `{"pass\u0077ord":"x"`, want: withheldBody},
+	{name: "broken JSON, other letters escaped", contentType: "application/json", body: `{"\u00e9":"x"`, want: sameBody},
+	{name: "broken JSON, half an escape", contentType: "application/json", body: `{"pass\u00`, want: withheldBody},
+	{name: "truncated JSON with the name", contentType: "application/json", body: `{"password":"x`, truncated: true, want: withheldBody},
+	{name: "truncated JSON that looks whole", contentType: "application/json", body: `{"password":"x"}`, truncated: true, want: withheldBody},
+	{name: "truncated JSON without", contentType: "application/json", body: `{"a":"x`, truncated: true, want: sameBody},
+	{name: "truncated in the name", contentType: "application/json", body: `{"a":"x","passwo`, truncated: true, want: sameBody},
+	{name: "UTF-16", contentType: "application/json", body: "{\x00\"\x00a\x00\"\x00:\x001\x00}\x00", want: withheldBody},
+	{name: "events", contentType: "text/event-stream", body: "event: password\nid: 1\ndata: {\"password\":\"x\"}\n\ndata:{\"a\":1}\n\ndata: [DONE]\n\n", want: "event: password\nid: 1\ndata: {\"password\":\"[REDACTED]\"}\n\ndata:{\"a\":1}\n\ndata: [DONE]\n\n"},
+	{name: "an event of several lines", contentType: "text/event-stream", body: "data: {\r\ndata: \"password\": {\r\ndata:  },\r\ndata: \"a\":1}\r\n\r\ndata: x\r\n\r\n", want: "data: {\ndata: \"password\": \"[REDACTED]\",\ndata: \"a\":1}\r\n\r\ndata: x\r\n\r\n"},
+	{name: "events of words", contentType: "text/event-stream", body: "data: your password please\n\n", want: sameBody},
+	{name: "events of another form", contentType: "text/event-stream", body: "data: password=x\n\n", want: withheldBody},
+	{name: "a broken event", contentType: "text/event-stream", body: "data: {\"password\":\n\n", want: withheldBody},
+	{name: "a broken event without the name", contentType: "text/event-stream", body: "data: {\"password\":1}\n\ndata: {\"a\":\n\n", want: "data: {\"password\":\"[REDACTED]\"}\n\ndata: {\"a\":\n\n"},
+	{name: "lines that are no events", contentType: "text/event-stream", body: "password: x\n\n", want: withheldBody},
+	{name: "truncated events", contentType: "text/event-stream", body: "data: {\"password\":1}\n\nda", truncated: true, want: withheldBody},
+	{name: "truncated events without the name", contentType: "text/event-stream", body: "data: {\"a\":1}\n\nda", truncated: true, want: sameBody},
+	{name: "form", contentType: "application/x-www-form-urlencoded", body: "a=1&password=x", want: "a=1&password=[REDACTED]"},
+	{name: "form with a name that cannot be read", contentType: "application/x-www-form-urlencoded", body: "a=1&p%zz=x", want: withheldBody},
+	{name: "form with a value that cannot be read", contentType: "application/x-www-form-urlencoded", body: "a=%zz", want: sameBody},
+	{name: "truncated form with the name", contentType: "application/x-www-form-urlencoded", body: "a=1&password=x", truncated: true, want: withheldBody},
+	{name: "truncated form without", contentType: "application/x-www-form-urlencoded", body: "a=1&passwo", truncated: true, want: sameBody},
+	{name: "multipart", contentType: multi,
+		body: parts("--b", `Content-Disposition: form-data; name="user"`, "", "me", "--b", `content-disposition: form-data; name="Password"`, "", "x", "y", "--b--", ""),
+		want: parts("--b", `Content-Disposition: form-data; name="user"`, "", "me", "--b", `content-disposition: form-data; name="Password"`, "", "[REDACTED]", "--b--", "")},
+	{name: "multipart with LF, a file and composed names", contentType: multi,
+		body: "pre\n--b \nContent-Disposition: form-data;\n name=\"u[password]\"; filename=\"a.bin\"\nContent-Type: image/png\n\n\x00\x01--b\n--bc\n\n--b--",
+		want: "pre\n--b \nContent-Disposition: form-data;\n name=\"u[password]\"; filename=\"a.bin\"\nContent-Type: image/png\n\n[REDACTED]\n--b--"},
+	{name: "multipart names by other spellings", contentType: multi,
+		body: parts("--b", `Content-Disposition: form-data; name="pass\word"`, "", "x", "--b", `Content-Disposition: form-data; name*=utf-8''pass%77ord`, "", "y", "--b", `Content-Disposition: form-data; name=password`, "", "z", "--b--"),
+		want: parts("--b", `Content-Disposition: form-data; name="pass\word"`, "", "[REDACTED]", "--b", `Content-Disposition: form-data; name*=utf-8''pass%77ord`, "", "[REDACTED]", "--b", `Content-Disposition: form-data; name=password`, "", "[REDACTED]", "--b--")},
+	{name: "multipart with a JSON part", contentType: "multipart/related; boundary=b",
+		body: parts("--b", "Content-Type: application/json", "", `{"password":1}`, "--b", "", `{"password":2}`, "--b--"),
+		want: parts("--b", "Content-Type: application/json", "", `{"password":"[REDACTED]"}`, "--b", "", `{"password":"[REDACTED]"}`, "--b--")},
+	{name: "multipart with broken JSON", contentType: multi, body: parts("--b", "Content-Type: application/json", "", `{"password":`, "--b--"), want: withheldBody},
+	{name: "multipart with a coded JSON part", contentType: multi, body: parts("--b", "Content-Type: application/json", "Content-Transfer-Encoding: base64", "", `eyJwYXNzd29yZCI6MX0=`, "--b--"), want: withheldBody},
+	{name: "multipart without the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--"), want: sameBody},
+	{name: "multipart without a boundary", contentType: "multipart/form-data", body: "--b", want: withheldBody},
+	{name: "multipart with another boundary", contentType: multi, body: parts("--c", `Content-Disposition: form-data; name="password"`, "", "x", "--c--"), want: withheldBody},
+	{name: "multipart, a head that cannot be read", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="password`, "", "x", "--b--"), want: withheldBody},
+	{name: "multipart, a head that cannot be read, without the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name=file; filename=a b.png`, "", "x", "--b--"), want: sameBody},
+	{name: "multipart with a file's name as browsers write it", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="файл"; filename="C:\a %22é%22.pdf"`, "", "x", "--b--"), want: sameBody},
+	{name: "truncated multipart with the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="password"`, "", "x"), truncated: true, want: withheldBody},
+	{name: "truncated multipart without", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x"), truncated: true, want: sameBody},
+	{name: "truncated in a head with the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="password"`), truncated: true, want: withheldBody},
+	{name: "truncated in a head without", contentType: multi, body: parts("--b", `Content-Disposition: form-data; na`), truncated: true, want: sameBody},
+	{name: "gzip", contentType: "application/json", coding: "gzip", body: `{"password":"x"}`, want: `{"password":"[REDACTED]"}`},
+	{name: "br", coding: "br", body: `{"password":"x"}`, want: `{"password":"[REDACTED]"}`},
+	{name: "zstd form", contentType: "application/x-www-form-urlencoded", coding: "zstd", body: `password=x`, want: `password=[REDACTED]`},
+	{name: "deflate without the name", contentType: "application/json", coding: "deflate", body: `{"a":"x"}`, want: sameBody},
+	{name: "unknown coding", contentType: "application/json", coding: "compress", body: `{"a":"x"}`, want: withheldBody},
+	{name: "multipart with a name before the first part", contentType: multi, body: parts("password=x", "--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--"), want: withheldBody},
+	{name: "multipart with a name behind the last part", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--", "password=x"), want: withheldBody},
+	{name: "multipart with something behind the last part", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--", "end"), want: sameBody},
+	{name: "multipart, an endless head with the name", contentType: multi, body: parts("--b", "A: b"+strings.Repeat("\r\n c", maxHead), `Content-Disposition: form-data; name="password"`, "", "x", "--b--"), want: withheldBody},
+	{name: "multipart, an endless head without", contentType: multi, body: parts("--b", "A: b"+strings.Repeat("\r\n c", maxHead), "", "x", "--b--"), want: sameBody},
+	{name: "unknown coding, no type", coding: "compress", body: "a", want: withheldBody},
+	{name: "unknown coding of an image", contentType: "image/png", coding: "compress", body: "a", want: sameBody},
+	{name: "too large", contentType: "application/json", coding: "gzip", body: `"` + strings.Repeat("a", 1<<16) + `"`, want: withheldBody},
+	{name: "as large as allowed", contentType: "application/json", coding: "gzip", body: `"` + strings.Repeat("a", 1<<16-2) + `"`, want: sameBody},
+	{name: "too large for a rule that does not concern it", contentType: "text/plain", coding: "gzip", body: strings.Repeat("a", 1<<17), want: sameBody},
+	{name: "empty", contentType: "application/json", coding: "gzip", body: "", want: sameBody},
+}
+
 func TestBodies(t *testing.T) {
 	rules := Rules{JSON: []string{"$..password"}, Form: []string{"password"}, MaxDecoded: 1 << 16}
-	const same, withheld = "same", "withheld"
-	for _, c := range []struct {
-		name, contentType, coding, body string
-		truncated                       bool
-		want                            string
-	}{
-		{name: "JSON", contentType: "application/json", body: `{"password":"x"}`, want: `{"password":"[REDACTED]"}`},
-		{name: "JSON without the name", contentType: "application/json", body: `{"passwords":"x"}`, want: same},
-		{name: "a vendor's JSON", contentType: "application/vnd.api+json; v=1", body: `{"password":"x"}`, want: `{"password":"[REDACTED]"}`},
-		{name: "NDJSON", contentType: "application/x-ndjson", body: "{\"a\":1}\n{\"password\":\"x\"}\n", want: "{\"a\":1}\n{\"password\":\"[REDACTED]\"}\n"},
-		{name: "JSON without a type", body: `  [{"password":"x"}]`, want: `  [{"password":"[REDACTED]"}]`},
-		{name: "JSON as text", contentType: "text/plain", body: "\ufeff{\"password\":\"x\"}", want: "\ufeff{\"password\":\"[REDACTED]\"}"},
-		{name: "JSON as an image", contentType: "image/png", body: `{"password":"x"}`, want: `{"password":"[REDACTED]"}`},
-		{name: "text", contentType: "text/plain", body: `my password: x`, want: same},
-		{name: "XML", contentType: "application/xml", body: `<password>x</password>`, want: same},
-		{name: "text that begins like JSON", contentType: "text/plain", body: `[INFO] password: x`, want: withheld},
-		{name: "text that begins like JSON, without the name", contentType: "text/plain", body: `[INFO] hello`, want: same},
-		{name: "broken JSON with the name", contentType: "application/json", body: `{"password":"x"`, want: withheld},
-		{name: "broken JSON without", contentType: "application/json", body: `{"passwor":"x"`, want: same},
-		{name: "broken JSON, name in another quote", contentType: "application/json", body: `{'password':'x'}`, want: withheld},
-		{name: "broken JSON, name without quotes", contentType: "application/json", body: `{password:1}`, want: withheld},
-		{name: "broken JSON, name escaped", contentType: "application/json", body: `{"pass\u0077ord":"x"`, want: withheld},
-		{name: "broken JSON, other letters escaped", contentType: "application/json", body: `{"\u00e9":"x"`, want: same},
-		{name: "broken JSON, half an escape", contentType: "application/json", body: `{"pass\u00`, want: withheld},
-		{name: "truncated JSON with the name", contentType: "application/json", body: `{"password":"x`, truncated: true, want: withheld},
-		{name: "truncated JSON without", contentType: "application/json", body: `{"a":"x`, truncated: true, want: same},
-		{name: "truncated in the name", contentType: "application/json", body: `{"a":"x","passwo`, truncated: true, want: same},
-		{name: "UTF-16", contentType: "application/json", body: "{\x00\"\x00a\x00\"\x00:\x001\x00}\x00", want: withheld},
-		{name: "events", contentType: "text/event-stream", body: "event: password\nid: 1\ndata: {\"password\":\"x\"}\n\ndata:{\"a\":1}\n\ndata: [DONE]\n\n", want: "event: password\nid: 1\ndata: {\"password\":\"[REDACTED]\"}\n\ndata:{\"a\":1}\n\ndata: [DONE]\n\n"},
-		{name: "an event of several lines", contentType: "text/event-stream", body: "data: {\r\ndata: \"password\": {\r\ndata:  },\r\ndata: \"a\":1}\r\n\r\ndata: x\r\n\r\n", want: "data: {\ndata: \"password\": \"[REDACTED]\",\ndata: \"a\":1}\r\n\r\ndata: x\r\n\r\n"},
-		{name: "events of words", contentType: "text/event-stream", body: "data: your password please\n\n", want: same},
-		{name: "events of another form", contentType: "text/event-stream", body: "data: password=x\n\n", want: withheld},
-		{name: "a broken event", contentType: "text/event-stream", body: "data: {\"password\":\n\n", want: withheld},
-		{name: "a broken event without the name", contentType: "text/event-stream", body: "data: {\"password\":1}\n\ndata: {\"a\":\n\n", want: "data: {\"password\":\"[REDACTED]\"}\n\ndata: {\"a\":\n\n"},
-		{name: "lines that are no events", contentType: "text/event-stream", body: "password: x\n\n", want: withheld},
-		{name: "truncated events", contentType: "text/event-stream", body: "data: {\"password\":1}\n\nda", truncated: true, want: withheld},
-		{name: "truncated events without the name", contentType: "text/event-stream", body: "data: {\"a\":1}\n\nda", truncated: true, want: same},
-		{name: "form", contentType: "application/x-www-form-urlencoded", body: "a=1&password=x", want: "a=1&password=[REDACTED]"},
-		{name: "form with a name that cannot be read", contentType: "application/x-www-form-urlencoded", body: "a=1&p%zz=x", want: withheld},
-		{name: "form with a value that cannot be read", contentType: "application/x-www-form-urlencoded", body: "a=%zz", want: same},
-		{name: "truncated form with the name", contentType: "application/x-www-form-urlencoded", body: "a=1&password=x", truncated: true, want: withheld},
-		{name: "truncated form without", contentType: "application/x-www-form-urlencoded", body: "a=1&passwo", truncated: true, want: same},
-		{name: "multipart", contentType: multi,
-			body: parts("--b", `Content-Disposition: form-data; name="user"`, "", "me", "--b", `content-disposition: form-data; name="Password"`, "", "x", "y", "--b--", ""),
-			want: parts("--b", `Content-Disposition: form-data; name="user"`, "", "me", "--b", `content-disposition: form-data; name="Password"`, "", "[REDACTED]", "--b--", "")},
-		{name: "multipart with LF, a file and composed names", contentType: multi,
-			body: "pre\n--b \nContent-Disposition: form-data;\n name=\"u[password]\"; filename=\"a.bin\"\nContent-Type: image/png\n\n\x00\x01--b\n--bc\n\n--b--",
-			want: "pre\n--b \nContent-Disposition: form-data;\n name=\"u[password]\"; filename=\"a.bin\"\nContent-Type: image/png\n\n[REDACTED]\n--b--"},
-		{name: "multipart names by other spellings", contentType: multi,
-			body: parts("--b", `Content-Disposition: form-data; name="pass\word"`, "", "x", "--b", `Content-Disposition: form-data; name*=utf-8''pass%77ord`, "", "y", "--b", `Content-Disposition: form-data; name=password`, "", "z", "--b--"),
-			want: parts("--b", `Content-Disposition: form-data; name="pass\word"`, "", "[REDACTED]", "--b", `Content-Disposition: form-data; name*=utf-8''pass%77ord`, "", "[REDACTED]", "--b", `Content-Disposition: form-data; name=password`, "", "[REDACTED]", "--b--")},
-		{name: "multipart with a JSON part", contentType: "multipart/related; boundary=b",
-			body: parts("--b", "Content-Type: application/json", "", `{"password":1}`, "--b", "", `{"password":2}`, "--b--"),
-			want: parts("--b", "Content-Type: application/json", "", `{"password":"[REDACTED]"}`, "--b", "", `{"password":"[REDACTED]"}`, "--b--")},
-		{name: "multipart with broken JSON", contentType: multi, body: parts("--b", "Content-Type: application/json", "", `{"password":`, "--b--"), want: withheld},
-		{name: "multipart with a coded JSON part", contentType: multi, body: parts("--b", "Content-Type: application/json", "Content-Transfer-Encoding: base64", "", `eyJwYXNzd29yZCI6MX0=`, "--b--"), want: withheld},
-		{name: "multipart without the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--"), want: same},
-		{name: "multipart without a boundary", contentType: "multipart/form-data", body: "--b", want: withheld},
-		{name: "multipart with another boundary", contentType: multi, body: parts("--c", `Content-Disposition: form-data; name="password"`, "", "x", "--c--"), want: withheld},
-		{name: "multipart, a head that cannot be read", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="password`, "", "x", "--b--"), want: withheld},
-		{name: "multipart, a head that cannot be read, without the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name=file; filename=a b.png`, "", "x", "--b--"), want: same},
-		{name: "truncated multipart with the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="password"`, "", "x"), truncated: true, want: withheld},
-		{name: "truncated multipart without", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x"), truncated: true, want: same},
-		{name: "truncated in a head with the name", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="password"`), truncated: true, want: withheld},
-		{name: "truncated in a head without", contentType: multi, body: parts("--b", `Content-Disposition: form-data; na`), truncated: true, want: same},
-		{name: "gzip", contentType: "application/json", coding: "gzip", body: `{"password":"x"}`, want: `{"password":"[REDACTED]"}`},
-		{name: "br", coding: "br", body: `{"password":"x"}`, want: `{"password":"[REDACTED]"}`},
-		{name: "zstd form", contentType: "application/x-www-form-urlencoded", coding: "zstd", body: `password=x`, want: `password=[REDACTED]`},
-		{name: "deflate without the name", contentType: "application/json", coding: "deflate", body: `{"a":"x"}`, want: same},
-		{name: "unknown coding", contentType: "application/json", coding: "compress", body: `{"a":"x"}`, want: withheld},
-		{name: "multipart with a name before the first part", contentType: multi, body: parts("password=x", "--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--"), want: withheld},
-		{name: "multipart with a name behind the last part", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--", "password=x"), want: withheld},
-		{name: "multipart with something behind the last part", contentType: multi, body: parts("--b", `Content-Disposition: form-data; name="a"`, "", "x", "--b--", "end"), want: same},
-		{name: "multipart, an endless head with the name", contentType: multi, body: parts("--b", "A: b"+strings.Repeat("\r\n c", maxHead), `Content-Disposition: form-data; name="password"`, "", "x", "--b--"), want: withheld},
-		{name: "multipart, an endless head without", contentType: multi, body: parts("--b", "A: b"+strings.Repeat("\r\n c", maxHead), "", "x", "--b--"), want: same},
-		{name: "unknown coding, no type", coding: "compress", body: "a", want: withheld},
-		{name: "unknown coding of an image", contentType: "image/png", coding: "compress", body: "a", want: same},
-		{name: "too large", contentType: "application/json", coding: "gzip", body: `"` + strings.Repeat("a", 1<<16) + `"`, want: withheld},
-		{name: "as large as allowed", contentType: "application/json", coding: "gzip", body: `"` + strings.Repeat("a", 1<<16-2) + `"`, want: same},
-		{name: "too large for a rule that does not concern it", contentType: "text/plain", coding: "gzip", body: strings.Repeat("a", 1<<17), want: same},
-		{name: "empty", contentType: "application/json", coding: "gzip", body: "", want: same},
-	} {
+	for _, c := range bodyCases {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRedactor(t, rules)
 			passed := compress(t, c.coding, []byte(c.body))
@@ -121,15 +127,15 @@ func TestBodies(t *testing.T) {
 			for _, b := range []tapway.Body{ex.Request, ex.Response} {
 				var want tapway.Body
 				switch c.want {
-				case same:
+				case sameBody:
 					want = tapway.Body{Bytes: passed}
-				case withheld:
+				case withheldBody:
 					want = tapway.Body{Withheld: true}
 				default:
 					want = tapway.Body{Bytes: []byte(c.want), Decoded: c.coding != ""}
 				}
 				want.Size, want.Truncated = int64(len(passed)), c.truncated
-				if c.want != same && !c.truncated {
+				if c.want != sameBody && !c.truncated {
 					want.Sum, want.Summed = sha256.Sum256(passed), true
 				}
 				if !bytes.Equal(b.Bytes, want.Bytes) {
@@ -269,10 +275,14 @@ func TestMerge(t *testing.T) {
 
 func TestNewErrors(t *testing.T) {
 	_, err := New(Rules{Headers: []string{"Ok", "Authorization:"}, Cookies: []string{"a b"}, Query: []string{""}, JSON: []string{"$.ok", "$.a[?@.b]"}, MaxDecoded: -1})
-	for _, want := range []string{`headers[1] "Authorization:": column 14:`, `cookies[0] "a b": column 2:`, `query[0] "": column 1: an empty name`, `json[1] "$.a[?@.b]": column 5: filters`, "max_decoded -1"} {
+	for _, want := range []string{`headers[1] "Authorization:": column 14:`, `cookies[0] "a b": column 2:`, `query[0] "": column 1: an empty name`, `json[1] "$.a[?@.b]": column 5: filters`, "MaxDecoded -1"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v\nlacks %q", err, want)
 		}
+	}
+	var first *RuleError
+	if !errors.As(err, &first) || *first != (RuleError{"headers", 1, "Authorization:", 14, `':' cannot stand in such a name`}) {
+		t.Errorf("the first error is %+v", first)
 	}
 	if _, err := New(Defaults()); err != nil {
 		t.Errorf("the defaults: %v", err)

@@ -22,7 +22,8 @@ type Rules struct {
 	Form    []string // fields of urlencoded and multipart bodies
 
 	// JSON holds RFC 9535 JSONPaths; filters are not supported. They are case-sensitive as the RFC
-	// has it, but the paths that Defaults lists match in any letter case. A name shorter than
+	// has it, but the paths that Defaults lists match in any letter case. Paths of the form
+	// $..name reach into strings that hold JSON of their own, which the RFC does not. A name shorter than
 	// five bytes slows the search down for all bodies, one shorter than three, or a path
 	// without any name, has every JSON body parsed.
 	JSON []string
@@ -113,8 +114,21 @@ func union(a, b []string, same func(a, b string) bool) []string {
 	return out
 }
 
-// New prepares the rules. An error names every rule that cannot be used, and for JSON paths the
-// column.
+// RuleError says which rule cannot be used, and where in it the trouble is.
+type RuleError struct {
+	List   string // "headers", "cookies", "query", "path", "form" or "json"
+	Index  int    // in that list
+	Rule   string
+	Column int // in characters, from 1
+	Reason string
+}
+
+func (e *RuleError) Error() string {
+	return fmt.Sprintf("redact %s[%d] %q: column %d: %s", e.List, e.Index, e.Rule, e.Column, e.Reason)
+}
+
+// New prepares the rules. Its error is an errors.Join of one *RuleError for every rule that cannot
+// be used.
 func New(rules Rules) (*Redactor, error) {
 	var errs []error
 	for _, list := range []struct {
@@ -126,8 +140,8 @@ func New(rules Rules) (*Redactor, error) {
 		{"path", rules.Path, false}, {"form", rules.Form, false},
 	} {
 		for i, name := range list.names {
-			if err := checkName(name, list.token); err != nil {
-				errs = append(errs, fmt.Errorf("%s[%d] %q: %w", list.kind, i, name, err))
+			if column, reason := checkName(name, list.token); reason != "" {
+				errs = append(errs, &RuleError{list.kind, i, name, column, reason})
 			}
 		}
 	}
@@ -135,16 +149,16 @@ func New(rules Rules) (*Redactor, error) {
 	for i, text := range rules.JSON {
 		p, err := parsePath(text, slices.Contains(jsonPaths, text))
 		if err != nil {
-			errs = append(errs, fmt.Errorf("json[%d] %q: %w", i, text, err))
+			errs = append(errs, &RuleError{"json", i, text, err.column, err.msg})
 			continue
 		}
 		paths = append(paths, p)
 	}
 	if rules.MaxDecoded < 0 {
-		errs = append(errs, fmt.Errorf("max_decoded %d: less than 0", rules.MaxDecoded))
+		errs = append(errs, fmt.Errorf("redact: MaxDecoded %d is less than 0", rules.MaxDecoded))
 	}
 	if len(errs) > 0 {
-		return nil, fmt.Errorf("redaction rules: %w", errors.Join(errs...))
+		return nil, errors.Join(errs...)
 	}
 	if rules.MaxDecoded == 0 {
 		rules.MaxDecoded = defaultMaxDecoded
@@ -160,21 +174,23 @@ func New(rules Rules) (*Redactor, error) {
 		mark:       newMarker(rules.Key),
 		maxDecoded: rules.MaxDecoded,
 		on:         len(rules.Headers)+len(rules.Cookies)+len(rules.Query)+len(rules.Path)+len(rules.Form)+len(paths) > 0,
+		urls:       len(rules.Query)+len(paths) > 0,
 	}, nil
 }
 
-func checkName(name string, token bool) error {
+// checkName gives the reason why a name cannot be a rule, "" when it can.
+func checkName(name string, token bool) (column int, reason string) {
 	if name == "" {
-		return errors.New("column 1: an empty name matches nothing")
+		return 1, "an empty name matches nothing"
 	}
 	if !token {
-		return nil
+		return 0, ""
 	}
 	for i := range len(name) {
 		c := name[i]
 		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
-			return fmt.Errorf("column %d: %q cannot stand in such a name", i+1, c)
+			return i + 1, fmt.Sprintf("%q cannot stand in such a name", c)
 		}
 	}
-	return nil
+	return 0, ""
 }

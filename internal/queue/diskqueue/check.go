@@ -30,7 +30,9 @@ func (q *Queue) Check(ctx context.Context, progress func(done, total int64)) (ta
 		return tapway.CheckReport{}, err
 	}
 	c := newChecker(q.fs, q.dir, q.key, progress)
+	q.flushMu.Lock() // bbolt's check must have no writer beside it
 	err := q.state.view(c.database)
+	q.flushMu.Unlock()
 	q.leave()
 	if err != nil {
 		return c.report, err

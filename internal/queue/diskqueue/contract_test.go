@@ -2,7 +2,12 @@ package diskqueue
 
 import (
 	"log/slog"
+	"path/filepath"
+	"strconv"
 	"testing"
+	"testing/synctest"
+
+	"pgregory.net/rapid"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/queue/queuetest"
@@ -37,14 +42,37 @@ func openTest(t testing.TB, dir string, o Options) *Queue {
 	return q
 }
 
-func TestContract(t *testing.T) {
-	queuetest.Test(t, func(t *testing.T) tapway.Queue { return openTest(t, t.TempDir(), testOptions(t)) })
-}
-
 func TestContractWrite(t *testing.T) {
 	queuetest.Test(t, func(t *testing.T) tapway.Queue {
 		o := testOptions(t)
 		o.Durability = Write
 		return openTest(t, t.TempDir(), o)
 	})
+}
+
+// The model again, with sequences that shrink when they fail.
+func TestModel(t *testing.T) {
+	base := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		// A bubble's test has no deadline to ask for, so it must not look like a *testing.T.
+		rapid.Check(struct{ testing.TB }{t}, func(r *rapid.T) {
+			n++
+			q, err := Open(filepath.Join(base, strconv.Itoa(n)), testOptions(t))
+			if err != nil {
+				r.Fatal(err)
+			}
+			defer q.Close()
+			choose := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(r, label) }
+			queuetest.Model(r, q, choose, rapid.IntRange(1, 40).Draw(r, "steps"))
+		})
+	})
+}
+
+func TestStoreContract(t *testing.T) {
+	queuetest.TestStore(t, func(t *testing.T) tapway.Store { return openTest(t, t.TempDir(), testOptions(t)) })
+}
+
+func TestDurableContract(t *testing.T) {
+	queuetest.TestDurable(t, func(t *testing.T, dir string) tapway.Queue { return openTest(t, dir, testOptions(t)) })
 }

@@ -33,6 +33,8 @@ var (
 	errTooLarge = fmt.Errorf("the frame is larger than %d bytes", maxFrame)
 )
 
+func crcOf(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
 // logKey is drawn once per store.
 type logKey uint64
 
@@ -76,7 +78,7 @@ func (k logKey) parseHead(head []byte) (seq uint64, length int, err error) {
 
 // check verifies a whole entry.
 func (k logKey) check(head, frame []byte) bool {
-	return binary.LittleEndian.Uint32(head[16:]) == k.finish(crc32.Update(0, castagnoli, frame), head)
+	return binary.LittleEndian.Uint32(head[16:]) == k.finish(crcOf(frame), head)
 }
 
 func appendSegmentHead(dst []byte, first uint64, key logKey) []byte {
@@ -87,13 +89,13 @@ func appendSegmentHead(dst []byte, first uint64, key logKey) []byte {
 	dst = le.AppendUint32(dst, 0)
 	dst = le.AppendUint64(dst, first)
 	dst = le.AppendUint64(dst, uint64(key))
-	dst = le.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+	dst = le.AppendUint32(dst, crcOf(dst[start:]))
 	return le.AppendUint32(dst, 0)
 }
 
 func parseSegmentHead(b []byte) (first uint64, key logKey, err error) {
 	le := binary.LittleEndian
-	if len(b) < segmentHead || string(b[:8]) != segmentWord || le.Uint32(b[32:]) != crc32.Checksum(b[:32], castagnoli) {
+	if len(b) < segmentHead || string(b[:8]) != segmentWord || le.Uint32(b[32:]) != crcOf(b[:32]) {
 		return 0, 0, errDamaged
 	}
 	if v := le.Uint32(b[8:]); v != segmentVersion {

@@ -27,3 +27,9 @@ func (f osFile) Allocate(size int64) error {
 		}
 	}
 }
+
+// forget lets the kernel take memory-mapped pages back from this process. They stay in its
+// cache and come back when they are touched; they only count as ours while they are mapped.
+func forget(addr uintptr, size int64) {
+	unix.Syscall(unix.SYS_MADVISE, addr, uintptr(size), unix.MADV_DONTNEED)
+}

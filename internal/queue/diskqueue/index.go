@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"sort"
@@ -72,12 +71,16 @@ func (d *dictionary) no(s string) uint32 {
 
 // indexState is a segment's way to its index.
 type indexState struct {
-	mu    sync.Mutex
-	live  *index // grows while the segment is being written
-	saved atomic.Bool
-	zone  atomic.Pointer[zone]
-	rows  int
+	mu     sync.Mutex
+	live   *index // grows while the segment is being written
+	remade bool   // once it did not lead to a good entry
+	saved  atomic.Bool
+	zone   atomic.Pointer[zone]
+	rows   int
 }
+
+// errGone says that a segment has left the log and gets no new files.
+var errGone = errors.New("segment is gone")
 
 func newIndex(first uint64) *index {
 	return &index{first: first, covered: segmentHead, zone: zone{minTime: 1<<63 - 1, maxTime: -1 << 63, minID: 1<<63 - 1, maxID: -1 << 63, minStatus: 1<<16 - 1}}
@@ -141,12 +144,16 @@ func (x *index) view() *index {
 func (s *segment) index(q *Queue) (*index, error) {
 	s.ix.mu.Lock()
 	defer s.ix.mu.Unlock()
-	if s.ix.saved.Load() {
-		x, err := s.loadIndex(q)
-		if err == nil {
-			return x, nil
+	for range 2 {
+		if s.ix.saved.Load() {
+			if x, err := s.loadIndex(q); err == nil {
+				return x, nil
+			}
+			s.ix.saved.Store(false)
 		}
-		s.ix.saved.Store(false)
+		if !s.sealed.Load() || s.saveIndexLocked(q) != nil {
+			break
+		}
 	}
 	if err := s.growLocked(q); err != nil {
 		return nil, err
@@ -172,6 +179,9 @@ func (s *segment) saveIndex(q *Queue) error {
 }
 
 func (s *segment) saveIndexLocked(q *Queue) error {
+	if s.gone.Load() {
+		return errGone
+	}
 	if s.ix.saved.Load() || !s.sealed.Load() {
 		return nil
 	}
@@ -197,15 +207,16 @@ func (s *segment) setZone(x *index) {
 	s.ix.zone.Store(&z)
 }
 
-func (s *segment) rebuildIndex(q *Queue) error {
+// rebuildIndex makes an index file anew; false when that has been done or there is none.
+func (s *segment) rebuildIndex(q *Queue) bool {
 	s.ix.mu.Lock()
 	defer s.ix.mu.Unlock()
-	s.ix.saved.Store(false)
-	s.ix.live = nil
-	if !s.sealed.Load() {
-		return s.growLocked(q)
+	if s.ix.remade || !s.ix.saved.Load() {
+		return false
 	}
-	return s.saveIndexLocked(q)
+	s.ix.remade = true
+	s.ix.saved.Store(false)
+	return s.saveIndexLocked(q) == nil
 }
 
 func (s *segment) loadIndex(q *Queue) (*index, error) {
@@ -316,16 +327,16 @@ func (x *index) encode() []byte {
 		head = le.AppendUint64(head, v)
 	}
 	head = le.AppendUint16(head, x.minStatus)
-	head = le.AppendUint16(head, x.maxStatus)
-	le.PutUint32(b[indexHead-8:], crc32.Checksum(b[indexHead:], castagnoli))
-	le.PutUint32(b[indexHead-4:], crc32.Checksum(b[:indexHead-4], castagnoli))
+	copy(b, le.AppendUint16(head, x.maxStatus))
+	le.PutUint32(b[indexHead-8:], crcOf(b[indexHead:]))
+	le.PutUint32(b[indexHead-4:], crcOf(b[:indexHead-4]))
 	return b
 }
 
 func parseIndexHead(b []byte) (x *index, rows int, bodyCRC uint32, err error) {
 	le := binary.LittleEndian
 	if len(b) < indexHead || string(b[:8]) != indexWord || le.Uint32(b[8:]) != indexVersion ||
-		le.Uint32(b[indexHead-4:]) != crc32.Checksum(b[:indexHead-4], castagnoli) {
+		le.Uint32(b[indexHead-4:]) != crcOf(b[:indexHead-4]) {
 		return nil, 0, 0, errDamaged
 	}
 	x = &index{first: le.Uint64(b[16:]), covered: int64(le.Uint64(b[24:]))}
@@ -341,7 +352,7 @@ func decodeIndex(b []byte) (*index, error) {
 		return nil, err
 	}
 	b = b[indexHead:]
-	if crc32.Checksum(b, castagnoli) != sum || len(b) < n*indexRow+8 {
+	if crcOf(b) != sum || len(b) < n*indexRow+8 {
 		return nil, errDamaged
 	}
 	le := binary.LittleEndian
@@ -375,7 +386,8 @@ func decodeIndex(b []byte) (*index, error) {
 		}
 	}
 	for i := range n {
-		if int(x.paths[i]) >= len(x.path.words) {
+		known := int(x.methods[i]) < len(x.method.words) || len(x.method.words) >= 1<<16-1
+		if int(x.paths[i]) >= len(x.path.words) || !known {
 			return nil, errDamaged
 		}
 	}

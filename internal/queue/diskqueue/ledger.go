@@ -15,23 +15,19 @@ import (
 )
 
 // Ledger counts where everything ended up. Stored is the newest position, Calls is counted
-// apart from it, and per destination captured, delivered, dead and dropped are counters while
+// apart from it where records are published and drops are noted, and per destination captured, delivered, dead and dropped are counters while
 // queued is what its set of settled positions leaves over.
 func (q *Queue) Ledger(context.Context) (tapway.Ledger, error) {
 	if err := q.enter(); err != nil {
 		return tapway.Ledger{}, err
 	}
 	defer q.leave()
-	// Calls in the middle of Enqueue may be stored and not yet counted as calls: read calls
-	// until it stands still around the others, a few times at most.
 	var l tapway.Ledger
-	for range 10 {
-		l.Calls = q.calls.Load()
-		l.Stored, l.Dropped = q.last.Load(), q.counters.snapshot()
-		if l.Difference() == 0 {
-			break
-		}
-	}
+	q.storedMu.Lock()
+	l.Stored, l.Calls = q.last.Load(), q.stored
+	q.storedMu.Unlock()
+	dropped, calls := q.counters.count()
+	l.Dropped, l.Calls = dropped, l.Calls+calls
 	l.Destinations = []tapway.LedgerLine{}
 	for _, d := range q.allDests() {
 		if line, ok := d.line(q.counters.snapshot()); ok {
@@ -39,6 +35,14 @@ func (q *Queue) Ledger(context.Context) (tapway.Ledger, error) {
 		}
 	}
 	return l, nil
+}
+
+// publish makes n records visible, of which last is the newest, and counts them as calls.
+func (q *Queue) publish(last uint64, n int) {
+	q.storedMu.Lock()
+	defer q.storedMu.Unlock()
+	q.stored += uint64(n)
+	q.last.Store(last)
 }
 
 // line is one destination's account; none for a name that never had one.

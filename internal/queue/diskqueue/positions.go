@@ -113,8 +113,15 @@ func (s *settled) next(seq uint64) uint64 {
 
 // open counts the positions of from..to that are not in the set, stopping at limit.
 func (s *settled) open(from, to uint64, limit int) (n int) {
-	for seq := s.next(from); seq <= to && n < limit; seq = s.next(seq + 1) {
-		n++
+	for seq := s.next(from); seq <= to && n < limit; seq = s.next(seq) {
+		if s.pages[seq/pageBits] != nil {
+			n++
+			seq++
+			continue
+		}
+		end := min((seq/pageBits+1)*pageBits, to+1)
+		n += int(end - seq)
+		seq = end
 	}
-	return n
+	return min(n, limit)
 }

@@ -1,6 +1,7 @@
 package diskqueue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,8 @@ type Options struct {
 
 	Now func() time.Time // nil: time.Now
 	Log *slog.Logger     // nil: discards
+
+	maxHeld int // for tests; 0 means the constant
 }
 
 // History is how long records stay when nobody is owed them any more.
@@ -116,9 +119,11 @@ type Queue struct {
 	w        writer
 
 	last    atomic.Uint64 // the newest durable position
-	calls   atomic.Uint64
-	used    atomic.Int64 // bytes of all segments
+	used    atomic.Int64  // bytes of all segments
 	arrived broadcast
+
+	storedMu sync.Mutex // last and stored change together
+	stored   uint64     // calls that were stored
 
 	flushMu   sync.Mutex // one flush, resolve, forget or retention at a time; before any dest.mu
 	lastFlush atomic.Int64
@@ -145,7 +150,7 @@ func Open(dir string, o Options) (*Queue, error) { return open(dir, o, osFiles{}
 
 func open(dir string, o Options, fs files) (*Queue, error) {
 	q := &Queue{
-		dir: dir, o: o.withDefaults(), fs: fs, maxHeld: maxHeld,
+		dir: dir, o: o.withDefaults(), fs: fs, maxHeld: cmp.Or(o.maxHeld, maxHeld),
 		dests: map[string]*dest{}, kick: make(chan struct{}, 1), tidyKick: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 	q.w.q = q
@@ -302,15 +307,18 @@ func (q *Queue) oldest() uint64 {
 }
 
 // settledSome lets settlements be written down when there are many or when it has been long:
-// by Run when it is running, otherwise here.
+// by Run when it is running, otherwise here. Far too many make the caller wait: what is not
+// written down is in memory.
 func (q *Queue) settledSome(n int) {
-	if q.running.Load() {
+	switch late := time.Now().UnixNano()-q.lastFlush.Load() >= int64(flushEvery); {
+	case n >= 4*flushAt:
+		q.flushMu.Lock()
+	case q.running.Load():
 		if n >= flushAt {
 			q.kickUpkeep()
 		}
 		return
-	}
-	if n < flushAt && time.Now().UnixNano()-q.lastFlush.Load() < int64(flushEvery) || !q.flushMu.TryLock() {
+	case n < flushAt && !late, !q.flushMu.TryLock():
 		return
 	}
 	defer q.flushMu.Unlock()
@@ -358,11 +366,14 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		q.w.prepare()
-		err := q.flush()
+		err := q.w.sync()
+		if ferr := q.flush(); err == nil {
+			err = ferr
+		}
 		if cerr := q.counters.flush(false); err == nil {
 			err = cerr
 		}
-		quiet.log(q.o.Log, "queue state not saved; it will be tried again", err)
+		quiet.log(q.o.Log, "queue upkeep failed; it will be tried again", err)
 	}
 }
 

@@ -1,8 +1,11 @@
 package diskqueue
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/tapway/tapway"
 )
@@ -83,7 +86,10 @@ func (r *reader) enter(last uint64) (ok bool, err error) {
 		if r.q.segs.at(r.next) != seg {
 			return r.enter(last) // it was replaced or deleted while we looked
 		}
-		r.q.o.Log.Error("queue segment cannot be opened", "segment", seg.path, "error", err)
+		if !errors.Is(err, os.ErrNotExist) {
+			return false, err // too many open files, for one: it may work later
+		}
+		r.q.o.Log.Error("queue segment is missing", "segment", filepath.Base(seg.path), "from", r.next, "to", seg.last.Load())
 		r.next = seg.last.Load() + 1
 		return true, nil
 	}
@@ -134,30 +140,21 @@ func (s *segment) readSeq(q *Queue, seq uint64) ([]byte, error) {
 		return nil, err
 	}
 	defer s.release()
-	for range 2 {
+	for {
 		off, present, ok := s.locate(q, seq)
-		if ok && !present {
-			break
-		}
-		if ok {
+		if ok && present {
 			if frame := readEntry(f, q.key, off, s.end.Load(), seq); frame != nil {
 				return frame, nil
 			}
 		}
-		// The index may be the one that is wrong.
-		if s.offset0(seq) || s.rebuildIndex(q) != nil {
+		if ok && !present && s.sparse {
+			return nil, fmt.Errorf("position %d: %w", seq, tapway.ErrNotFound)
+		}
+		// The index may be what is wrong: it is made anew once.
+		if !s.rebuildIndex(q) {
 			return nil, fmt.Errorf("position %d: %w", seq, errDamaged)
 		}
 	}
-	if s.sparse {
-		return nil, fmt.Errorf("position %d: %w", seq, tapway.ErrNotFound)
-	}
-	return nil, fmt.Errorf("position %d: %w", seq, errDamaged)
-}
-
-func (s *segment) offset0(seq uint64) bool {
-	_, ok := s.offset(seq)
-	return ok
 }
 
 // readEntry reads the entry at off if it is the one of seq, mostly in one call.

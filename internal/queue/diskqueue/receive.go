@@ -9,6 +9,9 @@ import (
 	"github.com/tapway/tapway"
 )
 
+// maxReceive is from how many bytes on Receive gives no further message, whatever its max.
+const maxReceive = 16 << 20
+
 // sub is what Subscribe gives: the same destination for everyone who subscribes to its name.
 type sub struct{ d *dest }
 
@@ -62,14 +65,10 @@ func (d *dest) take(max int) (msgs []tapway.Message, next int64, err error) {
 		d.mu.Unlock()
 		return nil, 0, tapway.ErrNotFound
 	}
-	msgs = d.takeHeldLocked(now, max, make([]tapway.Message, 0, min(max, 128)))
-	held := len(msgs)
-	if len(msgs) < max && d.spilled > 0 && len(d.entries) < d.q.maxHeld/2 {
+	if d.spilled > 0 && len(d.entries) < d.q.maxHeld/2 {
 		d.refillLocked()
-		msgs = d.takeHeldLocked(now, max, msgs)
-		held = len(msgs)
 	}
-	msgs, err = d.takeFreshLocked(now, max, msgs)
+	msgs, err = d.takeLocked(now, max, make([]tapway.Message, 0, min(max, 128)))
 	if e := d.timed.top(); e != nil {
 		next = e.at
 	}
@@ -77,61 +76,63 @@ func (d *dest) take(max int) (msgs []tapway.Message, next int64, err error) {
 	if err != nil && len(msgs) == 0 {
 		return nil, 0, err
 	}
-	return d.loadFrames(msgs, held), next, nil
+	return d.loadFrames(msgs), next, nil
 }
 
-// takeHeldLocked leases messages that were received before and are due again.
-func (d *dest) takeHeldLocked(now time.Time, max int, msgs []tapway.Message) []tapway.Message {
+// takeLocked leases what is due in the order of positions: messages that were received
+// before and are due again, and those from the log that nobody has received yet. The former
+// have no frame yet.
+func (d *dest) takeLocked(now time.Time, max int, msgs []tapway.Message) ([]tapway.Message, error) {
 	for e := d.timed.top(); e != nil && e.at <= now.UnixNano(); e = d.timed.top() {
 		d.detachLocked(e)
 		e.state = ready
 		d.ready.push(e)
 	}
-	for len(msgs) < max {
-		e := d.ready.top()
-		if e == nil {
-			break
-		}
-		d.ready.remove(e)
-		d.leaseLocked(e, now)
-		msgs = append(msgs, tapway.Message{Seq: e.seq, Attempts: e.attempts, FirstAttempt: e.first, LastError: e.lastErr})
-	}
-	return msgs
-}
-
-// takeFreshLocked leases messages that nobody has received yet, reading the log in order.
-func (d *dest) takeFreshLocked(now time.Time, max int, msgs []tapway.Message) ([]tapway.Message, error) {
 	last := d.q.last.Load()
-	for len(msgs) < max && len(d.entries) < d.q.maxHeld {
-		seq := d.done.next(d.pos)
-		for d.entries[seq] != nil {
-			seq = d.done.next(seq + 1)
+	for bytes := 0; len(msgs) < max && bytes < maxReceive; {
+		fresh := d.freshLocked()
+		more := fresh <= last && len(d.entries) < d.q.maxHeld
+		if e := d.ready.top(); e != nil && (!more || e.seq < fresh) {
+			d.ready.remove(e)
+			d.leaseLocked(e, now)
+			msgs = append(msgs, tapway.Message{Seq: e.seq, Attempts: e.attempts, FirstAttempt: e.first, LastError: e.lastErr})
+			continue
 		}
-		d.pos = seq
-		if seq > last {
+		if !more {
 			break
 		}
-		if d.rd.next != seq {
-			d.rd.seek(seq)
+		if d.rd.next != fresh {
+			d.rd.seek(fresh)
 		}
 		got, frame, err := d.rd.read(last)
 		if err != nil {
 			return msgs, err
 		}
-		if got > seq {
-			d.lostLocked(seq, got-1)
+		if got > fresh {
+			d.lostLocked(fresh, got-1)
+			d.pos = got
 		}
-		d.pos = got
-		if frame == nil || d.done.has(got) || d.entries[got] != nil {
+		if frame == nil || got > fresh && (d.done.has(got) || d.entries[got] != nil) {
 			continue
 		}
 		d.leaseLocked(d.newEntry(got), now)
 		m := tapway.Message{Seq: got, Frame: frame}
 		m.ID, m.Enqueued = peek(frame)
 		msgs = append(msgs, m)
+		bytes += len(frame)
 		d.pos = got + 1
 	}
 	return msgs, nil
+}
+
+// freshLocked is the next position that nobody has received yet; it may be behind the end of
+// the log.
+func (d *dest) freshLocked() uint64 {
+	d.pos = d.done.next(d.pos)
+	for e := d.entries[d.pos]; e != nil; e = d.entries[d.pos] {
+		d.pos = d.done.next(d.pos + 1)
+	}
+	return d.pos
 }
 
 // lostLocked settles positions that cannot be read any more.
@@ -148,16 +149,26 @@ func (d *dest) lostLocked(from, to uint64) {
 	}
 }
 
-// loadFrames reads the frames of the first n messages, which the log reader is long past.
-func (d *dest) loadFrames(msgs []tapway.Message, n int) []tapway.Message {
-	bad := 0
-	for i := range n {
+// loadFrames reads the frames that the log reader is long past.
+func (d *dest) loadFrames(msgs []tapway.Message) []tapway.Message {
+	bad, bytes := 0, 0
+	for i := range msgs {
 		m := &msgs[i]
+		if m.Frame != nil {
+			bytes += len(m.Frame)
+			continue
+		}
+		if bytes >= maxReceive {
+			bad++
+			d.putBack(m.Seq)
+			continue
+		}
 		frame, err := d.q.readSeq(m.Seq)
 		switch {
 		case err == nil:
 			m.Frame = frame
 			m.ID, m.Enqueued = peek(frame)
+			bytes += len(frame)
 		case errors.Is(err, errDamaged), errors.Is(err, tapway.ErrNotFound):
 			bad++
 			d.mu.Lock()
@@ -181,6 +192,18 @@ func (d *dest) loadFrames(msgs []tapway.Message, n int) []tapway.Message {
 		}
 	}
 	return kept
+}
+
+// putBack makes a leased message ready again, as if nobody had received it this time.
+func (d *dest) putBack(seq uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e := d.entries[seq]; e != nil && e.state == leased {
+		d.detachLocked(e)
+		e.state, e.held = ready, false
+		d.ready.push(e)
+	}
+	d.wake.broadcast()
 }
 
 // peek reads the ID and time of a frame without allocating, which DecodeMeta does. They are
@@ -249,6 +272,8 @@ func (d *dest) settleLocked(seq uint64, o *tapway.Outcome, now time.Time) (wake 
 			}
 			e.attempts++
 			e.lastErr = o.Reason
+		}
+		if e.attempts > 0 || e.saved { // a first attempt put off is not worth a row
 			d.touched[seq] = struct{}{}
 			d.changed = true
 			d.nChanges++

@@ -40,11 +40,7 @@ func (q *Queue) open() error {
 		return err
 	}
 	q.fillReserve()
-	var calls uint64
-	for _, n := range q.counters.snapshot() {
-		calls += n
-	}
-	q.calls.Store(calls + q.last.Load())
+	q.stored = q.last.Load()
 	q.audit()
 	return nil
 }
@@ -136,6 +132,11 @@ func listSegments(fs files, dir string) (dense, kept []*segment, err error) {
 			}
 			switch {
 			case s == nil:
+				if seg, isIndex := strings.CutSuffix(path, idxSuffix); isIndex {
+					if _, err := os.Stat(seg + segSuffix); os.IsNotExist(err) {
+						fs.Remove(path)
+					}
+				}
 			case !s.sparse:
 				dense = append(dense, s)
 			case len(kept) > 0 && kept[len(kept)-1].first == s.first: // an older rewriting of it
@@ -259,19 +260,23 @@ func tornBytes(w *window, tail, size int64) (n int64) {
 // openState opens the database and reads every destination. A database that cannot be read is
 // put aside, and everything the log still holds is delivered again.
 func (q *Queue) openState() error {
-	_, missing := os.Stat(q.statePath())
+	st, err := os.Stat(q.statePath())
+	missing := err != nil || st.Size() == 0
 	state, err := openStateSafely(q.statePath(), false)
-	if err == nil && missing != nil {
+	if err == nil && missing {
 		err = q.fs.SyncDir(q.dir)
 	}
 	if err == nil {
 		q.state = state
-		if err = q.loadDests(); err == nil && missing == nil {
-			return nil
-		}
+		err = q.loadDests()
 	}
 	if err == nil && q.last.Load() == 0 {
 		return nil // a new directory
+	}
+	if err == nil && !missing {
+		if missing = q.knowsMore(); !missing {
+			return nil
+		}
 	}
 	if err != nil {
 		if noSpace(err) || errors.Is(err, os.ErrPermission) {
@@ -291,6 +296,21 @@ func (q *Queue) openState() error {
 		}
 	}
 	return q.rebuildState()
+}
+
+// knowsMore reports whether the file of names has a destination that the database lacks: an
+// old or an emptied database.
+func (q *Queue) knowsMore() bool {
+	names, err := q.readNames()
+	return err == nil && slices.ContainsFunc(names, func(name string) bool { return q.dests[name] == nil })
+}
+
+func (q *Queue) readNames() (names []string, err error) {
+	data, err := readFile(q.fs, q.namesPath())
+	if err == nil {
+		err = json.Unmarshal(data, &names)
+	}
+	return names, err
 }
 
 func (q *Queue) loadDests() error {
@@ -341,11 +361,7 @@ func (q *Queue) raise(d *dest) {
 // rebuildState begins a new account for every known destination at the oldest record.
 func (q *Queue) rebuildState() error {
 	clear(q.dests)
-	var names []string
-	data, err := readFile(q.fs, q.namesPath())
-	if err == nil {
-		err = json.Unmarshal(data, &names)
-	}
+	names, err := q.readNames()
 	from := q.oldest() - 1
 	if err != nil {
 		q.loseNames = true
@@ -361,6 +377,7 @@ func (q *Queue) rebuildState() error {
 	for _, name := range names {
 		d := newDest(q, name, 0)
 		d.beginLocked(from, q.counters.snapshot())
+		d.purge = true
 		q.dests[name] = d
 	}
 	if err := q.flush(); err != nil {

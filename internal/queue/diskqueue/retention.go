@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,15 +12,32 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// tidyEvery is how often upkeep looks for what can go.
-const tidyEvery = time.Second
+const (
+	// tidyEvery is how often upkeep looks for what can go.
+	tidyEvery = time.Second
+	// restAfter is how long after the last record preallocated space is given back.
+	restAfter = 10 * time.Second
+)
 
 func (q *Queue) tidyLoop(ctx context.Context) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	var quiet logOnce
+	var last uint64
+	var since time.Time
 	for {
+		if now := q.last.Load(); now != last || since.IsZero() {
+			last, since = now, time.Now()
+		} else if time.Since(since) >= restAfter {
+			seg := q.segs.newest()
+			q.w.rest(seg != nil && seg.end.Load() > q.o.SegmentBytes/4)
+			since = time.Now().Add(time.Hour) // once is enough
+		}
 		err := q.tidy(0)
+		if err == nil && q.enter() == nil {
+			err = q.state.trim()
+			q.leave()
+		}
 		quiet.log(q.o.Log, "queue upkeep failed; it will be tried again", err)
 		select {
 		case <-ctx.Done():
@@ -38,7 +54,7 @@ func (q *Queue) tidyLoop(ctx context.Context) {
 type worth struct {
 	seg  *segment
 	live []uint64 // positions; nil with busy
-	busy bool     // more than a quarter of it: left alone
+	busy bool     // more than half of it, or about to be received: left alone
 }
 
 // tidy indexes finished segments, deletes those that nobody is owed and that have left the
@@ -67,8 +83,8 @@ func (q *Queue) tidy(need int64) error {
 	if limit := q.o.MaxBytes; limit > 0 && q.used.Load()+need > limit {
 		goal = max(limit-max(need, q.o.SegmentBytes), 0)
 	}
-	go_ := q.choose(all, goal)
-	if len(go_) == 0 {
+	leaving := q.choose(all, goal)
+	if len(leaving) == 0 {
 		return nil
 	}
 	// What a segment's last settlements say must be on the disk before the segment is not.
@@ -79,8 +95,8 @@ func (q *Queue) tidy(need int64) error {
 	if err := q.counters.flush(true); err != nil {
 		return err
 	}
-	for i := range go_ {
-		if err := q.retire(&go_[i]); err != nil {
+	for i := range leaving {
+		if err := q.retire(&leaving[i]); err != nil {
 			return err
 		}
 	}
@@ -119,7 +135,7 @@ func (q *Queue) weigh() ([]worth, error) {
 func (q *Queue) weighOne(s *segment) (worth, error) {
 	first, last := s.first, s.last.Load()
 	span := last - first + 1
-	limit := int(span/4) + 1
+	limit := int(span/2) + 1
 	if s.sparse {
 		limit = int(min(span, 1<<31-1)) // a kept one is small however full it is
 	}
@@ -165,7 +181,8 @@ func (d *dest) owedIn(first, last uint64, limit int, seen map[uint64]struct{}) b
 	if d.forgotten {
 		return true
 	}
-	if d.done.open(first, last, limit+1) > limit {
+	// What has not been received yet will be soon, from where it is.
+	if d.freshLocked() <= last || d.done.open(first, last, limit+1) > limit {
 		return false
 	}
 	for seq := d.done.next(first); seq <= last; seq = d.done.next(seq + 1) {
@@ -290,7 +307,7 @@ func (q *Queue) copyEntries(f file, s *segment, live []uint64) (end int64, err e
 		at := len(buf)
 		buf = append(buf, make([]byte, entryHead)...)
 		buf = append(buf, frame...)
-		q.key.putHead(buf[at:], seq, len(frame), crc32.Checksum(frame, castagnoli))
+		q.key.putHead(buf[at:], seq, len(frame), crcOf(frame))
 		buf = append(buf, make([]byte, aligned(len(buf))-len(buf))...)
 		if len(buf) > windowSize {
 			n, err := f.WriteAt(buf, end)
@@ -329,23 +346,21 @@ func (q *Queue) pruneDrops() error {
 	})
 }
 
-// makeRoom frees history for need bytes; false when there was nothing to free. It is asked
-// by every caller on a full store, so it looks at most every 100 ms.
-func (q *Queue) makeRoom(need int64) bool {
+// makeRoom frees history for need bytes, if there is any. It is asked by every caller on a full
+// store, so it looks at most every 100 ms.
+func (q *Queue) makeRoom(need int64) {
 	now, last := time.Now().UnixNano(), q.roomTried.Load()
 	if now-last < int64(retryEvery) || !q.roomTried.CompareAndSwap(last, now) {
-		return false
+		return
 	}
 	before := q.used.Load()
 	if err := q.tidy(max(need, q.o.SegmentBytes)); err != nil {
 		q.o.Log.Error("no room could be made in the queue", "error", err)
 	}
-	freed := before - q.used.Load()
-	if freed > 0 {
+	if freed := before - q.used.Load(); freed > 0 {
 		q.roomTried.Store(0)
 		q.o.Log.Warn("queue full: the oldest history was deleted before its time", "bytes", freed)
 	}
-	return freed > 0
 }
 
 // ensureRoom keeps the log below its limit.

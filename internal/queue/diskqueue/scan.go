@@ -46,11 +46,12 @@ func (w *window) bytes(off int64, n int, end int64) []byte {
 // readAround reads page by page, so that one unreadable page costs only what lies on it.
 func readAround(f io.ReaderAt, buf []byte, off int64) {
 	const page = 4096
-	for i := 0; i < len(buf); i += page {
-		part := buf[i:min(i+page, len(buf))]
-		if n, _ := f.ReadAt(part, off+int64(i)); n < len(part) {
+	for len(buf) > 0 {
+		part := buf[:min(page-int(off%page), len(buf))]
+		if n, _ := f.ReadAt(part, off); n < len(part) {
 			clear(part[n:])
 		}
+		buf, off = buf[len(part):], off+int64(len(part))
 	}
 }
 

@@ -275,31 +275,33 @@ func (q *Queue) Follow(ctx context.Context, seq uint64) iter.Seq2[*tapway.Exchan
 				yield(nil, err)
 				return
 			}
-			arrived := q.arrived.arm()
 			last := q.last.Load()
-			got, frame, err := uint64(0), []byte(nil), error(nil)
-			if r.next <= last {
-				got, frame, err = r.read(last)
+			if r.next > last {
+				arrived := q.arrived.arm()
+				if q.last.Load() == last {
+					select {
+					case <-arrived:
+					case <-ctx.Done():
+					case <-q.closing:
+					}
+				}
+				continue
 			}
+			got, frame, err := r.read(last)
 			if err != nil {
 				yield(nil, fmt.Errorf("follow: %w", err))
 				return
 			}
-			if frame != nil {
-				ex, err := decode(got, frame)
-				if err != nil {
-					q.o.Log.Error("queue record cannot be decoded", "position", got, "error", err)
-					continue
-				}
-				if !yield(ex, nil) {
-					return
-				}
+			if frame == nil {
 				continue
 			}
-			select {
-			case <-arrived:
-			case <-ctx.Done():
-			case <-q.closing:
+			ex, err := decode(got, frame)
+			if err != nil {
+				q.o.Log.Error("queue record cannot be decoded", "position", got, "error", err)
+				continue
+			}
+			if !yield(ex, nil) {
+				return
 			}
 		}
 	}

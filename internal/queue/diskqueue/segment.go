@@ -132,6 +132,16 @@ func (l *segments) at(seq uint64) *segment {
 	return nil
 }
 
+// newest is the last one, or nil.
+func (l *segments) newest() *segment {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if len(l.list) == 0 {
+		return nil
+	}
+	return l.list[len(l.list)-1]
+}
+
 func (l *segments) add(s *segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,6 +167,9 @@ func (l *segments) replace(old, by *segment) {
 
 // unlink removes a segment's files, index first: an index without its log is only litter.
 func (s *segment) unlink() error {
+	s.gone.Store(true)
+	s.ix.mu.Lock()
+	defer s.ix.mu.Unlock()
 	s.fs.Remove(s.indexPath()) // it may never have been written
 	if err := s.fs.Remove(s.path); err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("remove segment: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -36,39 +37,6 @@ var (
 	keyRebuilt = []byte("rebuilt")
 )
 
-type destMeta struct {
-	Floor     uint64            `json:"floor"`
-	Start     uint64            `json:"start"`
-	Base      uint64            `json:"base,omitempty"`
-	Before    map[string]uint64 `json:"before,omitempty"`
-	Delivered uint64            `json:"delivered"`
-	Dropped   map[string]uint64 `json:"dropped,omitempty"`
-	Dead      uint64            `json:"dead"`
-	Reasons   []string          `json:"reasons,omitempty"`
-	Forgotten bool              `json:"forgotten,omitempty"`
-}
-
-// retryRow is a message between two attempts, or one that was redriven (again).
-type retryRow struct {
-	attempts int
-	again    bool
-	next     time.Time
-	first    time.Time
-	lastErr  string
-}
-
-type deadRow struct {
-	reason      string
-	status      int
-	attempts    int
-	first, died time.Time
-}
-
-type death struct {
-	seq uint64
-	deadRow
-}
-
 var errState = errors.New("state database is damaged")
 
 // stateDB wraps bbolt so that neither its panics nor a damaged page can end the process.
@@ -95,25 +63,60 @@ func openStateSafely(path string, readOnly bool) (s *stateDB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var size, content int64
 	err = s.view(func(tx *bolt.Tx) error {
 		st, err := os.Stat(path)
 		if err != nil {
 			return err
 		}
-		if st.Size() < tx.Size() {
-			return fmt.Errorf("%w: it has %d bytes and should have %d", errState, st.Size(), tx.Size())
+		if size = tx.Size(); st.Size() < size {
+			return fmt.Errorf("%w: it has %d bytes and should have %d", errState, st.Size(), size)
 		}
-		return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return readAll(b) })
+		return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return readAll(b, &content) })
 	})
 	if err != nil {
 		s.close()
 		return nil, err
 	}
+	if !readOnly && size > compactFrom && size > 4*content {
+		return s.compact(path)
+	}
 	return s, nil
 }
 
+// compactFrom is the size from which a database that is mostly empty is written anew.
+const compactFrom = 16 << 20
+
+// compact writes the database anew without its free pages: bbolt never gives any back.
+func (s *stateDB) compact(path string) (*stateDB, error) {
+	tmp := path + ".tmp"
+	os.Remove(tmp) // of an earlier try
+	by, err := openState(tmp, false)
+	if err != nil {
+		return s, nil // it is only larger than it could be
+	}
+	err = bolt.Compact(by.db, s.db, 1<<20)
+	if cerr := by.close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		os.Remove(tmp)
+		return s, nil
+	}
+	if err := s.close(); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return nil, err
+	}
+	if err := (osFiles{}).SyncDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	return openState(path, false)
+}
+
 // readAll touches every key and value below b.
-func readAll(b *bolt.Bucket) error {
+func readAll(b *bolt.Bucket, content *int64) error {
 	var sum byte
 	err := b.ForEach(func(k, v []byte) error {
 		for _, c := range k {
@@ -123,8 +126,9 @@ func readAll(b *bolt.Bucket) error {
 			sum += c
 		}
 		if v == nil {
-			return readAll(b.Bucket(k))
+			return readAll(b.Bucket(k), content)
 		}
+		*content += int64(len(k) + len(v))
 		return nil
 	})
 	runtime.KeepAlive(sum)
@@ -149,6 +153,16 @@ func (s *stateDB) view(f func(*bolt.Tx) error) (err error) {
 func (s *stateDB) update(f func(*bolt.Tx) error) (err error) {
 	defer guard(&err)()
 	return s.db.Update(f)
+}
+
+// trim keeps the mapped pages of a large database from counting as this process's memory.
+func (s *stateDB) trim() error {
+	return s.view(func(tx *bolt.Tx) error { // while it is open the file is not mapped anew
+		if size := tx.Size(); size > 4<<20 {
+			forget(s.db.Info().Data, size)
+		}
+		return nil
+	})
 }
 
 func (s *stateDB) close() (err error) {
@@ -179,70 +193,6 @@ func makeBucket(tx *bolt.Tx, name string) (*bolt.Bucket, error) {
 		}
 	}
 	return b, nil
-}
-
-func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
-
-func deadKey(died time.Time, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(died.UnixNano())), seq)
-}
-
-func appendTime(b []byte, t time.Time) []byte {
-	if t.IsZero() {
-		return binary.LittleEndian.AppendUint64(b, 0)
-	}
-	return binary.LittleEndian.AppendUint64(b, uint64(t.UnixNano()))
-}
-
-func parseTime(b []byte) time.Time {
-	if n := int64(binary.LittleEndian.Uint64(b)); n != 0 {
-		return time.Unix(0, n).UTC()
-	}
-	return time.Time{}
-}
-
-func (r *retryRow) encode() []byte {
-	b := make([]byte, 0, 25+len(r.lastErr))
-	var flags byte
-	if r.again {
-		flags = 1
-	}
-	b = append(b, flags)
-	b = binary.LittleEndian.AppendUint32(b, uint32(r.attempts))
-	b = appendTime(b, r.next)
-	b = appendTime(b, r.first)
-	return append(b, r.lastErr...)
-}
-
-func parseRetry(b []byte) (r retryRow, ok bool) {
-	if len(b) < 21 {
-		return r, false
-	}
-	return retryRow{
-		again: b[0]&1 != 0, attempts: int(binary.LittleEndian.Uint32(b[1:])),
-		next: parseTime(b[5:]), first: parseTime(b[13:]), lastErr: string(b[21:]),
-	}, true
-}
-
-func (r *deadRow) encode() []byte {
-	b := make([]byte, 0, 16+len(r.reason))
-	b = binary.LittleEndian.AppendUint16(b, uint16(r.status))
-	b = binary.LittleEndian.AppendUint32(b, uint32(r.attempts))
-	b = appendTime(b, r.first)
-	return append(b, r.reason...)
-}
-
-func parseDead(key, b []byte) (d death, ok bool) {
-	if len(key) != 16 || len(b) < 14 {
-		return d, false
-	}
-	d.seq = binary.BigEndian.Uint64(key[8:])
-	d.died = time.Unix(0, int64(binary.BigEndian.Uint64(key))).UTC()
-	d.status = int(binary.LittleEndian.Uint16(b))
-	d.attempts = int(binary.LittleEndian.Uint32(b[2:]))
-	d.first = parseTime(b[6:])
-	d.reason = string(b[14:])
-	return d, true
 }
 
 // change is what one destination has not written down yet.
@@ -308,37 +258,6 @@ func (d *dest) restoreLocked(c *change) {
 	d.purge = d.purge || c.purge
 	d.changed = true
 	d.nChanges += len(c.deaths) + len(c.retries)
-}
-
-func (p *page) encode() []byte {
-	switch {
-	case p == nil:
-		return nil
-	case p == fullPage:
-		return []byte{1}
-	}
-	b := make([]byte, 0, pageBits/8)
-	for _, w := range p.bits {
-		b = binary.LittleEndian.AppendUint64(b, w)
-	}
-	return b
-}
-
-func parsePage(b []byte) *page {
-	if len(b) == 1 {
-		return fullPage
-	}
-	if len(b) != pageBits/8 {
-		return nil
-	}
-	p := &page{}
-	for i := range p.bits {
-		p.bits[i] = binary.LittleEndian.Uint64(b[8*i:])
-		for w := p.bits[i]; w != 0; w &= w - 1 {
-			p.n++
-		}
-	}
-	return p
 }
 
 func (c *change) write(tx *bolt.Tx) error {

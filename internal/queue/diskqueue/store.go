@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"maps"
 	"os"
 	"sync"
@@ -35,6 +34,7 @@ type counters struct {
 	key     logKey
 	next    uint64 // no position below it may be given out again; 0 or 1 in a new store
 	dropped map[string]uint64
+	calls   uint64 // how many calls these are, counted apart
 	changed bool
 
 	writeMu sync.Mutex
@@ -59,6 +59,9 @@ func openCounters(fs files, path string) (c *counters, fresh bool, err error) {
 			fresh = false
 		}
 	}
+	for _, n := range c.dropped {
+		c.calls += n
+	}
 	if n < len(buf) {
 		if err := f.Allocate(int64(len(buf))); err != nil {
 			f.Close()
@@ -78,13 +81,19 @@ func (c *counters) drop(reason string) {
 		reason = "other"
 	}
 	c.dropped[reason]++
+	c.calls++
 	c.changed = true
 }
 
 func (c *counters) snapshot() map[string]uint64 {
+	dropped, _ := c.count()
+	return dropped
+}
+
+func (c *counters) count() (dropped map[string]uint64, calls uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return maps.Clone(c.dropped)
+	return maps.Clone(c.dropped), c.calls
 }
 
 // advance notes that positions below next are taken, for the time when no segment says so.
@@ -147,7 +156,7 @@ func (c *counters) encode(gen uint64) []byte {
 		b = append(b, reason...)
 		b = le.AppendUint64(b, n)
 	}
-	b = le.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	b = le.AppendUint32(b, crcOf(b))
 	return b[:storeSlot]
 }
 
@@ -166,7 +175,7 @@ func parseStore(b []byte) (*counters, bool) {
 		c.dropped[string(b[at+1:at+1+n])] = le.Uint64(b[at+1+n:])
 		at += 1 + n + 8
 	}
-	if at+4 > len(b) || le.Uint32(b[at:]) != crc32.Checksum(b[:at], castagnoli) {
+	if at+4 > len(b) || le.Uint32(b[at:]) != crcOf(b[:at]) {
 		return nil, false
 	}
 	return c, true
@@ -181,7 +190,6 @@ func newKey() logKey {
 // Drop counts a call of which no record is kept. The count survives a kill at the latest
 // after 100 ms if Run is running, otherwise with the next Drop, Enqueue error or Close.
 func (q *Queue) Drop(reason string) {
-	q.calls.Add(1)
 	q.counters.drop(reason)
 	if !q.running.Load() && q.counters.stale() {
 		if err := q.counters.flush(false); err != nil && !errors.Is(err, os.ErrClosed) {

@@ -17,7 +17,7 @@ import (
 // can shrink what it chose.
 type Choose func(label string, n int) int
 
-func chooser(t testing.TB, seed uint64) Choose {
+func chooser(t TB, seed uint64) Choose {
 	r := rand.New(rand.NewPCG(seed, 1))
 	t.Logf("seed %d", seed)
 	return func(_ string, n int) int { return r.IntN(n) }
@@ -48,7 +48,7 @@ type model struct {
 
 // Model does a random sequence of operations and compares the queue with a model of it after
 // each one. It must run in a synctest bubble.
-func Model(t testing.TB, q tapway.Queue, choose Choose, steps int) {
+func Model(t TB, q tapway.Queue, choose Choose, steps int) {
 	m := &model{fixture: fixture{t, q}, choose: choose}
 	m.addDest()
 	for range steps {

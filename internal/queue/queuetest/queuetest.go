@@ -47,7 +47,7 @@ func Exchange(n, size int) *tapway.Exchange {
 }
 
 // number is the n of Exchange(n, …) that a message carries.
-func number(t testing.TB, m tapway.Message) int {
+func number(t TB, m tapway.Message) int {
 	t.Helper()
 	if m.Frame == nil {
 		t.Fatalf("message %d has no frame", m.Seq)
@@ -66,8 +66,18 @@ func number(t testing.TB, m tapway.Message) int {
 	return n
 }
 
+// TB is what the contract needs of a test; property-testing libraries have it, too.
+type TB interface {
+	Helper()
+	Context() context.Context
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 type fixture struct {
-	testing.TB
+	TB
 	q tapway.Queue
 }
 
@@ -141,7 +151,7 @@ func (f fixture) line(destination string) tapway.LedgerLine {
 	return tapway.LedgerLine{}
 }
 
-func numbers(t testing.TB, msgs []tapway.Message) (ns []int) {
+func numbers(t TB, msgs []tapway.Message) (ns []int) {
 	for _, m := range msgs {
 		ns = append(ns, number(t, m))
 	}
@@ -255,7 +265,7 @@ var queueCases = []queueCase{
 		f.enqueue(0, 2)
 		first := f.receive(s, 10)
 		f.none(s, "both are leased")
-		time.Sleep(Lease - 2*time.Second)
+		time.Sleep(Lease - 3*time.Second)
 		f.none(s, "the lease has not ended")
 		again := f.receive(s, 10) // blocks until the leases end
 		f.want(again, 0, 1)
