@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,6 +21,8 @@ import (
 	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/config"
 )
+
+func greet(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }
 
 // TestRules: the first rule that takes an exchange decides.
 func TestRules(t *testing.T) {
@@ -69,22 +72,23 @@ capture:
 
 // TestWiring: from a configuration to records at destinations, the ledger and the metrics.
 func TestWiring(t *testing.T) {
-	b, some, all := backend(t), newQuickSink(t), newQuickSink(t)
+	b, some, all := httpBackend(t, http.HandlerFunc(greet)), newSink(t), newSink(t)
 	a, stop := start(t, load(t, fmt.Sprintf(`
 backend: %s
 capture: {rules: [{if: "path == '/sampled'", sample: 0}, {if: "path == '/bare'", bodies: false}]}
 destinations:
   - {name: some, url: %s, if: "path startsWith '/api/'"}
   - {name: all, url: %s}
-`, b.URL, some.URL, all.URL)))
+`, b, some.URL, all.URL)))
 	for _, path := range []string{"/api/1", "/api/2", "/other", "/sampled", "/bare"} {
 		if status, body := a.get(t, path); status != 200 || body != "hello" {
 			t.Errorf("%s: %d %q", path, status, body)
 		}
 	}
-	eventually(t, "four records and two", func() bool { return len(all.all()) == 4 && len(some.all()) == 2 && a.line(t, "some").Queued == 0 })
+	until(t, "four records and two", func() bool { return len(all.all()) == 4 && len(some.all()) == 2 && a.line(t, "some").Queued == 0 })
 	for _, r := range all.all() {
-		if bare := r.Endpoint == "/bare"; bare != (r.Response == nil) || bare != (r.Info.Encoding == "withheld") || r.Info.Size != 5 {
+		info := r["response_info"].(map[string]any)
+		if bare := r["endpoint"] == "/bare"; bare != (r["response"] == nil) || bare != (info["encoding"] == "withheld") || info["size"] != 5.0 {
 			t.Errorf("record %+v", r)
 		}
 	}
@@ -148,7 +152,7 @@ func checkMetrics(t *testing.T, a *App) {
 
 // TestReady: serving, and what a store that takes no more means in both ways of failing.
 func TestReady(t *testing.T) {
-	b := backend(t)
+	b := httpBackend(t, http.HandlerFunc(greet))
 	for _, tt := range []struct {
 		more         string
 		call, status int
@@ -158,7 +162,7 @@ func TestReady(t *testing.T) {
 		{"storage: {limit: 1}\n", 200, 200, `"warning":"records cannot be stored`},
 		{"storage: {limit: 1}\ncapture: {on_failure: refuse}\n", 503, 503, "records cannot be stored"},
 	} {
-		c := load(t, "backend: "+b.URL+"\ndestinations: [{name: down, url: \"http://127.0.0.1:1/\"}]\n"+tt.more)
+		c := load(t, "backend: "+b+"\ndestinations: [{name: down, url: \"http://127.0.0.1:1/\"}]\n"+tt.more)
 		a, err := New(c, Options{Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -195,7 +199,7 @@ func TestReady(t *testing.T) {
 // TestShutdown: what a working destination can still get is delivered; one that hangs or is
 // gone holds nothing up for long, and keeps its records queued.
 func TestShutdown(t *testing.T) {
-	b, good := backend(t), newQuickSink(t)
+	b, good := httpBackend(t, http.HandlerFunc(greet)), newSink(t)
 	hang := make(chan struct{})
 	hanging := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -212,7 +216,7 @@ destinations:
   - {name: good, url: %s}
   - {name: hanging, url: %s, timeout: 1h}
   - {name: gone, url: "http://127.0.0.1:1/"}
-`, b.URL, good.URL, hanging.URL)))
+`, b, good.URL, hanging.URL)))
 	for i := range 50 {
 		a.get(t, fmt.Sprintf("/%d", i))
 	}
@@ -288,8 +292,8 @@ func TestOffline(t *testing.T) {
 	if names, _ := os.ReadDir(dir); len(names) != 0 {
 		t.Errorf("looking made %v", names)
 	}
-	b := backend(t)
-	c := load(t, "backend: "+b.URL+"\nstorage: {history_age: 1h}\ndestinations: [{name: x, url: "+newQuickSink(t).URL+"}]\n")
+	b := httpBackend(t, http.HandlerFunc(greet))
+	c := load(t, "backend: "+b+"\nstorage: {history_age: 1h}\ndestinations: [{name: x, url: "+newSink(t).URL+"}]\n")
 	a, stop := start(t, c)
 	for range 5 {
 		a.get(t, "/x")
