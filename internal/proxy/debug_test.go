@@ -193,3 +193,20 @@ func TestHTTP2Front(t *testing.T) {
 		t.Errorf("%v %q %v %v %v", res.Proto, body, res.Header, res.Trailer, err)
 	}
 }
+
+// A 204 that declares a body it cannot have is a whole answer to an HTTP/2 client, too.
+func TestHTTP2FrontWithoutContent(t *testing.T) {
+	w := newWorld(t, newWire(t, "HTTP/1.1 204 No Content\r\nContent-Length: 41\r\n\r\n").url, option{tls: true})
+	tr := client.Transport.(*http.Transport).Clone()
+	tr.ForceAttemptHTTP2, tr.DisableKeepAlives = true, false
+	tr.TLSClientConfig = insecure
+	defer tr.CloseIdleConnections()
+	res, err := tr.RoundTrip(w.request("GET", "/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || len(body) != 0 || res.StatusCode != http.StatusNoContent || res.ProtoMajor != 2 {
+		t.Errorf("%v %d %q %v", res.Proto, res.StatusCode, body, err)
+	}
+}

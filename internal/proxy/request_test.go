@@ -271,3 +271,13 @@ func TestConnectIsRefused(t *testing.T) {
 		t.Errorf("status %d, %d calls to the backend", res.StatusCode, wr.count())
 	}
 }
+
+// An HTTP/1.0 client sends its body without being asked; nobody waits for 100 Continue.
+func TestExpectOfHTTP10(t *testing.T) {
+	wr := newWire(t, ok200)
+	w := newWorld(t, wr.url, option{})
+	w.raw("POST", "POST / HTTP/1.0\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc")
+	if head, body := wr.last(t); lines(head, "Expect") != nil || body != "abc" {
+		t.Errorf("the backend got\n%s%q", head, body)
+	}
+}

@@ -72,6 +72,8 @@ func (p *pass) head(res *http.Response, bodyless bool) {
 		p.announceTrailer(h, res.Trailer)
 	}
 	switch {
+	case res.StatusCode == http.StatusNoContent:
+		delete(h, "Content-Length") // it must not have one (RFC 9110 §8.6), and clients wait for the bytes
 	case bodyless:
 	case res.ContentLength < 0 || len(res.Trailer) > 0 && p.in.ProtoMajor == 1:
 		delete(h, "Content-Length") // in HTTP/1 only a chunked body can have trailers

@@ -272,3 +272,17 @@ func TestLateInterimIsIgnored(t *testing.T) {
 		t.Errorf("%v %v", err, rec.Header())
 	}
 }
+
+// A timeout costs the client its connection only where a body is still under way.
+func TestTimeoutKeepsTheConnection(t *testing.T) {
+	hang := roundTripFunc(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() })
+	for body, want := range map[string]string{"": "", "abc": "close"} {
+		synctest.Test(t, func(t *testing.T) {
+			rec := httptest.NewRecorder()
+			play(t, &Backend{Transport: hang, Timeout: time.Second}, rec, httptest.NewRequest("POST", "/", strings.NewReader(body)))
+			if got := rec.Header().Get("Connection"); rec.Code != http.StatusGatewayTimeout || got != want {
+				t.Errorf("%q: status %d, Connection %q, want %q", body, rec.Code, got, want)
+			}
+		})
+	}
+}

@@ -349,7 +349,7 @@ func (q *Queue) pruneDrops() error {
 // makeRoom frees history for need bytes, if there is any. It is asked by every caller on a full
 // store, so it looks at most every 100 ms.
 func (q *Queue) makeRoom(need int64) {
-	now, last := time.Now().UnixNano(), q.roomTried.Load()
+	now, last := q.ticks(), q.roomTried.Load()
 	if now-last < int64(retryEvery) || !q.roomTried.CompareAndSwap(last, now) {
 		return
 	}
@@ -358,7 +358,7 @@ func (q *Queue) makeRoom(need int64) {
 		q.o.Log.Error("no room could be made in the queue", "error", err)
 	}
 	if freed := before - q.used.Load(); freed > 0 {
-		q.roomTried.Store(0)
+		q.roomTried.Store(now - int64(retryEvery))
 		q.o.Log.Warn("queue full: the oldest history was deleted before its time", "bytes", freed)
 	}
 }
