@@ -60,11 +60,13 @@ func (f *Forwarded) ClientIP(remoteAddr string, h http.Header) string {
 		return ""
 	}
 	// The usual case costs no allocation: netip prints an IPv4 address as it was written.
-	if colon := strings.LastIndexByte(remoteAddr, ':'); addr.Is4() && colon > 0 && remoteAddr[0] != '[' && !f.trusts(parsePeer(remoteAddr)) {
+	if colon := strings.LastIndexByte(remoteAddr, ':'); addr.Is4() && colon > 0 && isDigit(remoteAddr[0]) && isDigit(remoteAddr[colon-1]) && !f.trusts(parsePeer(remoteAddr)) {
 		return remoteAddr[:colon]
 	}
 	return addr.String()
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func (f *Forwarded) trusts(addr netip.Addr) bool {
 	if !addr.IsValid() {
