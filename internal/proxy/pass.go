@@ -260,6 +260,12 @@ func (p *pass) passInterim(code int, header textproto.MIMEHeader) error {
 	kept := h.Clone()
 	clear(h)
 	p.copyResponseHeader(h, http.Header(header))
+	if p.in.ProtoMajor > 1 {
+		// When the client resets the stream, net/http's HTTP/2 server returns and goes on reading
+		// the map, which crashes the process if it changes. It reads a copy, without this line of
+		// it, if it has to leave one out.
+		h["Content-Length"] = noLength
+	}
 	p.w.WriteHeader(code)
 	clear(h)
 	for name, values := range kept {
