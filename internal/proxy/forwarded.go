@@ -225,14 +225,7 @@ func forwardedElement(peer netip.Addr, text, host, proto string) string {
 }
 
 func appendTokenOrQuoted(b []byte, s string) []byte {
-	token := true
-	for i := range len(s) {
-		if !isTokenChar(s[i]) {
-			token = false
-			break
-		}
-	}
-	if token {
+	if isToken(s) {
 		return append(b, s...)
 	}
 	b = append(b, '"')
@@ -247,6 +240,16 @@ func appendTokenOrQuoted(b []byte, s string) []byte {
 		b = append(b, c)
 	}
 	return append(b, '"')
+}
+
+// isToken reports whether s is a token.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isTokenChar(s[i]) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // isTokenChar reports whether c may stand in a token (RFC 9110 §5.6.2).

@@ -9,6 +9,7 @@ import (
 var (
 	teTrailers        = []string{"trailers"}
 	connectionUpgrade = []string{"Upgrade"}
+	noLength          = []string{"0"}
 )
 
 // valueRoom lends one-element slices out of one piece of memory.

@@ -281,3 +281,22 @@ func TestExpectOfHTTP10(t *testing.T) {
 		t.Errorf("the backend got\n%s%q", head, body)
 	}
 }
+
+// HTTP/2 brings what HTTP/1 could not even write; the client is told that it is to blame.
+func TestMalformedRequests(t *testing.T) {
+	for name, change := range map[string]func(r *http.Request){
+		"target": func(r *http.Request) { r.RequestURI = "/a#b" },
+		"method": func(r *http.Request) { r.Method = "G ET" },
+		"host":   func(r *http.Request) { r.Host = "evil/path" },
+	} {
+		r := httptest.NewRequest("GET", "/a", nil)
+		r.ProtoMajor, r.ProtoMinor = 2, 0
+		change(r)
+		rec := httptest.NewRecorder()
+		trip := roundTripFunc(func(*http.Request) (*http.Response, error) { t.Errorf("%s: passed on", name); return nil, io.EOF })
+		call, _ := play(t, &Backend{Transport: trip, PreserveHost: true}, rec, r)
+		if rec.Code != http.StatusBadRequest || call.Error != "malformed request "+name {
+			t.Errorf("%s: status %d, error %q", name, rec.Code, call.Error)
+		}
+	}
+}
