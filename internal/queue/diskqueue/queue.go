@@ -369,6 +369,7 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-q.kick:
 		case <-tick.C:
 		}
+		q.w.verify()
 		q.w.prepare()
 		err := q.w.sync()
 		if ferr := q.flush(); err == nil {

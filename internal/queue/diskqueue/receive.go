@@ -169,7 +169,7 @@ func (d *dest) loadFrames(msgs []tapway.Message) []tapway.Message {
 			m.Frame = frame
 			m.ID, m.Enqueued = peek(frame)
 			bytes += len(frame)
-		case errors.Is(err, errDamaged), errors.Is(err, tapway.ErrNotFound):
+		case errors.Is(err, errDamaged), errors.Is(err, tapway.ErrNotFound), errors.Is(err, errMissing):
 			bad++
 			d.mu.Lock()
 			if e := d.entries[m.Seq]; e != nil {

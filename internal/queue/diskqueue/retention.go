@@ -1,6 +1,7 @@
 package diskqueue
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -60,15 +61,15 @@ type worth struct {
 // tidy indexes finished segments, deletes those that nobody is owed and that have left the
 // history, and moves the last few records out of old segments. need asks for that many bytes
 // of room, for which history goes before its time.
-func (q *Queue) tidy(need int64) error {
+func (q *Queue) tidy(need int64) (err error) {
 	if err := q.enter(); err != nil {
 		return nil
 	}
 	defer q.leave()
 	if need == 0 {
-		if err := q.indexSealed(); err != nil {
-			return err
-		}
+		// On a full disk there is no room for indexes, but what has left the history still goes.
+		indexErr := q.indexSealed()
+		defer func() { err = cmp.Or(err, indexErr) }()
 	}
 	q.flushMu.Lock()
 	defer q.flushMu.Unlock()
@@ -104,16 +105,17 @@ func (q *Queue) tidy(need int64) error {
 	return q.pruneDrops()
 }
 
-// indexSealed writes the indexes that are missing, without holding anyone up.
-func (q *Queue) indexSealed() error {
+// indexSealed writes the indexes that are missing, without holding anyone up. One that cannot
+// be written does not keep the others from it.
+func (q *Queue) indexSealed() (first error) {
 	for _, s := range q.segs.all() {
 		if s.sealed.Load() && !s.ix.saved.Load() && !s.gone.Load() && q.o.History.MaxBytes >= 0 && q.o.History.MaxAge >= 0 {
-			if err := s.saveIndex(q); err != nil && !s.gone.Load() {
-				return err
+			if err := s.saveIndex(q); err != nil && !s.gone.Load() && first == nil {
+				first = err
 			}
 		}
 	}
-	return nil
+	return first
 }
 
 // weigh looks at every sealed segment, oldest first.
