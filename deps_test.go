@@ -40,6 +40,9 @@ internal/queue/queuetest:   . github.com/google/go-cmp
 internal/queue/memqueue:    .
 internal/queue/diskqueue:   . go.etcd.io/bbolt golang.org/x/sys
 
+internal/lambdasqs:         . internal/delivery internal/record
+internal/emf:
+
 internal/admin:             . internal/filter internal/record internal/delivery github.com/prometheus/client_golang
 internal/demo:              . github.com/coder/websocket
 internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys
