@@ -28,7 +28,8 @@ internal/record:            . schema internal/content github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
 internal/http1:
-internal/config:            . internal/filter internal/redact internal/route github.com/goccy/go-yaml github.com/google/jsonschema-go
+internal/config:            . internal/filter internal/redact internal/route github.com/goccy/go-yaml
+internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
 
 internal/access:            .
 internal/capture:           .

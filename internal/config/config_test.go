@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
-	"github.com/google/jsonschema-go/jsonschema"
 )
 
 func env(pairs ...string) func(string) (string, bool) {
@@ -206,43 +203,6 @@ func TestSampleIsValid(t *testing.T) {
 	for _, f := range fieldsOf(reflect.TypeFor[Config]()) {
 		if !strings.Contains(sample, f.name+":") {
 			t.Errorf("the sample lacks %s", f.name)
-		}
-	}
-}
-
-// TestSchema: the schema takes the sample and refuses what the loader refuses.
-func TestSchema(t *testing.T) {
-	text, err := Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var s jsonschema.Schema
-	if err := json.Unmarshal(text, &s); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := s.Resolve(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		text string
-		good bool
-	}{
-		{Sample(), true},
-		{"backend: http://a\nproxy: {timeout: 11s, no_headers: true, filtered_paths: [/a]}\n", true},
-		{"backend: http://a\ndestinations: [{name: a, url: http://b, signing_secret: [x, y], batch: {max_records: 5}}]\n", true},
-		{"backend: http://a\nproxy: {no_headers: \"${X}\"}\n", true},
-		{"backend: http://a\nproxi: {}\n", false},
-		{"backend: http://a\ncapture: {durability: maybe}\n", false},
-		{"backend: http://a\ndestinations: [{name: a}]\n", false},
-		{"backend: http://a\nproxy: {no_headers: perhaps}\n", false},
-	} {
-		var v any
-		if err := yaml.Unmarshal([]byte(tt.text), &v); err != nil {
-			t.Fatal(err)
-		}
-		if err := schema.Validate(v); (err == nil) != tt.good {
-			t.Errorf("schema says %v of:\n%s", err, tt.text)
 		}
 	}
 }
