@@ -44,6 +44,8 @@ internal/queue/diskqueue:   . go.etcd.io/bbolt golang.org/x/sys
 internal/lambdasqs:         . internal/delivery internal/record
 internal/emf:
 
+internal/stages:            . internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/http1
+
 internal/admin:             . internal/filter internal/record internal/delivery github.com/prometheus/client_golang
 internal/demo:              . github.com/coder/websocket
 internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
 )
 
 func env(pairs ...string) func(string) (string, bool) {
