@@ -264,3 +264,49 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestQueues(t *testing.T) {
+	for queue, want := range map[string]string{ // want: part of the problem, "" for none
+		"disk": "", "sqs://records": "", "records": "", "sqs://records-{destination}": "", "sqs://" + strings.Repeat("q", 80): "",
+		"https://sqs.eu-west-1.amazonaws.com/123456789012/records": "", "http://127.0.0.1:4566/123456789012/records-{destination}": "",
+		"sqs://" + strings.Repeat("q", 81): "does not name a queue", "sqs://": "does not name a queue", "sqs://a/b": "does not name a queue",
+		"nats://127.0.0.1": "no queue that this version knows", "sqs://a.fifo": "FIFO", "a.fifo": "FIFO", "{name}": "does not name",
+		"https://sqs.eu-west-1.amazonaws.com/records": "not the URL of an SQS queue", "https://": "names no host", "https://user:pw@h/1/q": "must not hold a user",
+	} {
+		_, err := load("backend: http://b\nqueue: '" + queue + "'\n")
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "tapway.yaml:2:")) {
+			t.Errorf("queue %s: %v, want %q", queue, err, want)
+		}
+	}
+	for bucket, good := range map[string]bool{"abc": true, "a.b-3": true, "ab": false, "s3://abc": false, "Abc": false, strings.Repeat("b", 63): true, strings.Repeat("b", 64): false} {
+		if _, err := load("backend: http://b\nbucket: " + bucket + "\n"); (err == nil) != good {
+			t.Errorf("bucket %s: %v", bucket, err)
+		}
+	}
+	two := "backend: http://b\ndestinations: [{name: a, url: http://a}, {name: b, url: http://b}]\n"
+	if _, err := load(two + "queue: sqs://q\n"); err == nil || !strings.Contains(err.Error(), "sqs://records-{destination}") {
+		t.Errorf("two destinations share a queue: %v", err)
+	}
+	if c, err := load(two + "queue: sqs://q-{destination}\n"); err != nil || QueueFor(c.Queue, "b") != "sqs://q-b" {
+		t.Errorf("a queue each: %v", err)
+	}
+	if _, err := load("backend: http://b\nqueue: sqs://q\nlambda: {dead_letter_queue: sqs://q}\n"); err == nil || !strings.Contains(err.Error(), "lambda.dead_letter_queue: it is the queue itself") {
+		t.Errorf("the queue as its own dead-letter queue: %v", err)
+	}
+}
+
+// Whoever only delivers needs no backend; a wrong one is a mistake nevertheless.
+func TestForwards(t *testing.T) {
+	source := Source{Text: []byte("queue: sqs://q\n"), Getenv: env("TAPWAY_DESTINATION", "http://d/in"), Forwards: true}
+	if c, err := Load(source); err != nil || len(c.Destinations) != 1 {
+		t.Errorf("without a backend: %v", err)
+	}
+	source.Text = []byte("backend: ftp://x\n")
+	if _, err := Load(source); err == nil {
+		t.Error("a wrong backend passes")
+	}
+	source.Text, source.Forwards = nil, false
+	if _, err := Load(source); err == nil || !strings.Contains(err.Error(), "there is nowhere to send calls") {
+		t.Errorf("no backend: %v", err)
+	}
+}
