@@ -40,6 +40,9 @@ internal/queue/queuetest:   . github.com/google/go-cmp
 internal/queue/memqueue:    .
 internal/queue/diskqueue:   . go.etcd.io/bbolt golang.org/x/sys
 
+internal/lambdaruntime:             # the Runtime API's client: standard library only
+internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
+
 internal/admin:             . internal/filter internal/record internal/delivery github.com/prometheus/client_golang
 internal/demo:              . github.com/coder/websocket
 internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys
