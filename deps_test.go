@@ -45,6 +45,8 @@ internal/lambdasqs:         . internal/delivery internal/record
 internal/emf:
 
 internal/stages:            . internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/http1
+internal/lambdaruntime:             # the Runtime API's client: standard library only
+internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
 internal/admin:             . internal/filter internal/record internal/delivery github.com/prometheus/client_golang
 internal/demo:              . github.com/coder/websocket
