@@ -37,6 +37,9 @@ internal/proxy:             . internal/route
 internal/delivery:          . internal/record internal/filter
 internal/egress:            .
 
+internal/lambdahttp:           .
+internal/lambdahttp/eventtest: .
+
 internal/queue/queuetest:   . github.com/google/go-cmp
 internal/queue/memqueue:    .
 internal/queue/diskqueue:   . go.etcd.io/bbolt golang.org/x/sys
