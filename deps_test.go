@@ -43,6 +43,14 @@ internal/lambdahttp/eventtest: .
 internal/queue/queuetest:   . github.com/google/go-cmp
 internal/queue/memqueue:    .
 internal/queue/diskqueue:   . go.etcd.io/bbolt golang.org/x/sys
+internal/queue/claimcheck:  .
+
+internal/awsbase:           github.com/aws/aws-sdk-go-v2/aws
+internal/blob/blobtest:     .
+internal/blob/dirblob:      .
+internal/blob/s3blob:       . internal/awsbase github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3
+internal/queue/sqsqueue:    . internal/awsbase internal/record internal/queue/claimcheck github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
+internal/queue/sqsqueue/sqstest:
 
 internal/lambdasqs:         . internal/delivery internal/record
 internal/emf:
