@@ -207,8 +207,11 @@ func QueueFor(queue, destination string) string {
 }
 
 func checkQueue(s string) error {
-	const write = "write disk, sqs://NAME, or the URL of an SQS queue"
+	const write = "write disk, sqs://NAME, or the URL or ARN of an SQS queue"
 	name := QueueFor(strings.TrimPrefix(s, "sqs://"), "x")
+	if parts := strings.Split(name, ":"); len(parts) == 6 && parts[0] == "arn" && parts[2] == "sqs" {
+		name = parts[5]
+	}
 	switch scheme, rest, ok := strings.Cut(s, "://"); {
 	case ok && (scheme == "https" || scheme == "http"):
 		if err := checkURL(QueueFor(s, "x"), false); err != nil {

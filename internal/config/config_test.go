@@ -269,6 +269,7 @@ func TestQueues(t *testing.T) {
 	for queue, want := range map[string]string{ // want: part of the problem, "" for none
 		"disk": "", "sqs://records": "", "records": "", "sqs://records-{destination}": "", "sqs://" + strings.Repeat("q", 80): "",
 		"https://sqs.eu-west-1.amazonaws.com/123456789012/records": "", "http://127.0.0.1:4566/123456789012/records-{destination}": "",
+		"arn:aws:sqs:eu-west-1:123456789012:records-{destination}": "", "arn:aws:sns:eu-west-1:123456789012:records": "does not name", "arn:aws:sqs:eu-west-1:1:a.fifo": "FIFO",
 		"sqs://" + strings.Repeat("q", 81): "does not name a queue", "sqs://": "does not name a queue", "sqs://a/b": "does not name a queue",
 		"nats://127.0.0.1": "no queue that this version knows", "sqs://a.fifo": "FIFO", "a.fifo": "FIFO", "{name}": "does not name",
 		"https://sqs.eu-west-1.amazonaws.com/records": "not the URL of an SQS queue", "https://": "names no host", "https://user:pw@h/1/q": "must not hold a user",
