@@ -40,6 +40,10 @@ const (
 	// FidelityHeaderCase: header names came in lower case.
 	FidelityHeaderCase = "header-case"
 
+	// FidelityHeaderOrder: the lines of a header that came in several spellings ("X-A" and "x-a")
+	// are not in the client's order.
+	FidelityHeaderOrder = "header-order"
+
 	// FidelityHeaderJoined: a header with commas may have been several lines.
 	FidelityHeaderJoined = "header-joined"
 

@@ -38,6 +38,9 @@ type writer struct {
 	length int64  // declared; -1 if it is not
 	size   int64  // body bytes that the handler wrote
 	over   bool   // the handler has returned
+
+	problem error // why the client gets a 502 instead
+	drain   int64 // with a problem, from which size on writes fail
 }
 
 func (w *writer) Header() http.Header { return w.header }
@@ -78,6 +81,14 @@ func (w *writer) admit(n int) (skip bool, err error) {
 	return w.call.Request.Method == http.MethodHead, nil
 }
 
+// discard takes what the client does not get, so that what is captured is whole.
+func (w *writer) discard(n int) (int, error) {
+	if w.size > w.drain {
+		return 0, w.problem
+	}
+	return n, nil
+}
+
 // short reports whether less was written than was declared.
 func (w *writer) short() bool {
 	return w.status != 0 && !noBody(w.status) && w.call.Request.Method != http.MethodHead && w.length > w.size
@@ -97,18 +108,16 @@ func noBody(status int) bool {
 type bufferWriter struct {
 	writer
 	limit   int
-	drain   int64
 	ref     *[]byte
 	body    []byte
 	checked int  // so much of body is counted
 	escaped int  // its length as JSON text
 	binary  bool // it is no UTF-8
-	problem error
 }
 
 func (d *Door) buffer(call *Call, h http.Handler) *Reply {
 	call.Whole = true
-	w := &bufferWriter{writer: writer{call: call, header: http.Header{}}, limit: d.maxReply(call.Front), drain: d.drain()}
+	w := &bufferWriter{writer: writer{call: call, header: http.Header{}, drain: d.drain()}, limit: d.maxReply(call.Front)}
 	w.ref = bodies.Get().(*[]byte)
 	w.body = (*w.ref)[:0]
 	err := d.run(h, w, call.Request)
@@ -133,20 +142,14 @@ func (d *Door) buffer(call *Call, h http.Handler) *Reply {
 	}
 	if err != nil {
 		reply.err = err
-		reply.Body = failure(call.shape, err, w.limit)
+		head, body := call.failure(err, fmt.Sprintf("a reply of %d", w.limit))
+		reply.Body = appendBody(head, body, false)
 	}
 	if cap(w.body) <= maxPooled {
 		*w.ref = w.body[:0]
 		bodies.Put(w.ref)
 	}
 	return reply
-}
-
-// failure is the reply in place of one that failed.
-func failure(s shape, err error, limit int) []byte {
-	status, body := answer(err, limit)
-	head := appendHead(nil, s, status, http.Header{"Content-Type": {"application/json"}}, true)
-	return appendBody(head, body, false)
 }
 
 func (w *bufferWriter) WriteHeader(status int) {
@@ -166,6 +169,7 @@ func (w *bufferWriter) WriteHeader(status int) {
 // fail makes the reply a 502, and the record say so.
 func (w *bufferWriter) fail(err error, problem string) {
 	w.problem = err
+	w.drain += w.size
 	w.call.Problem = problem
 	w.body = w.body[:0]
 }
@@ -187,11 +191,10 @@ func (w *bufferWriter) Write(p []byte) (int, error) {
 		w.body = append(w.body, p...)
 		if !w.fits() {
 			w.tooLarge()
-			w.drain += w.size
 		}
 	}
-	if w.problem != nil && w.size > w.drain {
-		return 0, w.problem
+	if w.problem != nil {
+		return w.discard(len(p))
 	}
 	return len(p), nil
 }

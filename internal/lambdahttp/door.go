@@ -182,15 +182,20 @@ func message(text string) []byte {
 	return append(appendText([]byte(`{"message":`), text), '}')
 }
 
-// answer is what the client gets instead of a response that failed with err.
-func answer(err error, limit int) (status int, body []byte) {
+// failure is what the client gets instead of a response that failed with err. room is what a
+// large one should have fitted into.
+func (c *Call) failure(err error, room string) (head, body []byte) {
+	text := "Internal server error"
 	switch {
 	case errors.Is(err, ErrTooLarge):
-		return http.StatusBadGateway, message(fmt.Sprintf("The response is too large: at most %d bytes fit into a reply.", limit))
+		text = "The response is too large: it does not fit into " + room + " bytes."
 	case errors.Is(err, ErrUpgrade):
-		return http.StatusBadGateway, message("The response switches protocols, which is not possible here.")
+		text = "The response switches protocols, which is not possible here."
 	case errors.Is(err, ErrBroken):
-		return http.StatusBadGateway, message("The response broke off.")
+		text = "The response broke off."
 	}
-	return http.StatusBadGateway, message("Internal server error")
+	if c.Request.Method != http.MethodHead {
+		body = message(text)
+	}
+	return appendHead(nil, c.shape, http.StatusBadGateway, http.Header{"Content-Type": {"application/json"}}, true), body
 }

@@ -26,8 +26,8 @@ func (b *builder) header() {
 		r.Header[name] = room[:1:1]
 		room = room[1:]
 	}
-	capitals, joined := false, false
-	for _, l := range lines {
+	capitals, joined, respelled := false, false, false
+	for i, l := range lines {
 		name, value := textproto.CanonicalMIMEHeaderKey(l.name), strings.Trim(l.value, " \t")
 		if !isToken(name) {
 			b.wrong("a header name is not a token")
@@ -45,7 +45,11 @@ func (b *builder) header() {
 			}
 			continue
 		}
+		respelled = respelled || r.Header[name] != nil && lines[i-1].name != l.name
 		put(name, value)
+	}
+	if respelled {
+		b.lost(tapway.FidelityHeaderOrder)
 	}
 	if r.Host == "" {
 		r.Host = b.event.context.domain

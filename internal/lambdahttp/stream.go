@@ -113,8 +113,8 @@ func (r streamReader) Close() error {
 // streamWriter passes a response on as it is written.
 type streamWriter struct {
 	writer
-	pipe    *pipe
-	problem error
+	pipe *pipe
+	lost error // why a write has failed
 }
 
 func (d *Door) stream(call *Call, h http.Handler) *Reply {
@@ -127,7 +127,7 @@ func (d *Door) stream(call *Call, h http.Handler) *Reply {
 		defer cancel()
 		unhook := context.AfterFunc(ctx, func() { p.set(func() { p.stop = ctx.Err() }) })
 		defer unhook()
-		w := &streamWriter{writer: writer{call: call, header: http.Header{}}, pipe: p}
+		w := &streamWriter{writer: writer{call: call, header: http.Header{}, drain: d.drain()}, pipe: p}
 		err := d.run(h, w, call.Request)
 		reply.err = w.finish(err)
 		p.set(func() {
@@ -151,6 +151,8 @@ func (w *streamWriter) finish(err error) error {
 	case w.status == 0:
 		w.WriteHeader(http.StatusOK)
 		err = w.problem
+	case w.lost != nil:
+		err = fmt.Errorf("%w: %w", ErrBroken, w.lost)
 	case w.short():
 		err = fmt.Errorf("%w: it has %d bytes of %d", ErrBroken, w.size, w.length)
 	}
@@ -162,11 +164,7 @@ func (w *streamWriter) finish(err error) error {
 func (w *streamWriter) fail(err error, problem string) {
 	w.problem = err
 	w.call.Problem = problem
-	status, body := answer(err, maxPrelude)
-	head := appendHead(nil, w.call.shape, status, http.Header{"Content-Type": {"application/json"}}, true)
-	if w.call.Request.Method == http.MethodHead {
-		body = nil
-	}
+	head, body := w.call.failure(err, fmt.Sprintf("a head of %d", maxPrelude))
 	w.send(append(append(append(head, '}'), delimiter...), body...))
 }
 
@@ -200,9 +198,13 @@ func (w *streamWriter) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	if w.problem != nil {
-		return len(b), nil // so that what is captured is whole
+		return w.discard(len(b))
 	}
-	return w.pipe.write(b)
+	n, err := w.pipe.write(b)
+	if err != nil {
+		w.lost = err
+	}
+	return n, err
 }
 
 // WriteString saves a copy.

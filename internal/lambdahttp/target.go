@@ -14,14 +14,14 @@ func (b *builder) clientPath() string {
 	switch call.shape {
 	case httpAPI2:
 		path := b.rawPath
-		b.pathDecoded(path)
+		b.lost(tapway.FidelityPathDecoded) // even "/" may have been "/%3Fa"
 		call.Base, path = cutStage(path, c.stage)
 		return encode(path, false)
 	case funcURL:
 		return encode(b.rawPath, true)
 	case httpAPI1:
 		path := b.path
-		b.pathDecoded(path)
+		b.lost(tapway.FidelityPathDecoded)
 		call.Base, path = cutStage(path, c.stage)
 		if c.custom() && call.Base == "" {
 			call.Base, path = b.cutBase(path)
@@ -44,12 +44,6 @@ func (b *builder) clientPath() string {
 		return encode(path, true)
 	}
 	return encode(b.path, true)
-}
-
-func (b *builder) pathDecoded(path string) {
-	if path != "/" {
-		b.lost(tapway.FidelityPathDecoded)
-	}
 }
 
 // custom reports whether the call came by a custom domain. The console's test calls have a
