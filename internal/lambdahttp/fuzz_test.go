@@ -33,6 +33,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(event)
 	}
 	f.Add([]byte(`{"requestContext":{"elb":{}},"httpMethod":"GET","path":"/\u0000","headers":{"a\u0000":"b"}}`))
+	f.Add([]byte(`{"requestContext":{"elb":{}},"httpMethod":"PUT","path":"/","isBase64Encoded":true,"body":"YQ"}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
 		call, err := Decode(context.Background(), event)
 		if err != nil {
