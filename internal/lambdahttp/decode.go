@@ -258,8 +258,9 @@ func (b *builder) body() io.ReadCloser {
 	return body
 }
 
+// decodeBase64 takes base64 with and without padding.
 func decodeBase64(text []byte) ([]byte, error) {
-	out := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(text))) // the larger of the two
 	n, err := base64.StdEncoding.Decode(out, text)
 	if err != nil {
 		n, err = base64.RawStdEncoding.Decode(out, text)

@@ -101,6 +101,7 @@ func compare(t testing.TB, want, got seen, fidelity []string, f eventtest.Front)
 		once, _ := url.PathUnescape(wantPath)
 		once, _, _ = strings.Cut(once, "?")
 		wantPath, _ = url.PathUnescape(once)
+		wantPath = string([]rune(wantPath)) // JSON holds UTF-8 only
 		gotPath, _ = url.PathUnescape(gotPath)
 		check("decoded path", wantPath, gotPath)
 	} else {

@@ -114,3 +114,23 @@ func TestTargetsAreLegal(t *testing.T) {
 		}
 	}
 }
+
+// Base64 counts with and without padding.
+func TestBase64(t *testing.T) {
+	for text, want := range map[string]string{"": "", "YQ==": "a", "YQ": "a", "YWI=": "ab", "YWI": "ab", "YWJj": "abc", `YWJj\u002f\/8`: "abc\xff\xff", "_w": "?", "A": "?"} {
+		call, err := Decode(t.Context(), []byte(`{"requestContext":{"elb":{}},"httpMethod":"PUT","path":"/","isBase64Encoded":true,"body":"`+text+`"}`))
+		if want == "?" {
+			if err == nil {
+				t.Errorf("%q was taken", text)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if body := see(t, call.Request).body; body != want || call.Request.ContentLength != int64(len(want)) {
+			t.Errorf("%q: %q", text, body)
+		}
+	}
+}
