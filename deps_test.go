@@ -56,12 +56,14 @@ internal/lambdasqs:         . internal/delivery internal/record
 internal/emf:
 
 internal/stages:            . internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/http1
+internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
 internal/lambdaruntime:             # the Runtime API's client: standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
 internal/admin:             . internal/filter internal/record internal/delivery github.com/prometheus/client_golang
 internal/demo:              . github.com/coder/websocket
 internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys
+cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml
 bench:                      . internal/*
 `
