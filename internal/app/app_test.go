@@ -20,6 +20,7 @@ import (
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/stages"
 )
 
 func greet(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }
@@ -38,10 +39,12 @@ capture:
     - {if: "headers['x-skip'] == 'yes'", sample: 0}
     - {if: "path == '/all'", sample: 0}
 `)
-	var r rules
-	if err := r.set(c); err != nil {
+	set, err := stages.NewRuleSet(c)
+	if err != nil {
 		t.Fatal(err)
 	}
+	var r stages.Rules
+	r.Set(set)
 	for _, tt := range []struct {
 		path   string
 		status int
@@ -52,13 +55,13 @@ capture:
 		{"/x", 499, "", capture.NoBodies}, {"/x", 500, "", capture.Keep}, {"/x", 200, "yes", capture.Drop}, {"/x", 400, "yes", capture.NoBodies}, {"/x", 200, "no", capture.Keep},
 	} {
 		ex := &tapway.Exchange{Meta: tapway.Meta{Path: tt.path, Status: tt.status}, RequestHeader: tapway.Header{{Name: "X-Skip", Value: tt.skip}}}
-		if got := r.decide(ex); got != tt.want {
+		if got := r.Decide(ex); got != tt.want {
 			t.Errorf("%s %d %s: %v, want %v", tt.path, tt.status, tt.skip, got, tt.want)
 		}
 	}
 	kept := 0
 	for range 10_000 {
-		switch r.decide(&tapway.Exchange{Meta: tapway.Meta{Path: "/half"}}) {
+		switch r.Decide(&tapway.Exchange{Meta: tapway.Meta{Path: "/half"}}) {
 		case capture.NoBodies:
 			kept++
 		case capture.Keep:

@@ -24,6 +24,7 @@ func check(d *decoder, c *Config) {
 	k.fields(reflect.ValueOf(c).Elem(), "")
 	k.backends(c)
 	k.destinations(c)
+	k.queues(c)
 	k.capture(c)
 	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !loopback(host) && c.Admin.Token == "" && !k.failed("admin.token") {
 		k.fail("admin.token", "the admin API listens beyond loopback without a token", "set admin.token, or listen on 127.0.0.1")
@@ -120,6 +121,8 @@ var kinds = map[string]func(string) error{
 	"backend": func(s string) error { return checkURL(s, false) },
 	"file":    checkFile,
 	"cidr":    checkCIDR,
+	"queue":   checkQueue,
+	"bucket":  checkBucket,
 	"filter": func(s string) error {
 		_, err := filter.Parse(s)
 		return err
@@ -193,6 +196,50 @@ func checkCIDR(s string) error {
 	return fmt.Errorf("%q is neither an address nor a network; write 10.0.0.0/8 or 2001:db8::/32", s)
 }
 
+var (
+	queuePattern  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
+	bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+)
+
+// QueueFor is a queue's name or URL for one destination.
+func QueueFor(queue, destination string) string {
+	return strings.ReplaceAll(queue, "{destination}", destination)
+}
+
+func checkQueue(s string) error {
+	const write = "write disk, sqs://NAME, or the URL or ARN of an SQS queue"
+	name := QueueFor(strings.TrimPrefix(s, "sqs://"), "x")
+	if parts := strings.Split(name, ":"); len(parts) == 6 && parts[0] == "arn" && parts[2] == "sqs" {
+		name = parts[5]
+	}
+	switch scheme, rest, ok := strings.Cut(s, "://"); {
+	case ok && (scheme == "https" || scheme == "http"):
+		if err := checkURL(QueueFor(s, "x"), false); err != nil {
+			return err
+		}
+		name = name[strings.LastIndexByte(name, '/')+1:]
+		if strings.Count(strings.Trim(rest, "/"), "/") < 2 {
+			return fmt.Errorf("%q is not the URL of an SQS queue; write https://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or sqs://NAME", s)
+		}
+	case ok && scheme != "sqs":
+		return fmt.Errorf("%q is no queue that this version knows; %s", s, write)
+	}
+	if strings.HasSuffix(name, ".fifo") {
+		return fmt.Errorf("%q is a FIFO queue, which would let one failing record hold up the others; use a standard queue", s)
+	}
+	if !queuePattern.MatchString(name) {
+		return fmt.Errorf("%q does not name a queue; %s", s, write)
+	}
+	return nil
+}
+
+func checkBucket(s string) error {
+	if !bucketPattern.MatchString(s) {
+		return fmt.Errorf("%q is not the name of an S3 bucket; write the name alone, without s3://", s)
+	}
+	return nil
+}
+
 func loopback(host string) bool {
 	if host == "localhost" {
 		return true
@@ -209,6 +256,7 @@ func (k *checker) backends(c *Config) {
 		}
 	}
 	switch {
+	case ways == 0 && k.d.forwards:
 	case ways == 0 && len(k.d.problems) == 0:
 		k.fail("backend", "there is nowhere to send calls", "set backend: https://host, or routes, or openapi (on the command line: --backend https://host)")
 	case ways > 1:
@@ -288,6 +336,18 @@ var tokenPattern = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
 func (k *checker) positive(key string, n int) {
 	if n < 1 && !k.failed(key) {
 		k.fail(key, "must be at least 1", "")
+	}
+}
+
+// queues tests that every destination has a queue of its own.
+func (k *checker) queues(c *Config) {
+	several := len(c.Destinations) > 1
+	if several && c.Queue != "disk" && QueueFor(c.Queue, "") == c.Queue && !k.failed("queue") {
+		k.fail("queue", "several destinations cannot share an SQS queue", "write {destination} into it, as in sqs://records-{destination}, and make a queue for each")
+	}
+	dead := c.Lambda.DeadLetterQueue
+	if dead != "" && dead == c.Queue {
+		k.fail("lambda.dead_letter_queue", "it is the queue itself", "")
 	}
 }
 

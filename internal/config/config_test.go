@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,9 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/goccy/go-yaml"
-	"github.com/google/jsonschema-go/jsonschema"
 )
 
 func env(pairs ...string) func(string) (string, bool) {
@@ -206,43 +202,6 @@ func TestSampleIsValid(t *testing.T) {
 	for _, f := range fieldsOf(reflect.TypeFor[Config]()) {
 		if !strings.Contains(sample, f.name+":") {
 			t.Errorf("the sample lacks %s", f.name)
-		}
-	}
-}
-
-// TestSchema: the schema takes the sample and refuses what the loader refuses.
-func TestSchema(t *testing.T) {
-	text, err := Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var s jsonschema.Schema
-	if err := json.Unmarshal(text, &s); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := s.Resolve(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		text string
-		good bool
-	}{
-		{Sample(), true},
-		{"backend: http://a\nproxy: {timeout: 11s, no_headers: true, filtered_paths: [/a]}\n", true},
-		{"backend: http://a\ndestinations: [{name: a, url: http://b, signing_secret: [x, y], batch: {max_records: 5}}]\n", true},
-		{"backend: http://a\nproxy: {no_headers: \"${X}\"}\n", true},
-		{"backend: http://a\nproxi: {}\n", false},
-		{"backend: http://a\ncapture: {durability: maybe}\n", false},
-		{"backend: http://a\ndestinations: [{name: a}]\n", false},
-		{"backend: http://a\nproxy: {no_headers: perhaps}\n", false},
-	} {
-		var v any
-		if err := yaml.Unmarshal([]byte(tt.text), &v); err != nil {
-			t.Fatal(err)
-		}
-		if err := schema.Validate(v); (err == nil) != tt.good {
-			t.Errorf("schema says %v of:\n%s", err, tt.text)
 		}
 	}
 }
@@ -515,4 +474,50 @@ func TestReference(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeFor[Config](), "")
+}
+func TestQueues(t *testing.T) {
+	for queue, want := range map[string]string{ // want: part of the problem, "" for none
+		"disk": "", "sqs://records": "", "records": "", "sqs://records-{destination}": "", "sqs://" + strings.Repeat("q", 80): "",
+		"https://sqs.eu-west-1.amazonaws.com/123456789012/records": "", "http://127.0.0.1:4566/123456789012/records-{destination}": "",
+		"arn:aws:sqs:eu-west-1:123456789012:records-{destination}": "", "arn:aws:sns:eu-west-1:123456789012:records": "does not name", "arn:aws:sqs:eu-west-1:1:a.fifo": "FIFO",
+		"sqs://" + strings.Repeat("q", 81): "does not name a queue", "sqs://": "does not name a queue", "sqs://a/b": "does not name a queue",
+		"nats://127.0.0.1": "no queue that this version knows", "sqs://a.fifo": "FIFO", "a.fifo": "FIFO", "{name}": "does not name",
+		"https://sqs.eu-west-1.amazonaws.com/records": "not the URL of an SQS queue", "https://": "names no host", "https://user:pw@h/1/q": "must not hold a user",
+	} {
+		_, err := load("backend: http://b\nqueue: '" + queue + "'\n")
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "tapway.yaml:2:")) {
+			t.Errorf("queue %s: %v, want %q", queue, err, want)
+		}
+	}
+	for bucket, good := range map[string]bool{"abc": true, "a.b-3": true, "ab": false, "s3://abc": false, "Abc": false, strings.Repeat("b", 63): true, strings.Repeat("b", 64): false} {
+		if _, err := load("backend: http://b\nbucket: " + bucket + "\n"); (err == nil) != good {
+			t.Errorf("bucket %s: %v", bucket, err)
+		}
+	}
+	two := "backend: http://b\ndestinations: [{name: a, url: http://a}, {name: b, url: http://b}]\n"
+	if _, err := load(two + "queue: sqs://q\n"); err == nil || !strings.Contains(err.Error(), "sqs://records-{destination}") {
+		t.Errorf("two destinations share a queue: %v", err)
+	}
+	if c, err := load(two + "queue: sqs://q-{destination}\n"); err != nil || QueueFor(c.Queue, "b") != "sqs://q-b" {
+		t.Errorf("a queue each: %v", err)
+	}
+	if _, err := load("backend: http://b\nqueue: sqs://q\nlambda: {dead_letter_queue: sqs://q}\n"); err == nil || !strings.Contains(err.Error(), "lambda.dead_letter_queue: it is the queue itself") {
+		t.Errorf("the queue as its own dead-letter queue: %v", err)
+	}
+}
+
+// Whoever only delivers needs no backend; a wrong one is a mistake nevertheless.
+func TestForwards(t *testing.T) {
+	source := Source{Text: []byte("queue: sqs://q\n"), Getenv: env("TAPWAY_DESTINATION", "http://d/in"), Forwards: true}
+	if c, err := Load(source); err != nil || len(c.Destinations) != 1 {
+		t.Errorf("without a backend: %v", err)
+	}
+	source.Text = []byte("backend: ftp://x\n")
+	if _, err := Load(source); err == nil {
+		t.Error("a wrong backend passes")
+	}
+	source.Text, source.Forwards = nil, false
+	if _, err := Load(source); err == nil || !strings.Contains(err.Error(), "there is nowhere to send calls") {
+		t.Errorf("no backend: %v", err)
+	}
 }

@@ -22,6 +22,7 @@ type decoder struct {
 	problems Problems
 	places   map[string]*token.Position // by key path
 	origins  map[string]string          // by key path, of values that are not from the file
+	forwards bool                       // see Source.Forwards
 	anchors  map[string]ast.Node
 	resolved int // aliases followed, to stop a bomb
 }

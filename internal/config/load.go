@@ -24,6 +24,9 @@ type Source struct {
 	// they win over the environment, which wins over the file.
 	Set map[string]string
 
+	// Forwards says that records are only delivered: a backend is not needed then.
+	Forwards bool
+
 	Getenv   func(string) (string, bool)  // nil: os.LookupEnv
 	ReadFile func(string) ([]byte, error) // nil: os.ReadFile
 }
@@ -59,7 +62,7 @@ func Peek(s Source) (*Config, Problems, error) {
 		s.Text = text
 	}
 	c := Default()
-	d := &decoder{file: s.File, getenv: s.Getenv, readFile: s.ReadFile, places: map[string]*token.Position{}, origins: map[string]string{}}
+	d := &decoder{file: s.File, getenv: s.Getenv, readFile: s.ReadFile, forwards: s.Forwards, places: map[string]*token.Position{}, origins: map[string]string{}}
 	d.text(s.Text, c)
 	v := reflect.ValueOf(c).Elem()
 	d.environment(v, "")

@@ -1,0 +1,173 @@
+package sqsqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/queue/claimcheck"
+)
+
+// Client is what the queue needs of SQS; *sqs.Client has it.
+type Client interface {
+	GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, opts ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	SendMessage(ctx context.Context, in *sqs.SendMessageInput, opts ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+	SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, opts ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, opts ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, opts ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	PurgeQueue(ctx context.Context, in *sqs.PurgeQueueInput, opts ...func(*sqs.Options)) (*sqs.PurgeQueueOutput, error)
+	StartMessageMoveTask(ctx context.Context, in *sqs.StartMessageMoveTaskInput, opts ...func(*sqs.Options)) (*sqs.StartMessageMoveTaskOutput, error)
+	ListMessageMoveTasks(ctx context.Context, in *sqs.ListMessageMoveTasksInput, opts ...func(*sqs.Options)) (*sqs.ListMessageMoveTasksOutput, error)
+	CancelMessageMoveTask(ctx context.Context, in *sqs.CancelMessageMoveTaskInput, opts ...func(*sqs.Options)) (*sqs.CancelMessageMoveTaskOutput, error)
+}
+
+// NewClient makes a client that reaches SQS at endpoint; nil is where AWS has it. It tries each
+// call once: the queue has its own bounds for trying again.
+func NewClient(cfg aws.Config, endpoint *string) *sqs.Client {
+	if cfg.HTTPClient == nil {
+		cfg.HTTPClient = awsbase.Client(nil)
+	}
+	return sqs.NewFromConfig(cfg, func(o *sqs.Options) {
+		if endpoint != nil {
+			o.BaseEndpoint = endpoint
+		}
+		o.Retryer = aws.NopRetryer{}
+	})
+}
+
+// Config says which queues there are. Client and Queues are required.
+type Config struct {
+	Client Client
+
+	// Queues has each destination's queue: its URL, its ARN, or its name in the client's account
+	// and region, "sqs://" before it or not.
+	Queues map[string]string
+
+	// DeadLetters names a destination's dead-letter queue in the same ways where it is not the
+	// one of the queue's redrive policy.
+	DeadLetters map[string]string
+
+	// Claims takes records that are too large for their queue; nil: they are refused, and
+	// counted as dropped "too-large".
+	Claims *claimcheck.Check
+
+	// GroupID is the message group of an exchange, for SQS's fair queues: a noisy group then
+	// does not delay the others. "" is no group. nil: the ID of the API the call came through.
+	GroupID func(ex *tapway.Exchange) string
+
+	Lease       time.Duration // how long a received message is kept from others, whole seconds; 0: two minutes
+	MaxHold     time.Duration // how long Run extends a lease, since the message was received; 0: 30 min
+	CallTimeout time.Duration // of one call to SQS, a long poll's 20 s excepted; 0: 5 s
+	Patience    time.Duration // for all tries to send a record or to settle; a context may allow less; 0: 15 s
+	Log         *slog.Logger  // nil: slog.Default
+}
+
+const (
+	maxLease      = 12 * time.Hour
+	maxEntries    = 10        // of a batch
+	maxMessage    = 1 << 20   // SQS's own limit, for a message and a batch
+	safeMessage   = 256 << 10 // a queue's limit where it cannot be read: what all queues once had
+	margin        = 16 << 10  // below a queue's limit a record goes to the blob store
+	longPoll      = 20 * time.Second
+	maxFlights    = 8 // batches on their way to one queue at a time
+	rememberedMax = 16 << 10
+)
+
+func (c *Config) withDefaults() {
+	set := func(d *time.Duration, otherwise time.Duration) {
+		if *d <= 0 {
+			*d = otherwise
+		}
+	}
+	set(&c.Lease, 2*time.Minute)
+	c.Lease = min((c.Lease + time.Second - 1).Truncate(time.Second), maxLease)
+	set(&c.MaxHold, 30*time.Minute)
+	c.MaxHold = min(c.MaxHold, maxLease)
+	set(&c.CallTimeout, 5*time.Second)
+	set(&c.Patience, 15*time.Second)
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.GroupID == nil {
+		c.GroupID = func(ex *tapway.Exchange) string {
+			if ex.API == nil {
+				return ""
+			}
+			return ex.API.ID
+		}
+	}
+	c.Queues, c.DeadLetters = maps.Clone(c.Queues), maps.Clone(c.DeadLetters)
+}
+
+func (c *Config) check() error {
+	if c.Client == nil {
+		return errors.New("SQS: there is no client")
+	}
+	if len(c.Queues) == 0 {
+		return errors.New("SQS: there is no queue: name one for each destination")
+	}
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.Queues)) {
+		if err := checkRef(c.Queues[name]); err != nil {
+			return fmt.Errorf("SQS queue of destination %q: %w", name, err)
+		}
+		if other, ok := seen[c.Queues[name]]; ok {
+			return fmt.Errorf("SQS: destinations %q and %q have the same queue: each needs one of its own", other, name)
+		}
+		seen[c.Queues[name]] = name
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.DeadLetters)) {
+		if _, ok := c.Queues[name]; !ok {
+			return fmt.Errorf("SQS: a dead-letter queue is named for %q, which is no destination", name)
+		}
+		if err := checkRef(c.DeadLetters[name]); err != nil {
+			return fmt.Errorf("SQS dead-letter queue of destination %q: %w", name, err)
+		}
+		if other, ok := seen[c.DeadLetters[name]]; ok {
+			return fmt.Errorf("SQS: the dead-letter queue of %q is the queue of %q", name, other)
+		}
+	}
+	if c.Claims != nil {
+		return c.Claims.Validate()
+	}
+	return nil
+}
+
+// isURL tells the URL of a queue from the other ways to name one.
+func isURL(ref string) bool {
+	return strings.HasPrefix(ref, "https://") || strings.HasPrefix(ref, "http://")
+}
+
+// splitRef gives the name and, of an ARN, the account of a queue that is not named by URL.
+func splitRef(ref string) (name, account string) {
+	if parts := strings.Split(ref, ":"); len(parts) == 6 && parts[0] == "arn" && parts[2] == "sqs" {
+		return parts[5], parts[4]
+	}
+	return strings.TrimPrefix(ref, "sqs://"), ""
+}
+
+func checkRef(ref string) error {
+	name := ref[strings.LastIndexByte(ref, '/')+1:]
+	if !isURL(ref) {
+		name, _ = splitRef(ref)
+	}
+	if strings.HasSuffix(name, ".fifo") {
+		return fmt.Errorf("%q is a FIFO queue: a record that fails would hold up those behind it; use a standard queue", ref)
+	}
+	if name == "" || len(name) > 80 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+		return fmt.Errorf("%q is not the name, URL or ARN of a queue", ref)
+	}
+	return nil
+}

@@ -1,0 +1,351 @@
+package sqsqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/queue/claimcheck"
+	"github.com/tapway/tapway/internal/record"
+)
+
+// DeadLetter is a message of a dead-letter queue.
+type DeadLetter struct {
+	tapway.DeadLetter
+	MessageID string
+	Exchange  *tapway.Exchange // nil when the record cannot be read; the Meta then has the ID and time at most
+	Record    []byte           // nil when it cannot be had
+	Err       error            // why the record cannot be had or read
+}
+
+// PeekDeadLetters walks the dead letters of one destination in no order, at most limit of them; 0
+// is all. SQS has no other way to look than to receive: while the walk lasts, and ten
+// minutes if it is cut off, they are hidden from others. Afterwards they are as before, but for their
+// receive count.
+func (q *Queue) PeekDeadLetters(ctx context.Context, name string, limit int) iter.Seq2[*DeadLetter, error] {
+	return func(yield func(*DeadLetter, error) bool) {
+		errStop := errors.New("stopped")
+		n := 0
+		err := q.walk(ctx, name, func(ctx context.Context, d *destination, batch []*item) (takeAway []*item, err error) {
+			q.openAll(ctx, d, batch)
+			for _, it := range batch {
+				if !yield(it.deadLetter(d.name), nil) {
+					return nil, errStop
+				}
+				if n++; n == limit {
+					return nil, errStop
+				}
+			}
+			return nil, nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(nil, err)
+		}
+	}
+}
+
+// Selection says which dead letters to redrive or purge.
+type Selection struct {
+	Match  func(dl *DeadLetter) bool // nil: all of them, without reading large records
+	Rate   float64                   // records a second; 0: as fast as it goes
+	Limit  int                       // stop after this many; 0: no limit
+	DryRun bool                      // only count
+}
+
+// Result is what Redrive and Purge did.
+type Result struct {
+	Seen    int // dead letters looked at
+	Matched int // of Seen
+	Done    int // of Matched: redriven or purged
+}
+
+// Redrive puts dead letters back into the destination's queue, as if no attempt had been made.
+// Each is sent there first and then deleted here, so one that is caught by a failure in
+// between is in both.
+func (q *Queue) Redrive(ctx context.Context, name string, s Selection) (Result, error) {
+	return q.selected(ctx, name, s, func(ctx context.Context, d *destination, items []*item) error {
+		if _, _, err := d.main.lookUp(ctx); err != nil {
+			return err
+		}
+		parcels := make([]*parcel, len(items))
+		for i, it := range items {
+			a := maps.Clone(it.Attributes)
+			for _, dead := range deadAttributes {
+				delete(a, dead)
+			}
+			parcels[i] = &parcel{body: it.Body, attributes: a, group: it.System["MessageGroupId"]}
+		}
+		var errs []error
+		for i, err := range d.main.outbox.send(ctx, parcels...) {
+			if items[i].err = err; err != nil {
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(uniq(errs)...)
+	})
+}
+
+// Purge deletes dead letters and their large records; the ledger counts them as dropped
+// "purged".
+func (q *Queue) Purge(ctx context.Context, name string, s Selection) (Result, error) {
+	var blobs []claimcheck.Pointer
+	r, err := q.selected(ctx, name, s, func(_ context.Context, _ *destination, items []*item) error {
+		for _, it := range items {
+			if isClaim(it.Attributes) {
+				if p, err := claimcheck.ParsePointer([]byte(it.Body)); err == nil {
+					blobs = append(blobs, p)
+				}
+			}
+		}
+		return nil
+	})
+	if d := q.dests[name]; d != nil {
+		for range r.Done {
+			d.account.settled(tapway.Outcome{Verdict: tapway.Dropped, Reason: "purged"})
+		}
+	}
+	if err == nil {
+		q.discard(ctx, blobs)
+	}
+	return r, err
+}
+
+// selected walks the dead letters, lets do handle those that match, and deletes those of them whose
+// err it left nil.
+func (q *Queue) selected(ctx context.Context, name string, s Selection, do func(ctx context.Context, d *destination, items []*item) error) (r Result, err error) {
+	errStop := errors.New("stopped")
+	var next time.Time
+	err = q.walk(ctx, name, func(ctx context.Context, d *destination, batch []*item) (takeAway []*item, err error) {
+		if s.Match != nil {
+			q.openAll(ctx, d, batch)
+		}
+		var matched []*item
+		stop := false
+		for _, it := range batch {
+			r.Seen++
+			if s.Match != nil && !s.Match(it.deadLetter(d.name)) {
+				continue
+			}
+			r.Matched++
+			it.err = nil
+			matched = append(matched, it)
+			if stop = r.Matched == s.Limit; stop {
+				break
+			}
+		}
+		if len(matched) > 0 && !s.DryRun {
+			if takeAway, err = d.take(ctx, s.Rate, &next, matched, do); err == nil {
+				r.Done += len(takeAway)
+			}
+		}
+		if err == nil && stop {
+			err = errStop
+		}
+		return takeAway, err
+	})
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return r, err
+}
+
+// take handles items at the given rate and deletes from the dead letters what was handled.
+func (d *destination) take(ctx context.Context, rate float64, next *time.Time, items []*item, do func(ctx context.Context, d *destination, items []*item) error) (gone []*item, err error) {
+	step := len(items)
+	if rate > 0 {
+		step = 1
+	}
+	for len(items) > 0 {
+		if rate > 0 {
+			if err := waitUntil(ctx, *next); err != nil {
+				return gone, err
+			}
+			*next = time.Now().Add(time.Duration(float64(time.Second) / rate))
+		}
+		group := items[:step]
+		items = items[step:]
+		failed := do(ctx, d, group)
+		var handled []*item
+		for _, it := range group {
+			if it.err == nil {
+				handled = append(handled, it)
+			}
+		}
+		if err := errors.Join(failed, d.deleteDead(ctx, handled)); err != nil {
+			return gone, err
+		}
+		gone = append(gone, handled...)
+	}
+	return gone, nil
+}
+
+func waitUntil(ctx context.Context, at time.Time) error {
+	wait := time.Until(at)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// walkHold is how long a walk hides a dead letter. A walk that takes longer sees some of them again,
+// knows them, and passes them over.
+const walkHold = 10 * time.Minute
+
+// walk receives all dead letters of a destination, tens at a time, and makes those visible
+// again that visit did not take away. It ends when SQS twice has nothing new.
+func (q *Queue) walk(ctx context.Context, name string, visit func(ctx context.Context, d *destination, batch []*item) (takeAway []*item, err error)) (err error) {
+	d, err := q.destination(name)
+	if err != nil {
+		return err
+	}
+	if err := q.open(); err != nil {
+		return err
+	}
+	ctx, stop := q.untilClosed(ctx)
+	defer stop()
+	dead, err := d.deadLetters(ctx)
+	if err != nil {
+		return err
+	}
+	url, _, err := dead.lookUp(ctx)
+	if err != nil {
+		return err
+	}
+	kept := map[string]string{} // receipt handle by message ID
+	defer func() { d.putBack(ctx, dead, kept) }()
+	for nothing := 0; nothing < 2; {
+		raw, err := d.receiveDead(ctx, url)
+		if err != nil {
+			return fmt.Errorf("read the dead letters of destination %q: %w", d.name, err)
+		}
+		var batch []*item
+		for i := range raw {
+			v := deliveryOf(&raw[i])
+			if _, known := kept[v.MessageID]; !known {
+				batch = append(batch, &item{Delivery: v, received: time.Now()})
+			}
+			kept[v.MessageID] = v.Handle
+		}
+		if len(batch) == 0 {
+			nothing++
+			continue
+		}
+		nothing = 0
+		gone, err := visit(ctx, d, batch)
+		for _, it := range gone {
+			delete(kept, it.MessageID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *destination) receiveDead(ctx context.Context, url string) (got []types.Message, err error) {
+	err = d.q.try(ctx, func(ctx context.Context) error {
+		out, err := d.q.c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl: &url, MaxNumberOfMessages: maxEntries, WaitTimeSeconds: 1, // a long poll asks all of SQS's servers
+			VisibilityTimeout: int32(walkHold / time.Second), MessageAttributeNames: []string{"All"},
+			MessageSystemAttributeNames: systemAttributes,
+		})
+		if err == nil {
+			got = out.Messages
+		}
+		return err
+	})
+	return got, err
+}
+
+// putBack makes dead letters visible again. It goes on when ctx has ended, for a short time.
+func (d *destination) putBack(ctx context.Context, dead *target, kept map[string]string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.q.c.Patience)
+	defer cancel()
+	url, _, _ := dead.ready()
+	var handles []string
+	for _, h := range kept {
+		handles = append(handles, h)
+	}
+	n := (len(handles) + maxEntries - 1) / maxEntries
+	parallel(n, 4, func(i int) {
+		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
+		for j, h := range handles[i*maxEntries : min((i+1)*maxEntries, len(handles))] {
+			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(j)), ReceiptHandle: &h})
+		}
+		errs := make([]error, len(in.Entries))
+		if err := d.q.try(ctx, func(ctx context.Context) error { return d.change(ctx, in, errs) }); err != nil {
+			d.q.c.Log.Warn("dead letters that were looked at stay hidden for up to ten minutes", "destination", d.name, "messages", len(errs), "error", err)
+		}
+	})
+}
+
+// deleteDead removes messages from the dead-letter queue.
+func (d *destination) deleteDead(ctx context.Context, items []*item) error {
+	dead, err := d.deadLetters(ctx)
+	if err != nil || len(items) == 0 {
+		return err
+	}
+	acts := make([]*act, len(items))
+	for i, it := range items {
+		acts[i] = &act{receipt: Receipt{MessageID: it.MessageID, Handle: it.Handle}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.q.c.Patience)
+	defer cancel()
+	url, _, _ := dead.ready()
+	d.inBatches(ctx, acts, func(ctx context.Context, _ string, batch []*act, errs []error) error {
+		return d.deleteBatch(ctx, url, batch, errs)
+	})
+	var errs []error
+	for _, a := range acts {
+		if a.err != nil && !lostLease(a.err) {
+			errs = append(errs, a.err)
+		}
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("delete %d dead letters that were dealt with: %w", len(errs), errors.Join(uniq(errs)...))
+	}
+	return nil
+}
+
+// openAll finds the records of a batch.
+func (q *Queue) openAll(ctx context.Context, d *destination, batch []*item) {
+	parallel(len(batch), 4, func(i int) { batch[i].err = batch[i].open(ctx, d) })
+}
+
+// deadLetter tells what the attributes say; of what SQS itself moved there they say nothing.
+func (it *item) deadLetter(destination string) *DeadLetter {
+	dl := &DeadLetter{MessageID: it.MessageID, Record: it.record, Err: it.err}
+	dl.Destination = destination
+	dl.Meta.ID, dl.Meta.Time = it.identify(it.record)
+	if it.err == nil {
+		if dl.Exchange, dl.Err = record.Parse(it.record); dl.Err == nil {
+			dl.Meta = dl.Exchange.Meta
+		}
+	}
+	if dl.Reason = valueOf(it.Attributes, AttributeReason); dl.Reason == "" {
+		dl.Reason = "received too often without being settled"
+	}
+	dl.Status, _ = strconv.Atoi(valueOf(it.Attributes, AttributeStatus))
+	dl.Attempts, _ = strconv.Atoi(valueOf(it.Attributes, AttributeAttempts))
+	dl.FirstAttempt = timeOf(it.Attributes, AttributeFirstAttempt)
+	if dl.Died = timeOf(it.Attributes, AttributeDied); dl.Died.IsZero() {
+		dl.Died = it.millis("SentTimestamp")
+	}
+	return dl
+}

@@ -1,0 +1,216 @@
+package sqsqueue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/queue/claimcheck"
+)
+
+// Receive leases up to max messages. It polls long, and when one poll is full the rest are
+// polled for side by side. Messages are sorted by when they were sent, which is all the order SQS
+// has. A message whose pointer leads nowhere is moved to the dead-letter queue at once.
+//
+// When ctx ends during a poll, SQS may have leased messages whose answer nobody reads any more:
+// they come when that lease ends.
+func (d *destination) Receive(ctx context.Context, max int) ([]tapway.Message, error) {
+	if err := d.usable(ctx); err != nil {
+		return nil, err
+	}
+	outer := ctx
+	ctx, stop := d.q.untilClosed(ctx)
+	defer stop()
+	msgs, err := d.receive(ctx, max)
+	if err == nil {
+		return msgs, nil
+	}
+	if cause := d.usable(outer); cause != nil {
+		return nil, cause
+	}
+	return nil, fmt.Errorf("receive for destination %q: %w", d.name, err)
+}
+
+func (d *destination) usable(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return d.q.open()
+}
+
+func (d *destination) receive(ctx context.Context, max int) ([]tapway.Message, error) {
+	url, _, err := d.main.lookUp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Nothing is attempted before it is known where a failure would go.
+	if _, err := d.deadLetters(ctx); err != nil {
+		return nil, err
+	}
+	max = min(maxOf(max, 1), 1000)
+	for {
+		raw, err := d.poll(ctx, url, min(max, maxEntries), longPoll)
+		if err != nil {
+			return nil, err
+		}
+		if len(raw) == maxEntries && max > maxEntries {
+			raw = append(raw, d.pollRest(ctx, url, max-maxEntries)...)
+		}
+		if msgs := d.admit(ctx, raw); len(msgs) > 0 {
+			return msgs, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func maxOf(a, b int) int { return max(a, b) }
+
+// pollRest polls for more without waiting. What fails is passed over: there is something to give
+// out already.
+func (d *destination) pollRest(ctx context.Context, url string, rest int) (all []types.Message) {
+	got := make([][]types.Message, (rest+maxEntries-1)/maxEntries)
+	parallel(len(got), 8, func(i int) {
+		got[i], _ = d.poll(ctx, url, min(maxEntries, rest-i*maxEntries), 0)
+	})
+	return slices.Concat(got...)
+}
+
+func (d *destination) poll(ctx context.Context, url string, n int, wait time.Duration) ([]types.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+d.q.c.CallTimeout)
+	defer cancel()
+	out, err := d.q.c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &url, MaxNumberOfMessages: int32(n), WaitTimeSeconds: int32(wait / time.Second),
+		VisibilityTimeout: int32(d.q.c.Lease / time.Second), MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: systemAttributes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.Messages, nil
+}
+
+var systemAttributes = []types.MessageSystemAttributeName{
+	types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
+	types.MessageSystemAttributeNameSentTimestamp, types.MessageSystemAttributeNameMessageGroupId,
+}
+
+// admit makes messages of what SQS gave: it passes over what is leased here already, deletes
+// again what was settled, redeems pointers, and takes care of what cannot be redeemed.
+func (d *destination) admit(ctx context.Context, raw []types.Message) []tapway.Message {
+	now := time.Now()
+	var items []*item
+	var again []tapway.Settlement
+	for i := range raw {
+		v := deliveryOf(&raw[i])
+		switch kind, p := d.memory.admit(v.MessageID, v.Handle, now, d.q.c.Lease); kind {
+		case fresh:
+			items = append(items, &item{Delivery: v, received: now, past: p})
+		case settled:
+			again = append(again, tapway.Settlement{Message: tapway.Message{Receipt: Receipt{MessageID: v.MessageID, Handle: v.Handle}.String()}})
+		}
+	}
+	d.deleteAgain(ctx, again)
+	slices.SortStableFunc(items, func(a, b *item) int {
+		return cmp.Or(a.millis("SentTimestamp").Compare(b.millis("SentTimestamp")), strings.Compare(valueOf(a.Attributes, AttributeID), valueOf(b.Attributes, AttributeID)))
+	})
+	// A batch of the largest records fills memory enough: few at a time.
+	parallel(len(items), 4, func(i int) { items[i].err = items[i].open(ctx, d) })
+	var msgs []tapway.Message
+	var back []tapway.Settlement
+	for _, it := range items {
+		if it.err == nil {
+			msgs = append(msgs, it.message())
+			continue
+		}
+		back = append(back, tapway.Settlement{Message: it.message(), Outcome: d.unreadable(it)})
+	}
+	if len(back) > 0 {
+		// These leases are nobody's: end them even if the receiver is told to stop just now.
+		settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.q.c.CallTimeout)
+		defer cancel()
+		if err := d.settle(settling, back, items); err != nil {
+			d.q.c.Log.Error("unreadable messages could not be put back; they come again when their leases end", "destination", d.name, "messages", len(back), "error", err)
+		}
+	}
+	return msgs
+}
+
+// unreadable decides about a message whose record cannot be had.
+func (d *destination) unreadable(it *item) tapway.Outcome {
+	if claimcheck.Permanent(it.err) {
+		d.q.c.Log.Error("a message cannot be read and goes to the dead letters", "destination", d.name, "message", it.MessageID, "error", it.err)
+		return tapway.Outcome{Verdict: tapway.Dead, Reason: it.err.Error()}
+	}
+	d.q.c.Log.Warn("a large record cannot be read from the blob store; it is tried again", "destination", d.name, "message", it.MessageID, "error", it.err)
+	return tapway.Outcome{Verdict: tapway.Released, After: 30 * time.Second}
+}
+
+// item is a message being received.
+type item struct {
+	*Delivery
+	received time.Time
+	past     past
+	record   []byte
+	pointer  claimcheck.Pointer
+	err      error
+}
+
+// open finds the record: the body, or what its pointer leads to.
+func (it *item) open(ctx context.Context, d *destination) (err error) {
+	if !isClaim(it.Attributes) {
+		it.record = []byte(it.Body)
+		return nil
+	}
+	if d.q.c.Claims == nil {
+		return fmt.Errorf("the record is in a blob store and none is configured: %w", claimcheck.ErrPointer)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.q.c.Lease/2)
+	defer cancel()
+	it.record, it.pointer, err = d.q.c.Claims.Redeem(ctx, []byte(it.Body))
+	return err
+}
+
+func (it *item) message() tapway.Message {
+	m := tapway.Message{
+		Attempts: max(it.receives()-1-it.past.spared, 0), Record: it.record, LastError: it.past.reason,
+		Receipt: Receipt{it.MessageID, it.Handle, it.received.UnixMilli(), it.System["MessageGroupId"], it.pointer}.String(),
+	}
+	m.ID, m.Enqueued = it.identify(it.record)
+	if m.Attempts > 0 {
+		if m.FirstAttempt = it.past.first; m.FirstAttempt.IsZero() {
+			m.FirstAttempt = it.millis("ApproximateFirstReceiveTimestamp")
+		}
+	}
+	return m
+}
+
+// ErrSettled says that this process has settled a message before that SQS gives again.
+var ErrSettled = errors.New("the message was settled before")
+
+// Adopt makes a message of one that was received elsewhere: by Lambda's event source mapping.
+// Settle settles it like any other. Two errors need no second try: ErrSettled, where nothing is left to
+// do, and one for which claimcheck.Permanent holds, of a message that can never be read: it is
+// returned without a record and is to be settled as Dead.
+func (q *Queue) Adopt(ctx context.Context, destination string, v Delivery) (tapway.Message, error) {
+	d, err := q.destination(destination)
+	if err != nil {
+		return tapway.Message{}, err
+	}
+	it := &item{Delivery: &v, received: time.Now()}
+	kind := fresh
+	if kind, it.past = d.memory.admit(v.MessageID, v.Handle, it.received, q.c.Lease); kind == settled {
+		return tapway.Message{}, ErrSettled
+	}
+	err = it.open(ctx, d)
+	return it.message(), err
+}

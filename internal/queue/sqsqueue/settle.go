@@ -1,0 +1,314 @@
+package sqsqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/queue/claimcheck"
+)
+
+// act is one settlement on its way.
+type act struct {
+	tapway.Settlement
+	receipt Receipt
+	past    past
+	raw     *item // of a message that could not be read; nil otherwise
+	err     error
+}
+
+// Settle deletes what is delivered or dropped, makes visible again what failed or was
+// released when it is due (at most twelve hours after it was received), and moves what is dead to
+// the dead-letter queue: sent there first, deleted here after. An error says which settlements
+// are not done; settling all of them again does only those.
+func (d *destination) Settle(ctx context.Context, settlements []tapway.Settlement) error {
+	if err := d.q.open(); err != nil {
+		return err
+	}
+	if len(settlements) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.q.c.Patience)
+	defer cancel()
+	return d.settle(ctx, settlements, nil)
+}
+
+// settle is Settle; items are messages that could not be read, whose bodies are theirs.
+func (d *destination) settle(ctx context.Context, settlements []tapway.Settlement, items []*item) error {
+	if _, _, err := d.main.lookUp(ctx); err != nil {
+		return fmt.Errorf("settle for destination %q: %w", d.name, err)
+	}
+	raw := map[string]*item{}
+	for _, it := range items {
+		raw[it.MessageID] = it
+	}
+	var errs []error
+	var all, remove, hide, bury []*act
+	seen := map[string]bool{}
+	for _, s := range settlements {
+		r, err := ParseReceipt(s.Message.Receipt)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("settle %s: %w", s.Message.ID, err))
+			continue
+		}
+		a := &act{Settlement: s, receipt: r, raw: raw[r.MessageID]}
+		ok := false
+		if a.past, ok = d.memory.claim(&r, s.Outcome.Verdict); !ok || seen[r.MessageID] {
+			continue
+		}
+		seen[r.MessageID] = true
+		a.receipt.Handle = a.past.handle
+		all = append(all, a)
+		switch s.Outcome.Verdict {
+		case tapway.Delivered, tapway.Dropped:
+			remove = append(remove, a)
+		case tapway.Dead:
+			bury = append(bury, a)
+		default:
+			hide = append(hide, a)
+		}
+	}
+	var hiding sync.WaitGroup
+	hiding.Go(func() { d.hide(ctx, hide) })
+	d.bury(ctx, bury)
+	for _, a := range bury {
+		if a.err == nil {
+			remove = append(remove, a)
+		}
+	}
+	d.remove(ctx, remove)
+	hiding.Wait()
+	for _, a := range all {
+		if a.err != nil {
+			errs = append(errs, a.err)
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("settle for destination %q: %d of %d not done: %w", d.name, len(errs), len(settlements), errors.Join(uniq(errs)...))
+}
+
+// inBatches calls do for tens of acts until each has succeeded, was refused, or ctx has ended; do
+// makes one call and files what became of each.
+func (d *destination) inBatches(ctx context.Context, acts []*act, do func(ctx context.Context, url string, batch []*act, errs []error) error) {
+	url, _, _ := d.main.ready()
+	n := (len(acts) + maxEntries - 1) / maxEntries
+	parallel(n, 4, func(i int) {
+		batch := acts[i*maxEntries : min((i+1)*maxEntries, len(acts))]
+		for try := 0; len(batch) > 0; try++ {
+			errs := make([]error, len(batch))
+			if err := d.q.call(ctx, func(ctx context.Context) error { return do(ctx, url, batch, errs) }); err != nil {
+				for i := range errs {
+					errs[i] = err
+				}
+			}
+			var rest []*act
+			for i, a := range batch {
+				if a.err = errs[i]; a.err != nil && transient(a.err) {
+					rest = append(rest, a)
+				}
+			}
+			if len(rest) > 0 && !pause(ctx, try) {
+				for _, a := range rest {
+					a.err = ended(ctx, a.err)
+				}
+				return
+			}
+			batch = rest
+		}
+	})
+}
+
+// remove deletes messages, then their blobs.
+func (d *destination) remove(ctx context.Context, acts []*act) {
+	if len(acts) == 0 {
+		return
+	}
+	d.inBatches(ctx, acts, d.deleteBatch)
+	var blobs []claimcheck.Pointer
+	for _, a := range acts {
+		if a.err != nil && lostLease(a.err) {
+			a.err = nil // it was deleted before
+		}
+		if a.err != nil || !d.memory.deleted(a.receipt.MessageID) {
+			continue
+		}
+		d.account.settled(a.Outcome)
+		if a.Outcome.Verdict != tapway.Dead && !a.receipt.Pointer.IsZero() {
+			blobs = append(blobs, a.receipt.Pointer)
+		}
+	}
+	d.q.discard(ctx, blobs)
+}
+
+// discard deletes blobs that no message points at any more. What fails is left to the bucket's
+// lifecycle rule.
+func (q *Queue) discard(ctx context.Context, blobs []claimcheck.Pointer) {
+	if q.c.Claims == nil || len(blobs) == 0 {
+		return
+	}
+	parallel(len(blobs), 4, func(i int) {
+		if err := q.c.Claims.Discard(ctx, blobs[i]); err != nil {
+			q.c.Log.Warn("a large record that is no longer needed was not deleted; the bucket's lifecycle rule has to", "error", err)
+		}
+	})
+}
+
+func (d *destination) deleteBatch(ctx context.Context, url string, batch []*act, errs []error) error {
+	in := &sqs.DeleteMessageBatchInput{QueueUrl: &url}
+	for i, a := range batch {
+		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &a.receipt.Handle})
+	}
+	out, err := d.q.c.Client.DeleteMessageBatch(ctx, in)
+	if err != nil {
+		return err
+	}
+	var good []string
+	for _, e := range out.Successful {
+		good = append(good, aws.ToString(e.Id))
+	}
+	sortResults(len(batch), good, out.Failed, errs)
+	return nil
+}
+
+// deleteAgain deletes what came once more after it was settled. If it fails, it comes once more.
+func (d *destination) deleteAgain(ctx context.Context, again []tapway.Settlement) {
+	var acts []*act
+	for _, s := range again {
+		if r, err := ParseReceipt(s.Message.Receipt); err == nil {
+			acts = append(acts, &act{Settlement: s, receipt: r})
+		}
+	}
+	if len(acts) > 0 {
+		d.inBatches(ctx, acts, d.deleteBatch)
+	}
+}
+
+// hide sets when messages become visible again.
+func (d *destination) hide(ctx context.Context, acts []*act) {
+	if len(acts) == 0 {
+		return
+	}
+	now := time.Now()
+	d.inBatches(ctx, acts, func(ctx context.Context, url string, batch []*act, errs []error) error {
+		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
+		for i, a := range batch {
+			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &a.receipt.Handle,
+				VisibilityTimeout: visibility(a.Outcome.After-time.Since(now), time.Since(a.past.received)),
+			})
+		}
+		return d.change(ctx, in, errs)
+	})
+	for _, a := range acts {
+		if a.err != nil && lostLease(a.err) {
+			a.err = nil // it is visible, or somebody else's
+		}
+		if a.err == nil {
+			d.memory.returned(a.receipt.MessageID, a.Outcome, time.Now())
+		}
+	}
+}
+
+func (d *destination) change(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, errs []error) error {
+	out, err := d.q.c.Client.ChangeMessageVisibilityBatch(ctx, in)
+	if err != nil {
+		return err
+	}
+	var good []string
+	for _, e := range out.Successful {
+		good = append(good, aws.ToString(e.Id))
+	}
+	sortResults(len(in.Entries), good, out.Failed, errs)
+	return nil
+}
+
+// visibility is the timeout in seconds for a delay, rounded up. SQS counts the twelve hours from
+// when the message was received; a minute is left for clocks that differ.
+func visibility(after, held time.Duration) int32 {
+	most := maxLease - max(held, 0) - time.Minute
+	after = max(min(after, most), 0)
+	return int32((after + time.Second - 1) / time.Second)
+}
+
+// bury sends messages to the dead-letter queue with what is known of their death, unless that
+// was done before and only the deletion failed.
+func (d *destination) bury(ctx context.Context, acts []*act) {
+	acts = slices.DeleteFunc(slices.Clone(acts), func(a *act) bool { return a.past.dead })
+	if len(acts) == 0 {
+		return
+	}
+	dead, err := d.deadLetters(ctx)
+	if err == nil {
+		_, _, err = dead.lookUp(ctx)
+	}
+	if err != nil {
+		for _, a := range acts {
+			a.err = err
+		}
+		return
+	}
+	_, f, _ := dead.ready()
+	parcels := make([]*parcel, len(acts))
+	for i, a := range acts {
+		if parcels[i] = d.deadLetter(a); parcels[i].size() > f.most && len(parcels[i].body) <= f.most {
+			// Somebody else's message of the full size: it goes without its reason, not lost.
+			parcels[i].attributes = nil
+		}
+	}
+	for i, err := range dead.outbox.send(ctx, parcels...) {
+		if acts[i].err = err; err == nil {
+			d.memory.buried(acts[i].receipt.MessageID)
+		}
+	}
+}
+
+// deadLetter is the message for the dead-letter queue. A large record stays where it is: its
+// pointer moves.
+func (d *destination) deadLetter(a *act) *parcel {
+	m, o := &a.Message, &a.Outcome
+	p := &parcel{body: string(m.Record), attributes: attributes{}, group: a.receipt.Group}
+	switch {
+	case a.raw != nil:
+		p.body = a.raw.Body
+		for name, v := range a.raw.Attributes {
+			if claimcheck.IsReserved(name) {
+				p.attributes[name] = v
+			}
+		}
+	case !a.receipt.Pointer.IsZero() && d.q.c.Claims != nil:
+		t := d.q.c.Claims.Ticket(a.receipt.Pointer, len(m.Record))
+		p.body = string(t.Body)
+		p.attributes[t.Attribute] = number(t.Size)
+	}
+	if !m.ID.IsZero() {
+		p.attributes[AttributeID] = text(m.ID.String())
+	}
+	if !m.Enqueued.IsZero() {
+		p.attributes[AttributeTime] = at(m.Enqueued)
+	}
+	now := time.Now()
+	first := m.FirstAttempt
+	if first.IsZero() {
+		first = now
+	}
+	p.attributes[AttributeDestination] = text(printable(d.name))
+	p.attributes[AttributeReason] = text(printable(o.Reason))
+	p.attributes[AttributeAttempts] = number(m.Attempts + 1)
+	p.attributes[AttributeFirstAttempt] = at(first)
+	p.attributes[AttributeDied] = at(now)
+	if o.Status != 0 {
+		p.attributes[AttributeStatus] = number(o.Status)
+	}
+	return p
+}
