@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -79,7 +80,7 @@ func run(t *testing.T, api string, stop context.Context, reply Reply) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(stop, 20*time.Second)
 	defer cancel()
-	r := &Runtime{API: api, Handler: HandlerFunc(func(context.Context, *Invocation) (Reply, error) { return reply, nil })}
+	r := &Runtime{API: api, Log: slog.New(slog.DiscardHandler), Handler: HandlerFunc(func(context.Context, *Invocation) (Reply, error) { return reply, nil })}
 	if err := r.Run(ctx); err != nil {
 		t.Error(err)
 	}
@@ -151,6 +152,72 @@ func TestARefusalWhileTheReplyIsStillBeingSent(t *testing.T) {
 			br.ReadByte()
 		})
 	run(t, api, stop, Reply{Body: make([]byte, 64<<20)}) // more than the socket buffers hold
+}
+
+func TestAReplyThatTheAPINeverAcknowledges(t *testing.T) {
+	closing := strings.NewReplacer("Content-Length", "Connection: close\r\nContent-Length")
+	for name, reply := range map[string]Reply{
+		"buffered": {Body: []byte("x")},
+		"streamed": {Stream: func(_ context.Context, w io.Writer) error { _, err := w.Write([]byte("x")); return err }},
+		"large stream": {Stream: func(_ context.Context, w io.Writer) error {
+			for {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					return err
+				}
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := script(t,
+				func(t *testing.T, c net.Conn, br *bufio.Reader) {
+					expect(t, br, getNext, false)
+					io.WriteString(c, closing.Replace(event))
+				},
+				func(t *testing.T, c net.Conn, br *bufio.Reader) { expect(t, br, postAxe, false) })
+			kept := false
+			reply.After = func(context.Context) { kept = true }
+			r := &Runtime{API: api, Log: slog.New(slog.DiscardHandler), Handler: HandlerFunc(func(context.Context, *Invocation) (Reply, error) { return reply, nil })}
+			if err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "post response to the Runtime API") {
+				t.Errorf("Run returned %v", err)
+			}
+			if !kept {
+				t.Error("the work after the reply did not run")
+			}
+		})
+	}
+}
+
+func TestAStreamTrustsNoConnectionThatWasSilentForLong(t *testing.T) {
+	for idle, fresh := range map[time.Duration]bool{trustIdle - time.Second: false, trustIdle + time.Second: true} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &conn{api: l.Addr().String()}
+		if _, err := c.open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		first := c.nc
+		c.seen = time.Now().Add(-idle)
+		if err := (&stream{ctx: t.Context(), c: c}).start(); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.nc != first; got != fresh {
+			t.Errorf("silent for %v: a new connection %v, want %v", idle, got, fresh)
+		}
+		c.close()
+		l.Close()
+	}
+}
+
+func TestAddress(t *testing.T) {
+	for api, want := range map[string]string{
+		"127.0.0.1:9001": "127.0.0.1:9001", "localhost": "localhost:80", "[::1]:9001": "[::1]:9001", "[::1]": "[::1]:80",
+	} {
+		if got := (&Runtime{API: api}).address(); got != want {
+			t.Errorf("%s: %s", api, got)
+		}
+	}
 }
 
 func TestAFreshConnectionGetsNoSecondTry(t *testing.T) {
@@ -249,7 +316,7 @@ func FuzzFailure(f *testing.F) {
 		limit = max(limit%(1<<20), 512)
 		fail := failureOf(errors.New(message), kind)
 		for i := range len(message) % maxFrames {
-			fail.stack = append(fail.stack, frame{message[:i], i, message[i:]})
+			fail.stack = append(fail.stack, frame{message[:i], i, message[i:min(len(message), 300)]})
 		}
 		body, cause := fail.json(limit), fail.cause()
 		if len(body) > limit {

@@ -236,6 +236,7 @@ func orElse(s, other string) string {
 }
 
 func runStream(ctx context.Context, s *stream, write func(context.Context, io.Writer) error) (f *failure) {
+	defer s.shut()
 	defer func() {
 		if v := recover(); v != nil {
 			f = panicFailure(v)

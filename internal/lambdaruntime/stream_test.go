@@ -175,3 +175,23 @@ func TestACallerThatGoesAwayDoesNotStopTheFunction(t *testing.T) {
 	}
 	frozen(t, api)
 }
+
+func TestAGoroutineLeftBehindCannotWriteIntoTheNextReply(t *testing.T) {
+	api := runtimetest.Start(t)
+	var stray io.Writer
+	start(api, 1, func(_ context.Context, in *invocation) (reply, error) {
+		if string(in.Event) == "second" {
+			if n, err := io.WriteString(stray, "spill"); n != 0 || err == nil {
+				t.Errorf("a write after the end: %d, %v", n, err)
+			}
+			return reply{Body: []byte("mine")}, nil
+		}
+		return reply{Stream: func(_ context.Context, w io.Writer) error { stray = w; return nil }}, nil
+	})
+	if res := api.Invoke(within(t), nil); len(res.Body) != 0 || !res.Streaming || res.Error != nil {
+		t.Errorf("the first caller got %+v", res)
+	}
+	if res := api.Invoke(within(t), []byte("second")); string(res.Body) != "mine" {
+		t.Errorf("the second caller got %+v", res)
+	}
+}
