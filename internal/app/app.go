@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -96,9 +95,6 @@ func (a *App) build(c *config.Config) (err error) {
 		if a.adminLis, err = listen("the admin API", c.Admin.Listen); err != nil {
 			return err
 		}
-	}
-	if err = os.MkdirAll(c.Data, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
 	}
 	if a.queue, err = openQueue(c, a.log); err != nil {
 		return err
