@@ -308,8 +308,8 @@ func (d *destination) deleteDead(ctx context.Context, items []*item) error {
 	ctx, cancel := context.WithTimeout(ctx, d.q.c.Patience)
 	defer cancel()
 	url, _, _ := dead.ready()
-	d.inBatches(ctx, acts, func(ctx context.Context, _ string, batch []*act, errs []error) error {
-		return d.deleteBatch(ctx, url, batch, errs)
+	d.q.inBatches(ctx, nil, acts, func(ctx context.Context, batch []*act, errs []error) error {
+		return d.q.deleteBatch(ctx, url, batch, errs)
 	})
 	var errs []error
 	for _, a := range acts {

@@ -101,6 +101,20 @@ func (m *memory) claim(r *Receipt, v tapway.Verdict) (p past, ok bool) {
 	return *known, !known.gone && (known.held || v == tapway.Delivered)
 }
 
+// newest is the newest receipt handle of a message; otherwise, if it is not remembered or there
+// is no memory.
+func (m *memory) newest(id, otherwise string) string {
+	if m == nil {
+		return otherwise
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.past[id]; p != nil && p.handle != "" {
+		return p.handle
+	}
+	return otherwise
+}
+
 // rememberLocked is the past of a message, made when there is none: of one that was adopted.
 func (m *memory) rememberLocked(id string) *past {
 	p := m.past[id]

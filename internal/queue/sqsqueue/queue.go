@@ -144,7 +144,7 @@ func (q *Queue) Enqueue(ctx context.Context, ex *tapway.Exchange) error {
 		return fmt.Errorf("enqueue %s: %w", ex.ID, err)
 	}
 	defer q.senders.Done()
-	return q.post(ctx, &letter{id: ex.ID, time: ex.Time, group: groupID(q.c.GroupID(ex)), body: record.Append(nil, ex)}, q.names)
+	return q.post(ctx, &letter{id: ex.ID, time: ex.Time, group: groupID(q.c.GroupID(ex)), body: escape(record.Append(nil, ex))}, q.names)
 }
 
 // EnqueueRecord is Enqueue for a record that was made before, for the named destinations; none
@@ -167,7 +167,7 @@ func (q *Queue) EnqueueRecord(ctx context.Context, rec []byte, destinations ...s
 		return fmt.Errorf("enqueue %s: %w", ex.ID, err)
 	}
 	defer q.senders.Done()
-	return q.post(ctx, &letter{id: ex.ID, time: ex.Time, group: groupID(q.c.GroupID(ex)), body: rec}, destinations)
+	return q.post(ctx, &letter{id: ex.ID, time: ex.Time, group: groupID(q.c.GroupID(ex)), body: escape(rec)}, destinations)
 }
 
 // post sends a letter to destinations and books the results.

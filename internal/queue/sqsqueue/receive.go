@@ -138,7 +138,7 @@ func (d *destination) admit(ctx context.Context, raw []types.Message) []tapway.M
 		// These leases are nobody's: end them even if the receiver is told to stop just now.
 		settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.q.c.CallTimeout)
 		defer cancel()
-		if err := d.settle(settling, back, items); err != nil {
+		if err := d.settle(settling, back); err != nil {
 			d.q.c.Log.Error("unreadable messages could not be put back; they come again when their leases end", "destination", d.name, "messages", len(back), "error", err)
 		}
 	}
@@ -181,10 +181,13 @@ func (it *item) open(ctx context.Context, d *destination) (err error) {
 }
 
 func (it *item) message() tapway.Message {
-	m := tapway.Message{
-		Attempts: max(it.receives()-1-it.past.spared, 0), Record: it.record, LastError: it.past.reason,
-		Receipt: Receipt{it.MessageID, it.Handle, it.received.UnixMilli(), it.System["MessageGroupId"], it.pointer}.String(),
+	r := Receipt{
+		MessageID: it.MessageID, Handle: it.Handle, Received: it.received.UnixMilli(), Group: it.System["MessageGroupId"], Pointer: it.pointer,
 	}
+	if it.err != nil {
+		r.Raw = it.raw()
+	}
+	m := tapway.Message{Attempts: max(it.receives()-1-it.past.spared, 0), Record: it.record, LastError: it.past.reason, Receipt: r.String()}
 	m.ID, m.Enqueued = it.identify(it.record)
 	if m.Attempts > 0 {
 		if m.FirstAttempt = it.past.first; m.FirstAttempt.IsZero() {
@@ -211,6 +214,6 @@ func (q *Queue) Adopt(ctx context.Context, destination string, v Delivery) (tapw
 	if kind, it.past = d.memory.admit(v.MessageID, v.Handle, it.received, q.c.Lease); kind == settled {
 		return tapway.Message{}, ErrSettled
 	}
-	err = it.open(ctx, d)
-	return it.message(), err
+	it.err = it.open(ctx, d)
+	return it.message(), it.err
 }
