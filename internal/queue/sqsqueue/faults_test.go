@@ -179,7 +179,7 @@ func TestBatches(t *testing.T) {
 		{"limited by size", 200 << 10, batchFault(0, sqstest.Fault{}), 0, 3}, // 200 KiB are 267 KiB of base64
 		{"some entries fail for a moment", 10, batchFault(4, sqstest.Fault{Entries: []int{0, 3, 9}, Code: "InternalError"}), 0, 10},
 		{"some entries are throttled", 10, batchFault(4, sqstest.Fault{Entries: []int{1}, Code: "RequestThrottled", SenderFault: true}), 0, 10},
-		{"an entry is refused", 10, batchFault(1, sqstest.Fault{Entries: []int{2}, Code: "InvalidMessageContents", SenderFault: true}), 1, 10},
+		{"an entry is refused", 10, batchFault(1, sqstest.Fault{Entries: []int{0}, Code: "InvalidMessageContents", SenderFault: true}), 1, 10},
 		{"whole batches fail for a moment", 10, batchFault(4, sqstest.Fault{Status: 503, Code: "ServiceUnavailable"}), 0, 10},
 		{"a batch is too long for this server", 10, batchFault(4, sqstest.Fault{Status: 400, Code: "BatchRequestTooLong"}), 0, 10},
 	} {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/queue/claimcheck"
 )
 
 // memory is what this process knows of the messages it has received, beyond what SQS keeps. It is
@@ -184,4 +185,33 @@ func (m *memory) extended(l lease, until time.Time) {
 	if p := m.past[l.id]; p != nil && p.held && p.handle == l.handle {
 		p.until = until
 	}
+}
+
+// recent remembers the last pointers that were put into it.
+type recent struct {
+	mu   sync.Mutex
+	ring []claimcheck.Pointer
+	next int
+	set  map[claimcheck.Pointer]bool
+}
+
+func (r *recent) init(max int) {
+	r.ring, r.set = make([]claimcheck.Pointer, max), map[claimcheck.Pointer]bool{}
+}
+
+func (r *recent) add(p claimcheck.Pointer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.set[p] {
+		return
+	}
+	delete(r.set, r.ring[r.next])
+	r.ring[r.next], r.set[p] = p, true
+	r.next = (r.next + 1) % len(r.ring)
+}
+
+func (r *recent) has(p claimcheck.Pointer) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.set[p]
 }

@@ -243,6 +243,26 @@ func isReserved(a map[string]sqstest.Attribute) bool {
 	return false
 }
 
+// TestSentTwice: of a large record that was sent twice one is delivered, and the other, whose
+// blob went with the first, is no dead letter.
+func TestSentTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(w *world, c *Config) {
+			delete(c.Queues, "b")
+			w.sqs.Fault = first("SendMessage", 1, sqstest.Fault{Lost: true})
+		})
+		s := w.subscribe("a")
+		if err := w.q.Enqueue(t.Context(), queuetest.Exchange(0, 2<<20)); err != nil {
+			t.Fatal(err)
+		}
+		w.settle(s, tapway.Outcome{Verdict: tapway.Delivered}, w.receive(s, 1)...)
+		w.none(s, "the other is a copy")
+		if l := w.line("a"); l.Captured != 1 || l.Delivered != 1 || l.Dead != 0 {
+			t.Errorf("account %+v", l)
+		}
+	})
+}
+
 // TestForeignMessages: the record of the original system, without attributes, and what is no
 // record at all are delivered as they are.
 func TestForeignMessages(t *testing.T) {
@@ -325,6 +345,12 @@ func TestLookUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			s, _ := q.Subscribe("a")
+			if err := q.Prepare(t.Context()); !errors.Is(err, tapway.ErrNotFound) {
+				t.Errorf("prepared without it: %v", err)
+			}
+			if st, err := q.Stats(t.Context()); err != nil || st.Destinations[0].Queued != 1 {
+				t.Errorf("it can be looked at all the same: %+v, %v", st, err)
+			}
 			if _, err := s.Receive(t.Context(), 1); !errors.Is(err, tapway.ErrNotFound) || !strings.Contains(err.Error(), "no dead-letter queue") {
 				t.Errorf("error %v", err)
 			}

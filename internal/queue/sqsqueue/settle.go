@@ -146,6 +146,7 @@ func (d *destination) remove(ctx context.Context, acts []*act) {
 		d.account.settled(a.Outcome)
 		if a.Outcome.Verdict != tapway.Dead && !a.receipt.Pointer.IsZero() {
 			blobs = append(blobs, a.receipt.Pointer)
+			d.spent.add(a.receipt.Pointer)
 		}
 	}
 	d.q.discard(ctx, blobs)
@@ -182,12 +183,10 @@ func (q *Queue) deleteBatch(ctx context.Context, url string, batch []*act, errs 
 }
 
 // deleteAgain deletes what came once more after it was settled. If it fails, it comes once more.
-func (d *destination) deleteAgain(ctx context.Context, again []tapway.Settlement) {
-	var acts []*act
-	for _, s := range again {
-		if r, err := ParseReceipt(s.Message.Receipt); err == nil {
-			acts = append(acts, &act{Settlement: s, receipt: r})
-		}
+func (d *destination) deleteAgain(ctx context.Context, again []*Delivery) {
+	acts := make([]*act, len(again))
+	for i, v := range again {
+		acts[i] = &act{receipt: Receipt{MessageID: v.MessageID, Handle: v.Handle}}
 	}
 	d.deleteAll(ctx, acts)
 }
