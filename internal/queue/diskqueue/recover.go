@@ -19,7 +19,7 @@ import (
 func (q *Queue) open() error {
 	for _, dir := range []string{q.dir, q.logDir(), q.keptDir()} {
 		if err := makeDir(q.fs, dir); err != nil {
-			return err
+			return fmt.Errorf("make the data directory: %w", err)
 		}
 	}
 	var err error
