@@ -76,10 +76,10 @@ func (c *conn) close() {
 func (c *conn) next(ctx context.Context) (*Invocation, error) {
 	for {
 		old, err := c.open(ctx)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = c.ask(ctx)
 		}
-		if err = c.ask(ctx); err == nil {
+		if err == nil {
 			break
 		}
 		c.close()
@@ -240,8 +240,8 @@ func (c *conn) send(body []byte) <-chan error {
 	return sent
 }
 
-// answer reads the answer to a POST whose first byte is there. What is still being sent then is
-// given up: the API wants no more of it.
+// answer reads the answer to a POST whose first byte is there. What is still being sent when it is
+// a refusal is given up: the API wants no more of it.
 func (c *conn) answer(call string, sent <-chan error) error {
 	resp, err := http.ReadResponse(c.br, nil)
 	text := ""
@@ -249,15 +249,16 @@ func (c *conn) answer(call string, sent <-chan error) error {
 		text = excerpt(resp.Body)
 	}
 	if sent != nil {
-		select {
-		case werr := <-sent:
-			if werr != nil {
-				c.close()
-			}
-		default:
+		nc := c.nc
+		if err == nil && resp.StatusCode == http.StatusAccepted {
+			nc.SetWriteDeadline(time.Now().Add(time.Second)) // it was read whole: the writer is about to return
+		} else {
 			c.close()
-			<-sent
 		}
+		if <-sent != nil {
+			c.close()
+		}
+		nc.SetWriteDeadline(time.Time{})
 	}
 	if err != nil {
 		c.close()

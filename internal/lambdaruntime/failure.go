@@ -11,7 +11,7 @@ import (
 
 const (
 	maxFrames     = 32
-	maxMessage    = 32 << 10 // bytes of an errorMessage; the rest is cut off
+	maxMessage    = 32 << 10 // bytes of an error's text; the rest is cut off, in the log too
 	maxCause      = 8 << 10  // bytes of the X-Ray header
 	maxTrailer    = 1800     // bytes of JSON in a trailer: all trailers must fit in 4 KiB, in base64, at net/http servers
 	panicType     = "Function.Panic"
@@ -38,12 +38,19 @@ func failureOf(err error, kind string) *failure {
 	if errors.As(err, &typed) {
 		kind = typed.ErrorType()
 	}
-	return &failure{kind: safeType(kind), message: err.Error()}
+	return &failure{kind: safeType(kind), message: cut(err.Error())}
+}
+
+func cut(message string) string {
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	}
+	return message
 }
 
 // panicFailure is called by the deferred function that recovered v.
 func panicFailure(v any) *failure {
-	f := &failure{kind: panicType, message: fmt.Sprint(v), panicked: true}
+	f := &failure{kind: panicType, message: cut(fmt.Sprint(v)), panicked: true}
 	var pcs [maxFrames + 8]uintptr
 	n := runtime.Callers(2, pcs[:])
 	frames := runtime.CallersFrames(pcs[:n])
@@ -59,6 +66,16 @@ func panicFailure(v any) *failure {
 			return f
 		}
 	}
+}
+
+// as is another failure that came of f, or of nothing if f is nil; a panic stays one.
+func (f *failure) as(kind, message string) *failure {
+	g := &failure{kind: kind, message: message}
+	if f != nil {
+		g.message += ": " + f.message
+		g.stack, g.panicked = f.stack, f.panicked
+	}
+	return g
 }
 
 // where is the stack for a log line: "function file:line" from the inside out.
@@ -88,9 +105,6 @@ func safeType(s string) string {
 // from the outermost in, then the message is cut. limit must be at least 512.
 func (f *failure) json(limit int) []byte {
 	message := f.message
-	if len(message) > maxMessage {
-		message = message[:maxMessage]
-	}
 	for frames := len(f.stack); ; {
 		b := append([]byte(`{"errorMessage":`), quote(message)...)
 		b = append(b, `,"errorType":`...)

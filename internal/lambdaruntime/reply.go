@@ -32,7 +32,8 @@ type Reply struct {
 
 	// Stream, if not nil, makes the reply instead of Body, as a Lambda response stream. Every
 	// Write is sent at once as one chunk, so small pieces want a bufio.Writer; p is not kept.
-	// A Write waits while the caller does not read. After an error of Write, Stream should return.
+	// A Write waits while the caller does not read. After an error of Write, Stream should return;
+	// after Stream has returned, every Write fails.
 	//
 	// An error, or a panic, before the first byte becomes an ordinary invocation error; one after
 	// it ends the stream with error trailers, so that what the caller got is not taken for all.

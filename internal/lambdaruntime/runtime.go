@@ -72,7 +72,8 @@ func (e *PanicError) Error() string {
 // API cannot be reached or answers what it must not, or a [PanicError]. The other loops end
 // their invocations before Run returns it.
 //
-// A reply that is too large (413) fails its invocation only.
+// A reply that is too large (413), or refused because its time is up (410, or another 4xx after
+// the deadline), fails its invocation only.
 func (r *Runtime) Run(ctx context.Context) error {
 	n := max(r.Concurrency, 1)
 	if n == 1 {
@@ -126,7 +127,7 @@ func (r *Runtime) loop(ctx context.Context) error {
 		}
 		in, err := c.next(ctx)
 		if err != nil {
-			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			if err == ctx.Err() {
 				return nil
 			}
 			return err
@@ -145,13 +146,13 @@ func (r *Runtime) serve(ctx context.Context, c *conn, in *Invocation) error {
 		os.Setenv(traceEnv, in.TraceID) // the AWS SDK puts it on its requests
 	}
 	ctx = context.WithValue(ctx, traceKey{}, in.TraceID)
-	ictx, cancel := ctx, context.CancelFunc(func() {})
-	if !in.Deadline.IsZero() {
-		ictx, cancel = context.WithDeadline(ctx, in.Deadline)
-	}
+	ictx, cancel := withDeadline(ctx, in.Deadline)
 	reply, f := r.invoke(ictx, in)
 	f, err := r.reply(ictx, c, in, reply, f)
 	cancel()
+	if tooLate(in, err) {
+		f, err = f.as("Function.TooLate", "answered after the deadline"), nil
+	}
 	if f != nil {
 		r.logFailure(in, f)
 	}
@@ -202,15 +203,29 @@ func (r *Runtime) reply(ctx context.Context, c *conn, in *Invocation, reply Repl
 	if !errors.As(err, &status) || status.Status != http.StatusRequestEntityTooLarge {
 		return f, err
 	}
-	large := &failure{kind: "Function.ResponseSizeTooLarge", message: "the reply is larger than Lambda carries"}
-	err = r.postFailure(base, c, "error", path+"error", large)
+	f = f.as("Function.ResponseSizeTooLarge", "the reply is larger than Lambda carries")
+	err = r.postFailure(base, c, "error", path+"error", f)
 	if errors.As(err, &status) && status.Status < http.StatusInternalServerError {
 		err = nil // the API has told the caller itself
 	}
-	if f != nil {
-		large.panicked = f.panicked
+	return f, err
+}
+
+// tooLate says whether the API refused an answer because it had given the invocation up. On one
+// invocation at a time Lambda kills the process then; with several the others must not suffer.
+func tooLate(in *Invocation, err error) bool {
+	var status *StatusError
+	if !errors.As(err, &status) || status.Status/100 != 4 {
+		return false
 	}
-	return large, err
+	return status.Status == http.StatusGone || !in.Deadline.IsZero() && time.Now().After(in.Deadline)
+}
+
+func withDeadline(ctx context.Context, d time.Time) (context.Context, context.CancelFunc) {
+	if d.IsZero() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, d)
 }
 
 func orElse(s, other string) string {
@@ -221,6 +236,7 @@ func orElse(s, other string) string {
 }
 
 func runStream(ctx context.Context, s *stream, write func(context.Context, io.Writer) error) (f *failure) {
+	defer s.shut()
 	defer func() {
 		if v := recover(); v != nil {
 			f = panicFailure(v)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -199,7 +200,7 @@ func TestOneConnectionUntilAStreamEnds(t *testing.T) {
 		}
 		return reply{Body: in.Event}, nil
 	})
-	for _, event := range []string{"a", "b", "stream", "c"} {
+	for _, event := range []string{"a", strings.Repeat("b", 6<<20), "stream", "c"} {
 		if res := api.Invoke(within(t), []byte(event)); res.Err != nil || res.Error != nil {
 			t.Fatal(res.Err, res.Error)
 		}
@@ -263,15 +264,31 @@ func TestDeadlines(t *testing.T) {
 func TestAHandlerThatUsesAllItsTime(t *testing.T) {
 	api := runtimetest.Start(t)
 	called := make(chan error, 1)
-	start(api, 1, func(ctx context.Context, _ *invocation) (reply, error) {
+	_, log := start(api, 1, func(ctx context.Context, in *invocation) (reply, error) {
+		if string(in.Event) == "quick" {
+			return reply{Body: []byte("served")}, nil
+		}
 		<-ctx.Done()
+		// The fake's timer and ours run out together: wait for its word.
+		for !strings.Contains(whats(api), runtimetest.TimedOut) {
+			runtime.Gosched()
+		}
 		return reply{After: func(ctx context.Context) { called <- ctx.Err() }}, ctx.Err()
 	})
-	res := api.Do(within(t), runtimetest.Call{Timeout: 50 * time.Millisecond, Header: http.Header{}})
-	if res.Error == nil {
-		t.Fatalf("the caller got %q", res.Body)
+	res := api.Do(within(t), runtimetest.Call{Timeout: 50 * time.Millisecond})
+	if res.Error == nil || res.Error.Type != "Sandbox.Timedout" {
+		t.Fatalf("the caller got %+v", res)
 	}
-	_ = res
+	if err := <-called; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the work after the reply has a context with %v", err)
+	}
+	frozen(t, api)
+	if s := log.String(); !strings.Contains(s, "Function.TooLate") || !strings.Contains(s, "deadline exceeded") {
+		t.Errorf("logged: %s", s)
+	}
+	if res := api.Invoke(within(t), []byte("quick")); string(res.Body) != "served" {
+		t.Errorf("the next caller got %+v", res)
+	}
 }
 
 func TestStopLetsWhatHasBegunEnd(t *testing.T) {

@@ -3,9 +3,11 @@ package lambdaruntime
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -20,10 +22,20 @@ type stream struct {
 	size        [18]byte // a chunk's size line
 	parts       [3][]byte
 	err         error
+
+	mu    sync.Mutex // a goroutine that the handler left behind must not write into the next reply
+	ended bool
 }
+
+var errEnded = errors.New("the reply has ended")
 
 // Write sends p as one chunk.
 func (s *stream) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return 0, errEnded
+	}
 	if s.err != nil {
 		return 0, s.err
 	}
@@ -42,6 +54,13 @@ func (s *stream) Write(p []byte) (int, error) {
 	line = strconv.AppendInt(line, int64(len(p)), 16)
 	s.began = true
 	return s.send(append(line, '\r', '\n'), p)
+}
+
+// shut makes further writes fail.
+func (s *stream) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
 }
 
 func (s *stream) send(line, p []byte) (int, error) {
@@ -74,7 +93,7 @@ func (s *stream) start() error {
 	return nil
 }
 
-// end closes a stream that began or is empty, with error trailers if f is not nil, and reads the
+// end closes a stream that was shut and began or is empty, with error trailers if f is not nil, and reads the
 // answer. The connection ends with the stream, as the API asks.
 func (s *stream) end(f *failure) error {
 	defer s.c.close()

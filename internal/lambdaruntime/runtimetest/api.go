@@ -48,8 +48,8 @@ type API struct {
 // Start is Config{}.Start.
 func Start(tb testing.TB) *API { return Config{}.Start(tb) }
 
-// Start begins to listen. The API ends with the test, and fails it for what the runtime did
-// against the protocol: an unanswered invocation left behind, work during a freeze.
+// Start begins to listen. The API ends with the test, and fails it if the runtime asks for an
+// invocation before it has answered the last one, or works during a freeze.
 func (c Config) Start(tb testing.TB) *API {
 	c.Concurrency = max(c.Concurrency, 1)
 	if c.Timeout == 0 {

@@ -9,5 +9,5 @@
 // What a newcomer gets wrong: it cannot stop the runtime's goroutines, so a freeze shows only
 // where someone looks. Put [API.Guard] around the fakes that the function under test talks to
 // (a backend, SQS): a call that reaches them during a freeze fails the test. And the official
-// emulator differs on purpose nowhere but here: it holds the caller until /next.
+// emulator is no second opinion on the order of things: it holds the caller until /next.
 package runtimetest

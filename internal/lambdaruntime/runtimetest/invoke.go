@@ -128,7 +128,7 @@ func (a *API) Open(ctx context.Context, call Call) (*Response, error) {
 }
 
 // invocation is one from the call to the return of its loop. What follows mu in API guards
-// answered and timer.
+// answered, late and timer.
 type invocation struct {
 	id       string
 	call     Call
@@ -136,6 +136,7 @@ type invocation struct {
 	ended    chan struct{}  // closed when a stream's trailers are there
 	trailer  http.Header
 	answered bool // the runtime has posted, or Lambda given up
+	late     bool // Lambda has given up
 	timer    *time.Timer
 }
 

@@ -90,7 +90,7 @@ func (a *API) timeOut(v *invocation, timeout time.Duration) {
 	defer a.mu.Unlock()
 	a.noteLocked(TimedOut, v.id)
 	if !v.answered {
-		v.answered = true
+		v.answered, v.late = true, true
 		v.fail(&FunctionError{Type: "Sandbox.Timedout", Message: fmt.Sprintf("Task timed out after %.2f seconds", timeout.Seconds())})
 	}
 }
@@ -102,6 +102,10 @@ func (a *API) take(w http.ResponseWriter, r *http.Request) *invocation {
 	v := a.known[r.PathValue("id")]
 	if v == nil {
 		refuse(w, http.StatusBadRequest, "InvalidRequestID")
+		return nil
+	}
+	if v.late {
+		refuse(w, http.StatusGone, "InvokeTimeout")
 		return nil
 	}
 	if v.answered {
