@@ -149,6 +149,7 @@ func (d *Door) buffer(call *Call, h http.Handler) *Reply {
 		*w.ref = w.body[:0]
 		bodies.Put(w.ref)
 	}
+	w.body = nil
 	return reply
 }
 

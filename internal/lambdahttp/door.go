@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/tapway/tapway"
@@ -145,7 +146,11 @@ func (d *Door) run(h http.Handler, w http.ResponseWriter, r *http.Request) (err 
 		case http.ErrAbortHandler:
 			err = ErrBroken
 		default:
-			d.log().Error("handler panicked", "method", r.Method, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			what := fmt.Sprintf("%T", p) // its value may quote the request
+			if e, ok := p.(runtime.Error); ok {
+				what = e.Error()
+			}
+			d.log().Error("handler panicked", "method", r.Method, "panic", what, "stack", string(debug.Stack()))
 			err = &PanicError{p}
 		}
 	}()

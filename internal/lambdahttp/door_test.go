@@ -2,7 +2,6 @@ package lambdahttp
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -15,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/tapway/tapway"
-	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/lambdahttp/eventtest"
 	"pgregory.net/rapid"
 )
@@ -46,84 +44,85 @@ func through(t testing.TB, d *Door, f eventtest.Front, r eventtest.Request) (*ev
 	return res, reply
 }
 
+var answers = []struct {
+	name    string
+	request eventtest.Request
+	handler http.HandlerFunc
+	status  int
+	header  http.Header
+	body    string
+}{
+	{"nothing written", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {}, 200, http.Header{"Content-Type": {"application/octet-stream"}}, ""},
+	{"text", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		w.WriteHeader(201)
+		w.WriteHeader(500)
+		io.WriteString(w, "héllo \"\\\n\t\x00\x1f\u2028")
+	}, 201, http.Header{"Content-Type": {"text/plain"}}, "héllo \"\\\n\t\x00\x1f\u2028"},
+	{"binary", eventtest.Request{Header: fields("Accept", "image/png, */*"), BinaryMediaTypes: []string{"image/*"}}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "image/png")
+		io.WriteString(w, "\x89PNG\xff\x00")
+	}, 200, http.Header{"Content-Type": {"image/png"}}, "\x89PNG\xff\x00"},
+	{"repeated headers and cookies", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h["Content-Type"] = []string{"text/html"}
+		h["Set-Cookie"] = []string{"a=1; Path=/, b", "b=2", "c=3"}
+		h["Link"] = []string{"</a>", "</b>"}
+		h["X-Empty"] = nil
+		h["Connection"] = []string{"close"}
+		h["Transfer-Encoding"] = []string{"chunked"}
+	}, 200, http.Header{"Content-Type": {"text/html"}, "Set-Cookie": {"a=1; Path=/, b", "b=2", "c=3"}, "Link": {"</a>, </b>"}}, ""},
+	{"informational responses", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</a>")
+		w.WriteHeader(103)
+		w.Header().Del("Link")
+		w.Header().Set("Content-Type", "text/plain")
+		io.WriteString(w, "x")
+	}, 200, http.Header{"Content-Type": {"text/plain"}}, "x"},
+	{"204", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(204)
+		if _, err := io.WriteString(w, "x"); err != http.ErrBodyNotAllowed {
+			panic(err)
+		}
+	}, 204, http.Header{}, ""},
+	{"304", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Etag", `"1"`)
+		w.WriteHeader(304)
+		w.Header().Set("X-Late", "1")
+	}, 304, http.Header{"Etag": {`"1"`}}, ""},
+	{"HEAD", eventtest.Request{Method: "HEAD"}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		io.WriteString(w, "hello")
+	}, 200, http.Header{"Content-Type": {"text/plain"}}, ""},
+	{"trailers", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Trailer", "X-Sum")
+		io.WriteString(w, "x")
+		w.Header().Set("X-Sum", "1")
+		w.Header().Set(http.TrailerPrefix+"X-Other", "1")
+	}, 200, http.Header{"Content-Type": {"text/plain"}}, "x"},
+	{"flushes", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		rc := http.NewResponseController(w)
+		if err := errors.Join(rc.Flush(), rc.EnableFullDuplex()); err != nil {
+			panic(err)
+		}
+		io.WriteString(w, "a")
+		w.(http.Flusher).Flush()
+		io.WriteString(w, "b")
+	}, 200, http.Header{"Content-Type": {"text/plain"}}, "ab"},
+	{"more than the length", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("X-Amzn-Remapped-Content-Length", "2")
+		io.WriteString(w, "ab")
+		w.Header().Set("Content-Length", "2")
+		io.WriteString(w, "c")
+	}, 200, http.Header{"Content-Type": {"text/plain"}, "X-Amzn-Remapped-Content-Length": {"2"}}, "abc"},
+}
+
 // What a handler answers reaches the client through every front.
 func TestRepliesOfEveryFront(t *testing.T) {
-	tests := []struct {
-		name    string
-		request eventtest.Request
-		handler http.HandlerFunc
-		status  int
-		header  http.Header
-		body    string
-	}{
-		{"nothing written", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {}, 200, http.Header{"Content-Type": {"application/octet-stream"}}, ""},
-		{"text", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/plain")
-			w.WriteHeader(201)
-			w.WriteHeader(500)
-			io.WriteString(w, "héllo \"\\\n\t\x00\x1f\u2028")
-		}, 201, http.Header{"Content-Type": {"text/plain"}}, "héllo \"\\\n\t\x00\x1f\u2028"},
-		{"binary", eventtest.Request{Header: fields("Accept", "image/png, */*"), BinaryMediaTypes: []string{"image/*"}}, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "image/png")
-			io.WriteString(w, "\x89PNG\xff\x00")
-		}, 200, http.Header{"Content-Type": {"image/png"}}, "\x89PNG\xff\x00"},
-		{"repeated headers and cookies", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
-			h := w.Header()
-			h["Content-Type"] = []string{"text/html"}
-			h["Set-Cookie"] = []string{"a=1; Path=/, b", "b=2", "c=3"}
-			h["Link"] = []string{"</a>", "</b>"}
-			h["X-Empty"] = nil
-			h["Connection"] = []string{"close"}
-			h["Transfer-Encoding"] = []string{"chunked"}
-		}, 200, http.Header{"Content-Type": {"text/html"}, "Set-Cookie": {"a=1; Path=/, b", "b=2", "c=3"}, "Link": {"</a>, </b>"}}, ""},
-		{"informational responses", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Link", "</a>")
-			w.WriteHeader(103)
-			w.Header().Del("Link")
-			w.Header().Set("Content-Type", "text/plain")
-			io.WriteString(w, "x")
-		}, 200, http.Header{"Content-Type": {"text/plain"}}, "x"},
-		{"204", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(204)
-			if _, err := io.WriteString(w, "x"); err != http.ErrBodyNotAllowed {
-				t.Error(err)
-			}
-		}, 204, http.Header{}, ""},
-		{"304", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Etag", `"1"`)
-			w.WriteHeader(304)
-			w.Header().Set("X-Late", "1")
-		}, 304, http.Header{"Etag": {`"1"`}}, ""},
-		{"HEAD", eventtest.Request{Method: "HEAD"}, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/plain")
-			io.WriteString(w, "hello")
-		}, 200, http.Header{"Content-Type": {"text/plain"}}, ""},
-		{"trailers", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/plain")
-			w.Header().Set("Trailer", "X-Sum")
-			io.WriteString(w, "x")
-			w.Header().Set("X-Sum", "1")
-			w.Header().Set(http.TrailerPrefix+"X-Other", "1")
-		}, 200, http.Header{"Content-Type": {"text/plain"}}, "x"},
-		{"flushes", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/plain")
-			rc := http.NewResponseController(w)
-			if err := errors.Join(rc.Flush(), rc.EnableFullDuplex()); err != nil {
-				t.Error(err)
-			}
-			io.WriteString(w, "a")
-			w.(http.Flusher).Flush()
-			io.WriteString(w, "b")
-		}, 200, http.Header{"Content-Type": {"text/plain"}}, "ab"},
-		{"more than the length", eventtest.Request{}, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/plain")
-			w.Header().Set("X-Amzn-Remapped-Content-Length", "2")
-			io.WriteString(w, "ab")
-			w.Header().Set("Content-Length", "2")
-			io.WriteString(w, "c")
-		}, 200, http.Header{"Content-Type": {"text/plain"}, "X-Amzn-Remapped-Content-Length": {"2"}}, "abc"},
-	}
-	for _, tt := range tests {
+	for _, tt := range answers {
 		for _, f := range eventtest.Fronts {
 			t.Run(tt.name+"/"+f.String(), func(t *testing.T) {
 				res, reply := through(t, &Door{Handler: tt.handler}, f, tt.request)
@@ -321,7 +320,7 @@ func TestTooLarge(t *testing.T) {
 
 // The default limits are those of the fronts.
 func TestDefaultLimits(t *testing.T) {
-	for _, f := range eventtest.Fronts {
+	for _, f := range []eventtest.Front{eventtest.REST, eventtest.ALB} {
 		for _, over := range []int{-1000, 1} {
 			n := f.Limit() + over
 			d := &Door{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -380,7 +379,7 @@ func TestBroken(t *testing.T) {
 		{"panic", func(w http.ResponseWriter, r *http.Request) { panic("boom") }, nil, "Internal server error"},
 		{"upgrade", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(101) }, ErrUpgrade, "switches protocols"},
 		{"headers too large", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("X", strings.Repeat("x", MaxReply))
+			w.Header().Set("X", strings.Repeat("x", 20_000))
 			io.WriteString(w, "x")
 		}, ErrTooLarge, "too large"},
 	}
@@ -391,7 +390,7 @@ func TestBroken(t *testing.T) {
 					continue // a HEAD response may say what it would be long
 				}
 				var log strings.Builder
-				d := &Door{Handler: tt.handler, Log: slog.New(slog.NewTextHandler(&log, nil))}
+				d := &Door{MaxReply: 20_000, Handler: tt.handler, Log: slog.New(slog.NewTextHandler(&log, nil))}
 				res, reply := through(t, d, f, eventtest.Request{Method: method})
 				err := reply.Wait()
 				if res.Status != 502 || method == "GET" && !strings.Contains(string(res.Body), tt.message) {
@@ -448,161 +447,4 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-// store is a tapway.Queue as far as a Recorder needs one.
-type store struct {
-	tapway.Queue
-	mu  sync.Mutex
-	all []*tapway.Exchange
-}
-
-func (s *store) Enqueue(_ context.Context, ex *tapway.Exchange) error {
-	copied, err := tapway.DecodeFrame(tapway.AppendFrame(nil, ex))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all = append(s.all, copied)
-	return err
-}
-
-func (s *store) Drop(string) {}
-
-func (s *store) last() *tapway.Exchange {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.all[len(s.all)-1]
-}
-
-// Behind a capture the record has what the front told, and the status that the client got, with
-// the whole response that did not fit.
-func TestCaptured(t *testing.T) {
-	q := new(store)
-	rec := &capture.Recorder{Queue: q, Log: quiet()}
-	for _, length := range []int{5, 300_000} {
-		for _, f := range eventtest.Fronts {
-			d := &Door{MaxReply: 100_000, Handler: rec.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Length", strconv.Itoa(length))
-				io.WriteString(w, strings.Repeat("x", length))
-			}))}
-			res, _ := through(t, d, f, eventtest.Request{Target: "/a%20b?c=d"})
-			ex := q.last()
-			if ex.Front != f.Front() || ex.API == nil || ex.ClientIP != "203.0.113.7" || ex.Path != "/a%20b" || ex.Query != "c=d" || ex.TraceID != "6a5145a8536f3e792f6be9b44c1f46fa" {
-				t.Errorf("%v: %+v", f, ex)
-			}
-			if ex.Status != res.Status || len(ex.Response.Bytes) != length || (ex.Error == "") != (length == 5) {
-				t.Errorf("%v: recorded %d %q with %d bytes, the client got %d", f, ex.Status, ex.Error, len(ex.Response.Bytes), res.Status)
-			}
-		}
-	}
-}
-
-// One request through every front and a server leaves the same record.
-func TestTheSameRecord(t *testing.T) {
-	q := new(store)
-	rec := &capture.Recorder{Queue: q, Log: quiet()}
-	echo := rec.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		io.Copy(w, r.Body)
-	}))
-	r := eventtest.Request{Method: "POST", Host: "api.example.com", Custom: true, Target: "/users/1?a=b", Body: []byte(`{"a":"é"}`),
-		Header: fields("Content-Type", "application/json", "Cookie", "a=b", "X-Own", "1")}
-	type summary struct {
-		tapway.Meta
-		request, response string
-		header            http.Header
-	}
-	var want *summary
-	for _, f := range eventtest.Fronts {
-		through(t, &Door{Handler: echo}, f, r)
-		ex := q.last()
-		h := ex.RequestHeader.HTTP()
-		for _, name := range eventtest.Added {
-			h.Del(name)
-		}
-		got := &summary{ex.Meta, string(ex.Request.Bytes), string(ex.Response.Bytes), h}
-		got.ID, got.Time, got.Duration, got.Overhead, got.Front = tapway.ID{}, ex.Time, 0, 0, ""
-		got.Time = tapway.Meta{}.Time
-		if want == nil {
-			want = got
-		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%v:\n%+v\nwant\n%+v", f, got, want)
-		}
-	}
-}
-
-// An event that nobody can answer is an error that says what was expected; one of a known
-// front is answered with 400, and whoever records it gets what was understood.
-func TestBadEvents(t *testing.T) {
-	tests := []struct {
-		event  string
-		front  tapway.Front
-		what   string
-		method string
-		target string
-	}{
-		{``, "", "not a JSON object", "", "/"},
-		{`null`, "", "not a JSON object", "", "/"},
-		{`{`, "", "malformed", "", "/"},
-		{`{}`, "", "the event is empty; expected an event of a REST API, an HTTP API", "", "/"},
-		{`{"Records":[{"eventSource":"aws:sqs"}]}`, "", `"Records", as from SQS`, "", "/"},
-		{`{"version":"0","id":"x","detail-type":"y","detail":{}}`, "", `the event has "version", "id", "detail-type", "detail"; expected`, "", "/"},
-		{`{"requestContext":{"connectionId":"x","apiId":"a"},"body":"b"}`, "", "WebSocket", "", "/"},
-		{`{"resource":"/","httpMethod":"GET","path":"/a"}`, "", "expected", "GET", "/a"},
-		{`{"resource":"/","httpMethod":"GET","path":"/a","requestContext":{},"headers":5}`, tapway.FrontREST, "headers is not an object at byte ", "GET", "/a"},
-		{`{"resource":"/","httpMethod":"GET","path":"/a","requestContext":{},"headers":{"a":5}}`, tapway.FrontREST, "headers is not a string", "GET", "/a"},
-		{`{"resource":"/","httpMethod":"GET","path":"/a","requestContext":{}`, tapway.FrontREST, "malformed", "GET", "/a"},
-		{`{"resource":"/","httpMethod":"GET","path":"/a","requestContext":{}}}`, tapway.FrontREST, "goes on behind its end", "GET", "/a"},
-		{`{"resource":"/","httpMethod":"G T","path":"/a","requestContext":{}}`, tapway.FrontREST, "not a token", "G T", "/a"},
-		{`{"resource":"/","httpMethod":"GET","path":"a","requestContext":{}}`, tapway.FrontREST, "slash", "GET", "a"},
-		{`{"resource":"/","httpMethod":"GET","path":"*","requestContext":{}}`, tapway.FrontREST, "slash", "GET", "*"},
-		{`{"resource":"/","httpMethod":"GET","path":"/a","requestContext":{},"headers":{"a b":"c"}}`, tapway.FrontREST, "header name", "GET", "/a"},
-		{`{"resource":"/","httpMethod":"GET","path":"/a","requestContext":{},"headers":{"a":"b\r\nc: d"}}`, tapway.FrontREST, "control character", "GET", "/a"},
-		{`{"version":"2.0","rawPath":"/a","requestContext":{"http":{"method":"GET"}},"cookies":["a\n"]}`, tapway.FrontHTTP, "control character", "GET", "/a"},
-		{`{"version":"2.0","rawPath":"/a","requestContext":{"http":{}}}`, tapway.FrontHTTP, "method is missing", "", "/a"},
-		{`{"version":"2.0","rawPath":"/a","requestContext":{"http":{"method":"PUT"}},"isBase64Encoded":true,"body":"*"}`, tapway.FrontHTTP, "not base64", "PUT", "/a"},
-		{`{"requestContext":{"elb":{}},"httpMethod":"GET","path":"/a","body":{}}`, tapway.FrontALB, "body is not a string", "GET", "/a"},
-	}
-	q := new(store)
-	rec := &capture.Recorder{Queue: q, Log: quiet()}
-	for _, tt := range tests {
-		_, err := Decode(t.Context(), []byte(tt.event))
-		bad, ok := errors.AsType[*EventError](err)
-		if !ok || !strings.Contains(err.Error(), tt.what) || bad.Call.Front != tt.front {
-			t.Errorf("%s: %v", tt.event, err)
-			continue
-		}
-		if r := bad.Call.Request; r.Method != tt.method || r.RequestURI != tt.target || r.URL == nil || r.Header == nil || r.Body == nil {
-			t.Errorf("%s: understood %s %s", tt.event, r.Method, r.RequestURI)
-		}
-		for _, own := range []bool{false, true} {
-			d := &Door{Handler: http.NotFoundHandler(), Log: quiet()}
-			if own {
-				d.BadRequest = func(w http.ResponseWriter, r *http.Request, bad *EventError) {
-					rec.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						tapway.CallFrom(r.Context()).Error = "malformed event"
-						w.WriteHeader(400)
-						io.WriteString(w, `{"message":"Malformed event: own"}`)
-					})).ServeHTTP(w, r)
-				}
-			}
-			reply, err := d.Serve(t.Context(), []byte(tt.event))
-			if tt.front == "" {
-				if err == nil {
-					t.Errorf("%s: answered", tt.event)
-				}
-				continue
-			}
-			var out struct {
-				StatusCode int
-				Body       string
-			}
-			if err != nil || json.Unmarshal(reply.Body, &out) != nil || out.StatusCode != 400 || !strings.Contains(out.Body, "Malformed event: ") {
-				t.Errorf("%s: %v %+v", tt.event, err, reply)
-			}
-			if own && (q.last().Path != tt.target || q.last().Method != tt.method || q.last().Front != tt.front || q.last().Status != 400) {
-				t.Errorf("%s: recorded %+v", tt.event, q.last().Meta)
-			}
-		}
-	}
 }

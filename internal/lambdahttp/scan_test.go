@@ -93,10 +93,7 @@ func (r *reader) event(v any) (e event, body string) {
 		}
 		switch m.name {
 		case "version":
-			e.version, ok = m.value.(string)
-			if !ok {
-				continue
-			}
+			e.version, _ = m.value.(string)
 		case "httpMethod":
 			e.httpMethod = r.text(m.value)
 		case "path":
