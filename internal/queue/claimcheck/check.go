@@ -32,8 +32,10 @@ type Check struct {
 	Legacy bool
 
 	// Keep leaves the blobs to the bucket's lifecycle rule; then one blob serves all
-	// destinations. Otherwise each has its own and Discard deletes it. In both cases that rule's
-	// lifetime must exceed the retention of the queue and of its dead-letter queue together.
+	// destinations. Otherwise each has its own and Discard deletes it. Set it where several
+	// processes receive: a message that the queue holds twice finds its blob gone the second time, and
+	// only the process that deleted it knows why. In both cases the rule's lifetime must exceed the
+	// retention of the queue and of its dead-letter queue together.
 	Keep bool
 
 	NewKey func() string // the part behind Prefix; nil: a UUID

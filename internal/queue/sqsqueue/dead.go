@@ -143,9 +143,8 @@ func (q *Queue) selected(ctx context.Context, name string, s Selection, do func(
 			}
 		}
 		if len(matched) > 0 && !s.DryRun {
-			if takeAway, err = d.take(ctx, s.Rate, &next, matched, do); err == nil {
-				r.Done += len(takeAway)
-			}
+			takeAway, err = d.take(ctx, s.Rate, &next, matched, do)
+			r.Done += len(takeAway)
 		}
 		if err == nil && stop {
 			err = errStop
@@ -180,10 +179,13 @@ func (d *destination) take(ctx context.Context, rate float64, next *time.Time, i
 				handled = append(handled, it)
 			}
 		}
-		if err := errors.Join(failed, d.deleteDead(ctx, handled)); err != nil {
+		left := d.deleteDead(ctx, handled)
+		if left == nil {
+			gone = append(gone, handled...)
+		}
+		if err := errors.Join(failed, left); err != nil {
 			return gone, err
 		}
-		gone = append(gone, handled...)
 	}
 	return gone, nil
 }
@@ -308,8 +310,8 @@ func (d *destination) deleteDead(ctx context.Context, items []*item) error {
 	ctx, cancel := context.WithTimeout(ctx, d.q.c.Patience)
 	defer cancel()
 	url, _, _ := dead.ready()
-	d.inBatches(ctx, acts, func(ctx context.Context, _ string, batch []*act, errs []error) error {
-		return d.deleteBatch(ctx, url, batch, errs)
+	d.q.inBatches(ctx, nil, acts, func(ctx context.Context, batch []*act, errs []error) error {
+		return d.q.deleteBatch(ctx, url, batch, errs)
 	})
 	var errs []error
 	for _, a := range acts {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/queue/claimcheck"
 )
 
 // memory is what this process knows of the messages it has received, beyond what SQS keeps. It is
@@ -101,6 +102,20 @@ func (m *memory) claim(r *Receipt, v tapway.Verdict) (p past, ok bool) {
 	return *known, !known.gone && (known.held || v == tapway.Delivered)
 }
 
+// newest is the newest receipt handle of a message; otherwise, if it is not remembered or there
+// is no memory.
+func (m *memory) newest(id, otherwise string) string {
+	if m == nil {
+		return otherwise
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.past[id]; p != nil && p.handle != "" {
+		return p.handle
+	}
+	return otherwise
+}
+
 // rememberLocked is the past of a message, made when there is none: of one that was adopted.
 func (m *memory) rememberLocked(id string) *past {
 	p := m.past[id]
@@ -170,4 +185,33 @@ func (m *memory) extended(l lease, until time.Time) {
 	if p := m.past[l.id]; p != nil && p.held && p.handle == l.handle {
 		p.until = until
 	}
+}
+
+// recent remembers the last pointers that were put into it.
+type recent struct {
+	mu   sync.Mutex
+	ring []claimcheck.Pointer
+	next int
+	set  map[claimcheck.Pointer]bool
+}
+
+func (r *recent) init(max int) {
+	r.ring, r.set = make([]claimcheck.Pointer, max), map[claimcheck.Pointer]bool{}
+}
+
+func (r *recent) add(p claimcheck.Pointer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.set[p] {
+		return
+	}
+	delete(r.set, r.ring[r.next])
+	r.ring[r.next], r.set[p] = p, true
+	r.next = (r.next + 1) % len(r.ring)
+}
+
+func (r *recent) has(p claimcheck.Pointer) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.set[p]
 }

@@ -1,6 +1,7 @@
 package sqsqueue
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -74,6 +75,16 @@ func isClaim(a attributes) bool {
 	return false
 }
 
+// escape makes a record fit for a message body. SQS refuses U+FFFE and U+FFFF, which JSON lets stand
+// in a string as they are; everything else it refuses JSON has escaped.
+func escape(record []byte) []byte {
+	if !bytes.Contains(record, []byte("\uFFFE")) && !bytes.Contains(record, []byte("\uFFFF")) {
+		return record
+	}
+	record = bytes.ReplaceAll(record, []byte("\uFFFE"), []byte(`\ufffe`))
+	return bytes.ReplaceAll(record, []byte("\uFFFF"), []byte(`\uffff`))
+}
+
 // printable makes s fit for an attribute's value: not empty, short, and only of characters that
 // SQS takes.
 func printable(s string) string {
@@ -111,7 +122,15 @@ type Receipt struct {
 	Handle    string             `json:"handle"`
 	Received  int64              `json:"received,omitempty"` // Unix milliseconds
 	Group     string             `json:"group,omitempty"`
-	Pointer   claimcheck.Pointer `json:"pointer,omitzero"`
+	Pointer   claimcheck.Pointer `json:"pointer,omitzero"` // of a large record
+	Raw       *Raw               `json:"raw,omitempty"`    // of a message without a record
+}
+
+// Raw is a message whose pointer leads to no record: what its dead letter will be.
+type Raw struct {
+	Body      string `json:"body"`
+	Attribute string `json:"attribute"` // the reserved one
+	Size      string `json:"size"`
 }
 
 func (r Receipt) String() string {
@@ -159,6 +178,17 @@ func (d *Delivery) receives() int {
 		return 1
 	}
 	return max(n, 1)
+}
+
+// raw is the message as it came, with the attribute that makes it a pointer.
+func (d *Delivery) raw() *Raw {
+	r := &Raw{Body: d.Body}
+	for name, v := range d.Attributes {
+		if claimcheck.IsReserved(name) {
+			r.Attribute, r.Size = name, aws.ToString(v.StringValue)
+		}
+	}
+	return r
 }
 
 // identify tells the exchange's ID and time: from the attributes, from the record, or, of what

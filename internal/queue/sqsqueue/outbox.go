@@ -113,29 +113,27 @@ func (o *outbox) carry(batch []*parcel) {
 		})
 		defer stop()
 	}
-	one := false // by one: the batch as a whole was too long
+	one := false // each by itself: together they were too long
 	for n := 0; ; n++ {
 		errs := o.transmit(ctx, batch, one)
 		var rest []*parcel
+		tooLong := false
 		for i, p := range batch {
 			switch err := errs[i]; {
 			case err == nil:
 				p.done <- nil
 			case code(err) == "BatchRequestTooLong" && !one:
+				tooLong = true
 				rest = append(rest, p)
 			case !transient(err):
 				p.done <- err
 			case p.ctx.Err() != nil:
 				p.done <- ended(p.ctx, err)
-			case ctx.Err() != nil:
-				p.done <- err
 			default:
 				rest = append(rest, p)
 			}
-			if err := errs[i]; err != nil && code(err) == "BatchRequestTooLong" {
-				one = true
-			}
 		}
+		one = one || tooLong
 		if batch = rest; len(batch) == 0 {
 			return
 		}

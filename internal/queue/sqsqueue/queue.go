@@ -40,6 +40,7 @@ type destination struct {
 	main *target
 
 	memory memory
+	spent  recent // blobs that were deleted with their message
 
 	mu   sync.Mutex
 	dead *target // nil: not looked up yet
@@ -61,6 +62,7 @@ func New(c Config) (*Queue, error) {
 	for name, ref := range c.Queues {
 		d := &destination{q: q, name: name, main: newTarget(q, ref)}
 		d.memory.init(rememberedMax)
+		d.spent.init(rememberedMax)
 		d.account.init()
 		if dead := c.DeadLetters[name]; dead != "" {
 			d.dead = newTarget(q, dead)
@@ -80,29 +82,30 @@ func (q *Queue) Prepare(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// begin counts the backlog once.
+// begin finds the dead-letter queue and counts the backlog once.
 func (d *destination) begin(ctx context.Context) error {
-	if d.account.began() {
-		return nil
+	if _, err := d.deadLetters(ctx); err != nil || d.account.began() {
+		return err
 	}
 	_, _, err := d.measure(ctx)
 	return err
 }
 
-// measure counts what is queued and dead now.
+// measure counts what is queued and dead now. Without a dead-letter queue nothing is dead.
 func (d *destination) measure(ctx context.Context) (queued, dead depth, err error) {
-	dl, err := d.deadLetters(ctx)
-	if err != nil {
-		return queued, dead, err
-	}
 	if queued, err = d.main.measure(ctx); err != nil {
 		return queued, dead, err
 	}
-	if dead, err = dl.measure(ctx); err != nil {
-		return queued, dead, err
+	dl, err := d.deadLetters(ctx)
+	if err == nil {
+		dead, err = dl.measure(ctx)
+	} else if errors.Is(err, tapway.ErrNotFound) {
+		err = nil
 	}
-	d.account.begin(queued.total() + dead.total())
-	return queued, dead, nil
+	if err == nil {
+		d.account.begin(queued.total() + dead.total())
+	}
+	return queued, dead, err
 }
 
 // enter admits a call that Close waits for.
@@ -144,7 +147,7 @@ func (q *Queue) Enqueue(ctx context.Context, ex *tapway.Exchange) error {
 		return fmt.Errorf("enqueue %s: %w", ex.ID, err)
 	}
 	defer q.senders.Done()
-	return q.post(ctx, &letter{id: ex.ID, time: ex.Time, group: groupID(q.c.GroupID(ex)), body: record.Append(nil, ex)}, q.names)
+	return q.post(ctx, &letter{id: ex.ID, time: ex.Time, group: groupID(q.c.GroupID(ex)), body: escape(record.Append(nil, ex))}, q.names)
 }
 
 // EnqueueRecord is Enqueue for a record that was made before, for the named destinations; none
@@ -167,7 +170,7 @@ func (q *Queue) EnqueueRecord(ctx context.Context, rec []byte, destinations ...s
 		return fmt.Errorf("enqueue %s: %w", ex.ID, err)
 	}
 	defer q.senders.Done()
-	return q.post(ctx, &letter{id: ex.ID, time: ex.Time, group: groupID(q.c.GroupID(ex)), body: rec}, destinations)
+	return q.post(ctx, &letter{id: ex.ID, time: ex.Time, group: groupID(q.c.GroupID(ex)), body: escape(rec)}, destinations)
 }
 
 // post sends a letter to destinations and books the results.

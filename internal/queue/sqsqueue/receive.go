@@ -16,7 +16,7 @@ import (
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 )
 
-// Receive leases up to max messages. It polls long, and when one poll is full the rest are
+// Receive leases up to max messages, at most 100. It polls long, and when one poll is full the rest are
 // polled for side by side. Messages are sorted by when they were sent, which is all the order SQS
 // has. A message whose pointer leads nowhere is moved to the dead-letter queue at once.
 //
@@ -55,7 +55,7 @@ func (d *destination) receive(ctx context.Context, max int) ([]tapway.Message, e
 	if _, err := d.deadLetters(ctx); err != nil {
 		return nil, err
 	}
-	max = min(maxOf(max, 1), 1000)
+	max = min(maxOf(max, 1), 10*maxEntries)
 	for {
 		raw, err := d.poll(ctx, url, min(max, maxEntries), longPoll)
 		if err != nil {
@@ -109,17 +109,16 @@ var systemAttributes = []types.MessageSystemAttributeName{
 func (d *destination) admit(ctx context.Context, raw []types.Message) []tapway.Message {
 	now := time.Now()
 	var items []*item
-	var again []tapway.Settlement
+	var again []*Delivery
 	for i := range raw {
 		v := deliveryOf(&raw[i])
 		switch kind, p := d.memory.admit(v.MessageID, v.Handle, now, d.q.c.Lease); kind {
 		case fresh:
 			items = append(items, &item{Delivery: v, received: now, past: p})
 		case settled:
-			again = append(again, tapway.Settlement{Message: tapway.Message{Receipt: Receipt{MessageID: v.MessageID, Handle: v.Handle}.String()}})
+			again = append(again, v)
 		}
 	}
-	d.deleteAgain(ctx, again)
 	slices.SortStableFunc(items, func(a, b *item) int {
 		return cmp.Or(a.millis("SentTimestamp").Compare(b.millis("SentTimestamp")), strings.Compare(valueOf(a.Attributes, AttributeID), valueOf(b.Attributes, AttributeID)))
 	})
@@ -128,17 +127,22 @@ func (d *destination) admit(ctx context.Context, raw []types.Message) []tapway.M
 	var msgs []tapway.Message
 	var back []tapway.Settlement
 	for _, it := range items {
-		if it.err == nil {
+		switch {
+		case it.err == nil:
 			msgs = append(msgs, it.message())
-			continue
+		case d.spent.has(it.pointer): // sent twice, because an answer was lost, and settled once
+			d.memory.deleted(it.MessageID)
+			again = append(again, it.Delivery)
+		default:
+			back = append(back, tapway.Settlement{Message: it.message(), Outcome: d.unreadable(it)})
 		}
-		back = append(back, tapway.Settlement{Message: it.message(), Outcome: d.unreadable(it)})
 	}
+	// These leases are nobody's: end them even if the receiver is told to stop just now.
+	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.q.c.CallTimeout)
+	defer cancel()
+	d.deleteAgain(settling, again)
 	if len(back) > 0 {
-		// These leases are nobody's: end them even if the receiver is told to stop just now.
-		settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.q.c.CallTimeout)
-		defer cancel()
-		if err := d.settle(settling, back, items); err != nil {
+		if err := d.settle(settling, back); err != nil {
 			d.q.c.Log.Error("unreadable messages could not be put back; they come again when their leases end", "destination", d.name, "messages", len(back), "error", err)
 		}
 	}
@@ -181,10 +185,13 @@ func (it *item) open(ctx context.Context, d *destination) (err error) {
 }
 
 func (it *item) message() tapway.Message {
-	m := tapway.Message{
-		Attempts: max(it.receives()-1-it.past.spared, 0), Record: it.record, LastError: it.past.reason,
-		Receipt: Receipt{it.MessageID, it.Handle, it.received.UnixMilli(), it.System["MessageGroupId"], it.pointer}.String(),
+	r := Receipt{
+		MessageID: it.MessageID, Handle: it.Handle, Received: it.received.UnixMilli(), Group: it.System["MessageGroupId"], Pointer: it.pointer,
 	}
+	if it.err != nil {
+		r.Raw = it.raw()
+	}
+	m := tapway.Message{Attempts: max(it.receives()-1-it.past.spared, 0), Record: it.record, LastError: it.past.reason, Receipt: r.String()}
 	m.ID, m.Enqueued = it.identify(it.record)
 	if m.Attempts > 0 {
 		if m.FirstAttempt = it.past.first; m.FirstAttempt.IsZero() {
@@ -211,6 +218,6 @@ func (q *Queue) Adopt(ctx context.Context, destination string, v Delivery) (tapw
 	if kind, it.past = d.memory.admit(v.MessageID, v.Handle, it.received, q.c.Lease); kind == settled {
 		return tapway.Message{}, ErrSettled
 	}
-	err = it.open(ctx, d)
-	return it.message(), err
+	it.err = it.open(ctx, d)
+	return it.message(), it.err
 }

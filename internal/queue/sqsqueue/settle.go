@@ -22,7 +22,6 @@ type act struct {
 	tapway.Settlement
 	receipt Receipt
 	past    past
-	raw     *item // of a message that could not be read; nil otherwise
 	err     error
 }
 
@@ -39,17 +38,12 @@ func (d *destination) Settle(ctx context.Context, settlements []tapway.Settlemen
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.q.c.Patience)
 	defer cancel()
-	return d.settle(ctx, settlements, nil)
+	return d.settle(ctx, settlements)
 }
 
-// settle is Settle; items are messages that could not be read, whose bodies are theirs.
-func (d *destination) settle(ctx context.Context, settlements []tapway.Settlement, items []*item) error {
+func (d *destination) settle(ctx context.Context, settlements []tapway.Settlement) error {
 	if _, _, err := d.main.lookUp(ctx); err != nil {
 		return fmt.Errorf("settle for destination %q: %w", d.name, err)
-	}
-	raw := map[string]*item{}
-	for _, it := range items {
-		raw[it.MessageID] = it
 	}
 	var errs []error
 	var all, remove, hide, bury []*act
@@ -60,13 +54,12 @@ func (d *destination) settle(ctx context.Context, settlements []tapway.Settlemen
 			errs = append(errs, fmt.Errorf("settle %s: %w", s.Message.ID, err))
 			continue
 		}
-		a := &act{Settlement: s, receipt: r, raw: raw[r.MessageID]}
+		a := &act{Settlement: s, receipt: r}
 		ok := false
 		if a.past, ok = d.memory.claim(&r, s.Outcome.Verdict); !ok || seen[r.MessageID] {
 			continue
 		}
 		seen[r.MessageID] = true
-		a.receipt.Handle = a.past.handle
 		all = append(all, a)
 		switch s.Outcome.Verdict {
 		case tapway.Delivered, tapway.Dropped:
@@ -99,28 +92,35 @@ func (d *destination) settle(ctx context.Context, settlements []tapway.Settlemen
 }
 
 // inBatches calls do for tens of acts until each has succeeded, was refused, or ctx has ended; do
-// makes one call and files what became of each.
-func (d *destination) inBatches(ctx context.Context, acts []*act, do func(ctx context.Context, url string, batch []*act, errs []error) error) {
-	url, _, _ := d.main.ready()
+// makes one call and files what became of each. What SQS gave once more during the call is
+// done again with the newer receipt handle, because the older one may have had no effect; m
+// knows them, and is nil where nobody does.
+func (q *Queue) inBatches(ctx context.Context, m *memory, acts []*act, do func(ctx context.Context, batch []*act, errs []error) error) {
 	n := (len(acts) + maxEntries - 1) / maxEntries
 	parallel(n, 4, func(i int) {
 		batch := acts[i*maxEntries : min((i+1)*maxEntries, len(acts))]
 		for try := 0; len(batch) > 0; try++ {
 			errs := make([]error, len(batch))
-			if err := d.q.call(ctx, func(ctx context.Context) error { return do(ctx, url, batch, errs) }); err != nil {
+			for _, a := range batch {
+				a.receipt.Handle = m.newest(a.receipt.MessageID, a.receipt.Handle)
+			}
+			if err := q.call(ctx, func(ctx context.Context) error { return do(ctx, batch, errs) }); err != nil {
 				for i := range errs {
 					errs[i] = err
 				}
 			}
 			var rest []*act
 			for i, a := range batch {
-				if a.err = errs[i]; a.err != nil && transient(a.err) {
+				newer := m.newest(a.receipt.MessageID, a.receipt.Handle) != a.receipt.Handle
+				if a.err = errs[i]; newer || a.err != nil && transient(a.err) {
 					rest = append(rest, a)
 				}
 			}
 			if len(rest) > 0 && !pause(ctx, try) {
 				for _, a := range rest {
-					a.err = ended(ctx, a.err)
+					if a.err != nil {
+						a.err = ended(ctx, a.err)
+					}
 				}
 				return
 			}
@@ -134,7 +134,7 @@ func (d *destination) remove(ctx context.Context, acts []*act) {
 	if len(acts) == 0 {
 		return
 	}
-	d.inBatches(ctx, acts, d.deleteBatch)
+	d.deleteAll(ctx, acts)
 	var blobs []claimcheck.Pointer
 	for _, a := range acts {
 		if a.err != nil && lostLease(a.err) {
@@ -146,6 +146,7 @@ func (d *destination) remove(ctx context.Context, acts []*act) {
 		d.account.settled(a.Outcome)
 		if a.Outcome.Verdict != tapway.Dead && !a.receipt.Pointer.IsZero() {
 			blobs = append(blobs, a.receipt.Pointer)
+			d.spent.add(a.receipt.Pointer)
 		}
 	}
 	d.q.discard(ctx, blobs)
@@ -164,12 +165,12 @@ func (q *Queue) discard(ctx context.Context, blobs []claimcheck.Pointer) {
 	})
 }
 
-func (d *destination) deleteBatch(ctx context.Context, url string, batch []*act, errs []error) error {
+func (q *Queue) deleteBatch(ctx context.Context, url string, batch []*act, errs []error) error {
 	in := &sqs.DeleteMessageBatchInput{QueueUrl: &url}
 	for i, a := range batch {
 		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &a.receipt.Handle})
 	}
-	out, err := d.q.c.Client.DeleteMessageBatch(ctx, in)
+	out, err := q.c.Client.DeleteMessageBatch(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -182,16 +183,19 @@ func (d *destination) deleteBatch(ctx context.Context, url string, batch []*act,
 }
 
 // deleteAgain deletes what came once more after it was settled. If it fails, it comes once more.
-func (d *destination) deleteAgain(ctx context.Context, again []tapway.Settlement) {
-	var acts []*act
-	for _, s := range again {
-		if r, err := ParseReceipt(s.Message.Receipt); err == nil {
-			acts = append(acts, &act{Settlement: s, receipt: r})
-		}
+func (d *destination) deleteAgain(ctx context.Context, again []*Delivery) {
+	acts := make([]*act, len(again))
+	for i, v := range again {
+		acts[i] = &act{receipt: Receipt{MessageID: v.MessageID, Handle: v.Handle}}
 	}
-	if len(acts) > 0 {
-		d.inBatches(ctx, acts, d.deleteBatch)
-	}
+	d.deleteAll(ctx, acts)
+}
+
+func (d *destination) deleteAll(ctx context.Context, acts []*act) {
+	url, _, _ := d.main.ready()
+	d.q.inBatches(ctx, &d.memory, acts, func(ctx context.Context, batch []*act, errs []error) error {
+		return d.q.deleteBatch(ctx, url, batch, errs)
+	})
 }
 
 // hide sets when messages become visible again.
@@ -200,7 +204,8 @@ func (d *destination) hide(ctx context.Context, acts []*act) {
 		return
 	}
 	now := time.Now()
-	d.inBatches(ctx, acts, func(ctx context.Context, url string, batch []*act, errs []error) error {
+	url, _, _ := d.main.ready()
+	d.q.inBatches(ctx, &d.memory, acts, func(ctx context.Context, batch []*act, errs []error) error {
 		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
 		for i, a := range batch {
 			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
@@ -279,13 +284,10 @@ func (d *destination) deadLetter(a *act) *parcel {
 	m, o := &a.Message, &a.Outcome
 	p := &parcel{body: string(m.Record), attributes: attributes{}, group: a.receipt.Group}
 	switch {
-	case a.raw != nil:
-		p.body = a.raw.Body
-		for name, v := range a.raw.Attributes {
-			if claimcheck.IsReserved(name) {
-				p.attributes[name] = v
-			}
-		}
+	case a.receipt.Raw != nil:
+		raw := a.receipt.Raw
+		p.body = raw.Body
+		p.attributes[raw.Attribute] = types.MessageAttributeValue{DataType: aws.String("Number"), StringValue: &raw.Size}
 	case !a.receipt.Pointer.IsZero() && d.q.c.Claims != nil:
 		t := d.q.c.Claims.Ticket(a.receipt.Pointer, len(m.Record))
 		p.body = string(t.Body)
