@@ -21,14 +21,15 @@ const policy = `
 .:                          # the words: standard library only
 schema:                     # the published JSON Schemas, embedded
 
-internal/filter:            .
+internal/suggest:
+internal/filter:            . internal/suggest
 internal/content:           . github.com/andybalholm/brotli github.com/klauspost/compress/zstd
 internal/redact:            . internal/content
 internal/record:            . schema internal/content github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
 internal/http1:
-internal/config:            . internal/filter internal/redact internal/route github.com/goccy/go-yaml
+internal/config:            . internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
 internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
 
 internal/access:            .

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -256,47 +257,69 @@ func TestExport(t *testing.T) {
 	})
 }
 
-// brokenStore fails after some exchanges.
+// brokenStore fails after some exchanges: its search ends, or the records cannot be read.
 type brokenStore struct {
 	tapway.Store
-	after atomic.Int64
+	after  atomic.Int64
+	search bool
 }
 
 func (s *brokenStore) LoadSeq(ctx context.Context, seq uint64) (*tapway.Exchange, error) {
-	if s.after.Add(-1) < 0 {
+	if !s.search && s.after.Add(-1) < 0 {
 		return nil, errors.New("the disk is on fire")
 	}
 	return s.Store.LoadSeq(ctx, seq)
 }
 
-// TestExportBreaksOff: an error in the middle is never taken for the end.
+func (s *brokenStore) Search(ctx context.Context, what tapway.Search) iter.Seq2[tapway.Meta, error] {
+	return func(yield func(tapway.Meta, error) bool) {
+		for m, err := range s.Store.Search(ctx, what) {
+			if s.search && s.after.Add(-1) < 0 {
+				yield(tapway.Meta{}, errors.New("the disk is on fire"))
+				return
+			}
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestExportBreaksOff: an error in the middle is never taken for the end, and records that
+// cannot be read do not keep the others from being exported.
 func TestExportBreaksOff(t *testing.T) {
 	bothWays(t, func(t *testing.T, w *world, c *Client) {
 		w.add("/1", "/2", "/3")
-		broken := &brokenStore{Store: w.store}
-		w.server.Store = broken
-		for _, after := range []int{0, 2} {
-			broken.after.Store(int64(after))
-			n := 0
-			var last error
-			for _, err := range Lines(c.Get(t.Context(), "/api/v1/export", nil)) {
-				if err != nil {
-					last = err
-				} else {
-					n++
+		for _, search := range []bool{false, true} {
+			broken := &brokenStore{Store: w.store, search: search}
+			w.server.Store = broken
+			want := "records are damaged and left out"
+			if search {
+				want = "the disk is on fire"
+			}
+			for _, after := range []int{0, 2} {
+				broken.after.Store(int64(after))
+				n := 0
+				var last error
+				for _, err := range Lines(c.Get(t.Context(), "/api/v1/export", nil)) {
+					if err != nil {
+						last = err
+					} else {
+						n++
+					}
 				}
-			}
-			if n != after || last == nil || last.Error() != "the disk is on fire" {
-				t.Errorf("after %d: %d lines, then %v", after, n, last)
-			}
-			broken.after.Store(int64(after))
-			body, err := c.Get(t.Context(), "/api/v1/export", url.Values{"format": {"har"}})
-			if err == nil {
-				_, err = io.ReadAll(body)
-				body.Close()
-			}
-			if err == nil {
-				t.Errorf("after %d: a broken HAR looks whole", after)
+				if n != after || last == nil || !strings.Contains(last.Error(), want) {
+					t.Errorf("after %d: %d lines, then %v, want %s", after, n, last, want)
+				}
+				broken.after.Store(int64(after))
+				body, err := c.Get(t.Context(), "/api/v1/export", url.Values{"format": {"har"}})
+				if err == nil {
+					_, err = io.ReadAll(body)
+					body.Close()
+				}
+				if err == nil {
+					t.Errorf("after %d: a broken HAR looks whole", after)
+				}
 			}
 		}
 	})

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -50,6 +49,7 @@ type App struct {
 	proxy        *proxy.Handler
 	rules        stages.Rules
 	certificate  certificate
+	tunnels      tunnels
 	destinations *destinations
 	server       *http1.Server
 	listener     net.Listener
@@ -96,9 +96,6 @@ func (a *App) build(c *config.Config) (err error) {
 			return err
 		}
 	}
-	if err = os.MkdirAll(c.Data, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
-	}
 	if a.queue, err = openQueue(c, a.log); err != nil {
 		return err
 	}
@@ -131,7 +128,7 @@ func listen(what, addr string) (net.Listener, error) {
 
 // newServer makes the front.
 func (a *App) newServer(c *config.Config) error {
-	handler := a.recorder.Wrap(a.proxy)
+	handler := a.tunnels.wrap(a.recorder.Wrap(a.proxy))
 	a.server = &http1.Server{
 		Handler: handler, BadRequest: a.badRequest,
 		ReadHeaderTimeout: limit(c.Limits.HeaderTimeout), IdleTimeout: limit(c.Limits.IdleTimeout),
@@ -230,6 +227,8 @@ func (a *App) stop() error {
 		a.log.Warn("calls still under way were cut off", "after", window)
 		err = a.server.Close()
 	}
+	a.tunnels.end()
+	a.awaitRecords()
 	a.destinations.drain(min(window/4, 2*time.Second))
 	a.destinations.stop()
 	a.adminServer.Close()

@@ -106,13 +106,6 @@ func (ds *destinations) apply(plan []*destination) {
 	var ending sync.WaitGroup
 	for _, d := range gone {
 		ending.Go(d.end)
-		if s := d.worker.State(); s.Phase == delivery.Paused && s.PausedBy == "operator" {
-			for _, next := range plan {
-				if next.config.Name == d.config.Name {
-					next.worker.Pause(s.Reason)
-				}
-			}
-		}
 	}
 	ending.Wait()
 	old := ds.all
@@ -129,10 +122,12 @@ func (ds *destinations) apply(plan []*destination) {
 	}
 }
 
-// inheritPause keeps a destination paused when only its settings have changed.
+// inheritPause keeps a destination paused when only its settings have changed. One that
+// paused itself (410) is tried again when its URL is another.
 func (d *destination) inheritPause(gone []*destination) {
 	for _, before := range gone {
-		if s := before.worker.State(); before.config.Name == d.config.Name && s.Phase == delivery.Paused {
+		s := before.worker.State()
+		if before.config.Name == d.config.Name && s.Phase == delivery.Paused && (s.PausedBy == "operator" || before.config.URL == d.config.URL) {
 			d.worker.Pause(s.Reason)
 		}
 	}

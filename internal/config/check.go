@@ -96,7 +96,7 @@ func (k *checker) value(f field, v reflect.Value, key string) {
 	}
 	text := v.String()
 	if len(f.enum) > 0 && !slices.Contains(f.enum, text) {
-		k.fail(key, fmt.Sprintf("%q is not one of %s", text, strings.Join(f.enum, ", ")), suggest(text, f.enum))
+		k.fail(key, fmt.Sprintf("%q is not one of %s", text, strings.Join(f.enum, ", ")), didYouMean(text, f.enum))
 		return
 	}
 	if rule, ok := kinds[f.kind]; ok {

@@ -24,7 +24,7 @@ type Config struct {
 	Bucket string     `yaml:"bucket" kind:"bucket" env:"TAPWAY_BUCKET" example:"my-records" doc:"S3 bucket for what an SQS queue cannot take: records too large for a message, and records that SQS refused."`
 	Admin  Admin      `yaml:"admin" doc:"Health, metrics and the API the command line talks to."`
 
-	Backend        string            `yaml:"backend" kind:"backend" env:"TAPWAY_BACKEND REMOTE_URL URL" example:"https://api.internal:8443" doc:"One backend for every call. Use this, routes or openapi."`
+	Backend        string            `yaml:"backend" kind:"backend" env:"TAPWAY_BACKEND REMOTE_URL" example:"https://api.internal:8443" doc:"One backend for every call. Use this, routes or openapi."`
 	Routes         []Route           `yaml:"routes" doc:"Routes as API Gateway has them: static before parameter before greedy. A call that matches none is answered 404."`
 	OpenAPI        string            `yaml:"openapi" kind:"file" example:"export.json" doc:"An API Gateway export (OpenAPI 3 or Swagger 2 with integrations) to take the routes from. A call that matches none is answered 403 as API Gateway does."`
 	StageVariables map[string]string `yaml:"stage_variables" doc:"Values of stageVariables.* in the export."`

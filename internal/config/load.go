@@ -1,12 +1,14 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"os"
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -83,6 +85,11 @@ func (ps Problems) At(key string) Problems {
 
 // text reads the YAML itself.
 func (d *decoder) text(text []byte, c *Config) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors begin a file
+	if !utf8.Valid(text) {
+		d.problems = append(d.problems, Problem{File: d.file, Line: 1, Column: 1, Message: "not UTF-8", Hint: "save it as UTF-8"})
+		return
+	}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		d.problems = append(d.problems, syntaxProblem(d.file, err))
@@ -93,7 +100,8 @@ func (d *decoder) text(text []byte, c *Config) {
 		if doc.Body == nil {
 			continue
 		}
-		if _, comment := doc.Body.(*ast.CommentGroupNode); comment {
+		switch doc.Body.(type) {
+		case *ast.CommentGroupNode, *ast.DirectiveNode:
 			continue
 		}
 		if body != nil {
