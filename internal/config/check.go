@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -196,10 +195,16 @@ func checkCIDR(s string) error {
 	return fmt.Errorf("%q is neither an address nor a network; write 10.0.0.0/8 or 2001:db8::/32", s)
 }
 
-var (
-	queuePattern  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
-	bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+const (
+	small   = "abcdefghijklmnopqrstuvwxyz0123456789"
+	letters = small + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
+
+// made reports whether s has from lo up to hi bytes, all of them of alphabet. A regular expression
+// would cost every start of a Lambda function its compilation.
+func made(s, alphabet string, lo, hi int) bool {
+	return len(s) >= lo && len(s) <= hi && strings.Trim(s, alphabet) == ""
+}
 
 // QueueFor is a queue's name or URL for one destination.
 func QueueFor(queue, destination string) string {
@@ -227,14 +232,14 @@ func checkQueue(s string) error {
 	if strings.HasSuffix(name, ".fifo") {
 		return fmt.Errorf("%q is a FIFO queue, which would let one failing record hold up the others; use a standard queue", s)
 	}
-	if !queuePattern.MatchString(name) {
+	if !made(name, letters+"-_", 1, 80) {
 		return fmt.Errorf("%q does not name a queue; %s", s, write)
 	}
 	return nil
 }
 
 func checkBucket(s string) error {
-	if !bucketPattern.MatchString(s) {
+	if !made(s, small+"-.", 3, 63) || strings.Trim(s, "-.") != s {
 		return fmt.Errorf("%q is not the name of an S3 bucket; write the name alone, without s3://", s)
 	}
 	return nil
@@ -299,15 +304,13 @@ func (k *checker) tlsPair(key string, t ClientTLS) {
 	}
 }
 
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
-
 func (k *checker) destinations(c *Config) {
 	seen := map[string]bool{}
 	for i, dest := range c.Destinations {
 		key := fmt.Sprintf("destinations[%d]", i)
 		switch {
 		case dest.Name == "":
-		case !namePattern.MatchString(dest.Name):
+		case !made(dest.Name, letters+"-_", 1, 64) || !made(dest.Name[:1], letters, 1, 1):
 			k.fail(key+".name", fmt.Sprintf("%q is not a name", dest.Name), "use up to 64 letters, digits, '-' and '_'")
 		case seen[dest.Name]:
 			k.fail(key+".name", fmt.Sprintf("%q is taken by a destination above", dest.Name), "")
@@ -324,14 +327,12 @@ func (k *checker) destinations(c *Config) {
 			k.fail(key+".timeout", "an attempt without a timeout could block a destination for ever", "write 10s")
 		}
 		for name := range dest.Headers {
-			if !tokenPattern.MatchString(name) {
+			if !made(name, letters+"-!#$%&'*+.^_`|~", 1, 1<<16) {
 				k.fail(key+".headers", fmt.Sprintf("%q is not a header name", name), "")
 			}
 		}
 	}
 }
-
-var tokenPattern = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
 
 func (k *checker) positive(key string, n int) {
 	if n < 1 && !k.failed(key) {
