@@ -16,20 +16,20 @@ import (
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 )
 
-// Receive leases up to max messages, at most 100. It polls long, and when one poll is full the rest are
+// Receive leases up to most messages, never more than 100. It polls long, and when one poll is full the rest are
 // polled for side by side. Messages are sorted by when they were sent, which is all the order SQS
 // has. A message whose pointer leads nowhere is moved to the dead-letter queue at once.
 //
 // When ctx ends during a poll, SQS may have leased messages whose answer nobody reads any more:
 // they come when that lease ends.
-func (d *destination) Receive(ctx context.Context, max int) ([]tapway.Message, error) {
+func (d *destination) Receive(ctx context.Context, most int) ([]tapway.Message, error) {
 	if err := d.usable(ctx); err != nil {
 		return nil, err
 	}
 	outer := ctx
 	ctx, stop := d.q.untilClosed(ctx)
 	defer stop()
-	msgs, err := d.receive(ctx, max)
+	msgs, err := d.receive(ctx, min(max(most, 1), 10*maxEntries))
 	if err == nil {
 		return msgs, nil
 	}
@@ -46,7 +46,7 @@ func (d *destination) usable(ctx context.Context) error {
 	return d.q.open()
 }
 
-func (d *destination) receive(ctx context.Context, max int) ([]tapway.Message, error) {
+func (d *destination) receive(ctx context.Context, most int) ([]tapway.Message, error) {
 	url, _, err := d.main.lookUp(ctx)
 	if err != nil {
 		return nil, err
@@ -55,14 +55,13 @@ func (d *destination) receive(ctx context.Context, max int) ([]tapway.Message, e
 	if _, err := d.deadLetters(ctx); err != nil {
 		return nil, err
 	}
-	max = min(maxOf(max, 1), 10*maxEntries)
 	for {
-		raw, err := d.poll(ctx, url, min(max, maxEntries), longPoll)
+		raw, err := d.poll(ctx, url, min(most, maxEntries), longPoll)
 		if err != nil {
 			return nil, err
 		}
-		if len(raw) == maxEntries && max > maxEntries {
-			raw = append(raw, d.pollRest(ctx, url, max-maxEntries)...)
+		if len(raw) == maxEntries && most > maxEntries {
+			raw = append(raw, d.pollRest(ctx, url, most-maxEntries)...)
 		}
 		if msgs := d.admit(ctx, raw); len(msgs) > 0 {
 			return msgs, nil
@@ -72,8 +71,6 @@ func (d *destination) receive(ctx context.Context, max int) ([]tapway.Message, e
 		}
 	}
 }
-
-func maxOf(a, b int) int { return max(a, b) }
 
 // pollRest polls for more without waiting. What fails is passed over: there is something to give
 // out already.
