@@ -21,20 +21,25 @@ const policy = `
 .:                          # the words: standard library only
 schema:                     # the published JSON Schemas, embedded
 
-internal/filter:            .
+internal/suggest:
+internal/filter:            . internal/suggest
 internal/content:           . github.com/andybalholm/brotli github.com/klauspost/compress/zstd
 internal/redact:            . internal/content
 internal/record:            . schema internal/content github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
 internal/http1:
-internal/config:            . internal/filter internal/redact internal/route github.com/goccy/go-yaml github.com/google/jsonschema-go
+internal/config:            . internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
+internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
 
 internal/access:            .
 internal/capture:           .
 internal/proxy:             . internal/route
 internal/delivery:          . internal/record internal/filter
 internal/egress:            .
+
+internal/lambdahttp:           .
+internal/lambdahttp/eventtest: .
 
 internal/queue/queuetest:   . github.com/google/go-cmp
 internal/queue/memqueue:    .
@@ -48,9 +53,18 @@ internal/blob/s3blob:       . internal/awsbase github.com/aws/aws-sdk-go-v2/aws 
 internal/queue/sqsqueue:    . internal/awsbase internal/record internal/queue/claimcheck github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
 internal/queue/sqsqueue/sqstest:
 
+internal/lambdasqs:         . internal/delivery internal/record
+internal/emf:
+
+internal/stages:            . internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/http1
+internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
+internal/lambdaruntime:             # the Runtime API's client: standard library only
+internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
+
 internal/admin:             . internal/filter internal/record internal/delivery github.com/prometheus/client_golang
 internal/demo:              . github.com/coder/websocket
 internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys
+cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml
 bench:                      . internal/*
 `

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/config/configschema"
 )
 
 func newConfig() *cobra.Command {
@@ -25,7 +26,7 @@ func newConfig() *cobra.Command {
 		Use: "schema", Short: "Print the JSON Schema of tapway.yaml, for editors", Args: args(0, 0, "no arguments"),
 		Example: "  tapway config schema > tapway.schema.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			schema, err := config.Schema()
+			schema, err := configschema.Schema()
 			if err == nil {
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", schema)
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/tapway/tapway/internal/app"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/route"
+	"github.com/tapway/tapway/internal/stages"
 )
 
 // finding is one thing the doctor looked at.
@@ -237,7 +238,7 @@ func examineURL(ctx context.Context, name, to string, t config.ClientTLS) findin
 	}
 	defer conn.Close()
 	if u.Scheme == "https" {
-		settings, err := app.ClientTLS(t)
+		settings, err := stages.ClientTLS(t)
 		if err != nil {
 			return finding{name, false, err.Error(), ""}
 		}

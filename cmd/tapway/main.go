@@ -151,7 +151,11 @@ func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			hint = "; did you mean " + strings.Join(near, " or ") + "?"
 		}
-		return usagef("%s: unknown command %q%s (%[1]s --help lists them)", cmd.CommandPath(), args[0], hint)
+		where := ""
+		if cmd.HasParent() {
+			where = cmd.CommandPath() + ": "
+		}
+		return usagef("%sunknown command %q%s (%s --help lists them)", where, args[0], hint, cmd.CommandPath())
 	}
 	return cmd
 }

@@ -183,6 +183,31 @@ func (p *progress) show(done, total int64, unit func(int64) string) {
 	fmt.Fprintf(p.w, "\r  [%s%s] %s of %s ", strings.Repeat("=", full), strings.Repeat(" ", 30-full), unit(done), unit(total))
 }
 
+// written counts what goes to a file of unknown length.
+func (p *progress) written(w io.Writer) io.Writer {
+	if p.w == nil {
+		return w
+	}
+	return &countingWriter{w: w, progress: p}
+}
+
+type countingWriter struct {
+	w        io.Writer
+	progress *progress
+	n        int64
+	last     time.Time
+}
+
+func (c *countingWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	if now := time.Now(); now.Sub(c.progress.began) > time.Second && now.Sub(c.last) > 100*time.Millisecond {
+		c.last, c.progress.shown = now, true
+		fmt.Fprintf(c.progress.w, "\r  %s ", bytesText(c.n))
+	}
+	return n, err
+}
+
 func (p *progress) end() {
 	if p.shown {
 		fmt.Fprint(p.w, "\r\x1b[K")

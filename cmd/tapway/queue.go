@@ -314,7 +314,9 @@ func writeExport(cmd *cobra.Command, body io.ReadCloser, format, output string) 
 		}
 		defer os.Remove(f.Name())
 		defer f.Close()
-		out = f
+		bar := newProgress(cmd.ErrOrStderr())
+		defer bar.end()
+		out = bar.written(f)
 		defer func() {
 			if err == nil {
 				err = f.Close()

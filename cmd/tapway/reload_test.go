@@ -207,7 +207,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("the second destination got %v", second.got)
 	}
 	good(base + "destinations:\n" + dest("sink", w.sink.URL, ""))
-	mustContain(t, g.log.String(), "records are kept for a destination that is not configured; `tapway queue forget` gives them up", "destination=second")
+	g.logs(t, "records are kept for a destination that is not configured; `tapway queue forget` gives them up", "destination=second")
 	must(t, w.dir, "queue", "forget", "second", "--yes")
 
 	// One that an operator paused stays paused although it changes.
@@ -234,7 +234,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("keys that need a restart: %s", got)
 		}
 	}
-	mustContain(t, g.log.String(), "changed keys that need a restart keep their old value", "limits.headers")
+	g.logs(t, "changed keys that need a restart keep their old value", "limits.headers")
 	if status, _ := get(t, "http://"+g.addr+"/no"); status != http.StatusForbidden {
 		t.Errorf("a filtered path answers %d", status)
 	}

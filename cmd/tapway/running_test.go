@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -48,4 +49,12 @@ func (b *safeBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// logs waits until all of this stands in the log, which comes through a pipe.
+func (g *gateway) logs(t *testing.T, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		waitFor(t, part, func() bool { return strings.Contains(g.log.String(), part) })
+	}
 }

@@ -139,7 +139,7 @@ func TestStopAtOnce(t *testing.T) {
 	if code := g.cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("exit %d", code)
 	}
-	mustContain(t, g.log.String(), "tapway: stopped at once")
+	g.logs(t, "tapway: stopped at once")
 }
 
 // TestBrokenFile: a file that is broken by now, or by secrets that only the process has,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -102,7 +103,13 @@ func (f *stateFlags) open(ctx context.Context) (*admin.Client, func(), error) {
 	case err == nil && !info.IsDir():
 		return nil, nil, fmt.Errorf("%s is no directory; %s", data, instead)
 	}
+	patience := time.AfterFunc(time.Second, func() {
+		if isTerminal(os.Stderr) {
+			fmt.Fprintf(os.Stderr, "tapway: opening %s …\n", data)
+		}
+	})
 	server, closeStore, err := app.Offline(data, versionText())
+	patience.Stop()
 	var busy *app.BusyError
 	if errors.As(err, &busy) {
 		if busy.Admin == "" {

@@ -200,8 +200,8 @@ func (s *Server) earlier(ctx context.Context, search tapway.Search, show func(*t
 	return nil
 }
 
-// matching loads what a search finds.
-func (s *Server) matching(r *http.Request, search tapway.Search) iter.Seq2[*tapway.Exchange, error] {
+// matching loads what a search finds. Those that cannot be read are passed over and counted.
+func (s *Server) matching(r *http.Request, search tapway.Search, damaged *int) iter.Seq2[*tapway.Exchange, error] {
 	return func(yield func(*tapway.Exchange, error) bool) {
 		for m, err := range s.Store.Search(r.Context(), search) {
 			if err != nil {
@@ -212,11 +212,24 @@ func (s *Server) matching(r *http.Request, search tapway.Search) iter.Seq2[*tapw
 			if errors.Is(err, tapway.ErrNotFound) {
 				continue // it left the history while the export ran
 			}
+			if err != nil && r.Context().Err() == nil && !errors.Is(err, tapway.ErrClosed) {
+				*damaged++
+				s.log().Error("a damaged record is not exported", "position", m.Seq, "err", err)
+				continue
+			}
 			if !yield(ex, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// damage tells of records that could not be read; nil if there are none.
+func damage(n int) error {
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d records are damaged and left out; `tapway queue check` names the places", n)
 }
 
 // export writes whole records, oldest first, as NDJSON or HAR.
@@ -228,11 +241,12 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	search.Oldest = true
+	damaged := 0
 	switch format := q.Get("format"); format {
 	case "", "ndjson":
 		out := &lines{w: w}
 		var buf []byte
-		for ex, err := range s.matching(r, search) {
+		for ex, err := range s.matching(r, search, &damaged) {
 			if err == nil {
 				buf = record.Append(buf[:0], ex)
 				err = out.raw(buf, false)
@@ -242,10 +256,14 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
-		out.end(nil)
+		out.end(damage(damaged))
 	case "har":
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		if err := record.HAR(w, s.matching(r, search)); err != nil {
+		err := record.HAR(w, s.matching(r, search, &damaged))
+		if err == nil && damaged > 0 {
+			err = errors.Join(damage(damaged), http.NewResponseController(w).Flush()) // what there is, is whole
+		}
+		if err != nil {
 			// The file is half written: break it off so that nobody takes it for whole.
 			s.log().Error("export failed", "err", err)
 			panic(http.ErrAbortHandler)

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"github.com/tapway/tapway/internal/http1"
 	"github.com/tapway/tapway/internal/proxy"
 	"github.com/tapway/tapway/internal/queue/diskqueue"
+	"github.com/tapway/tapway/internal/stages"
 )
 
 // Options is what does not come from the configuration.
@@ -47,8 +47,9 @@ type App struct {
 	queue        *diskqueue.Queue
 	recorder     *capture.Recorder
 	proxy        *proxy.Handler
-	rules        rules
+	rules        stages.Rules
 	certificate  certificate
+	tunnels      tunnels
 	destinations *destinations
 	server       *http1.Server
 	listener     net.Listener
@@ -60,7 +61,7 @@ type App struct {
 
 	mu     sync.Mutex // of what Reload changes
 	config *config.Config
-	routes *routes
+	routes *stages.Routes
 }
 
 // New opens the queue and the listeners, and builds everything from c. Nothing is served
@@ -79,12 +80,14 @@ func New(c *config.Config, o Options) (*App, error) {
 
 // build makes the parts; what it has opened before an error, close closes.
 func (a *App) build(c *config.Config) (err error) {
-	if a.routes, err = newRoutes(c); err != nil {
+	if a.routes, err = stages.NewRoutes(c); err != nil {
 		return err
 	}
-	if err = a.rules.set(c); err != nil {
+	set, err := stages.NewRuleSet(c)
+	if err != nil {
 		return err
 	}
+	a.rules.Set(set)
 	if a.listener, err = listen("the gateway", c.Listen); err != nil {
 		return err
 	}
@@ -93,16 +96,13 @@ func (a *App) build(c *config.Config) (err error) {
 			return err
 		}
 	}
-	if err = os.MkdirAll(c.Data, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
-	}
 	if a.queue, err = openQueue(c, a.log); err != nil {
 		return err
 	}
 	a.writeAddress(c.Data)
-	a.proxy = proxy.New(a.settings(c, a.routes))
+	a.proxy = proxy.New(a.routes.Settings(c, a.rules.Redact, a.log))
 	a.recorder = &capture.Recorder{
-		Queue: a.queue, Redact: a.rules.redact, Decide: a.rules.decide,
+		Queue: a.queue, Redact: a.rules.Redact, Decide: a.rules.Decide,
 		MaxBody: int64(c.Capture.MaxBody), Memory: int64(c.Capture.Memory), SpoolDir: filepath.Join(c.Data, "spool"),
 		Refuse: c.Capture.OnFailure == "refuse", Observe: a.observe, Log: a.log,
 	}
@@ -128,7 +128,7 @@ func listen(what, addr string) (net.Listener, error) {
 
 // newServer makes the front.
 func (a *App) newServer(c *config.Config) error {
-	handler := a.recorder.Wrap(a.proxy)
+	handler := a.tunnels.wrap(a.recorder.Wrap(a.proxy))
 	a.server = &http1.Server{
 		Handler: handler, BadRequest: a.badRequest,
 		ReadHeaderTimeout: limit(c.Limits.HeaderTimeout), IdleTimeout: limit(c.Limits.IdleTimeout),
@@ -227,12 +227,14 @@ func (a *App) stop() error {
 		a.log.Warn("calls still under way were cut off", "after", window)
 		err = a.server.Close()
 	}
+	a.tunnels.end()
+	a.awaitRecords()
 	a.destinations.drain(min(window/4, 2*time.Second))
 	a.destinations.stop()
 	a.adminServer.Close()
 	a.once.close()
 	a.mu.Lock()
-	a.routes.close()
+	a.routes.Close()
 	a.mu.Unlock()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
@@ -258,7 +260,7 @@ func (a *App) close() {
 func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
 	a.metrics.call(ex, err, took)
 	a.health.stored(err, time.Now())
-	if a.rules.logCalls.Load() {
+	if a.rules.LogCalls() {
 		a.log.Info("call", "id", ex.ID, "method", ex.Method, "path", ex.Path, "status", ex.Status, "duration", ex.Duration,
 			"overhead", ex.Overhead, "client", ex.ClientIP, "origin", ex.Origin, "route", ex.Route, "error", ex.Error)
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +13,8 @@ import (
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/delivery"
-	"github.com/tapway/tapway/internal/filter"
 	"github.com/tapway/tapway/internal/http1"
+	"github.com/tapway/tapway/internal/stages"
 )
 
 // destinations are the workers, one for each destination.
@@ -85,39 +83,12 @@ func (ds *destinations) plan(list []config.Destination) ([]*destination, error) 
 
 // make builds one destination, still without its position in the queue.
 func (ds *destinations) make(c config.Destination) (*destination, error) {
-	settings, err := ClientTLS(c.TLS)
+	d, err := stages.NewDestination(c, ds.version, ds.metrics.attempt)
 	if err != nil {
 		return nil, err
 	}
-	transport := &http1.Transport{
-		TLSConfig: settings, HTTP2: true, ConnectTimeout: min(c.Timeout.D(), 5*time.Second), MaxIdlePerHost: c.Concurrency,
-	}
-	header := http.Header{}
-	for name, value := range c.Headers {
-		header.Set(name, value.Reveal())
-	}
-	format, err := delivery.ParseFormat(c.Format)
-	if err != nil {
-		return nil, err
-	}
-	sender := &delivery.Sender{
-		Name: c.Name, URL: c.URL, Header: header, Format: format, Secrets: c.Signing, Transport: transport,
-		Timeout: c.Timeout.D(), Version: ds.version, Observe: ds.metrics.attempt,
-		Batch: delivery.Batch{MaxRecords: c.Batch.MaxRecords, MaxBytes: int(c.Batch.MaxBytes), MaxWait: c.Batch.MaxWait.D()},
-		Retry: delivery.Retry{MaxAttempts: c.Retry.MaxAttempts, Min: c.Retry.Min.D(), Max: c.Retry.Max.D()},
-	}
-	if err := sender.Check(); err != nil {
-		return nil, err
-	}
-	worker := &delivery.Worker{Sender: sender, Concurrency: c.Concurrency, Log: ds.log}
-	if strings.TrimSpace(c.If) != "" {
-		f, err := filter.Parse(c.If)
-		if err != nil {
-			return nil, err
-		}
-		worker.Match = delivery.Matching(f, c.Name)
-	}
-	return &destination{config: c, worker: worker, transport: transport}, nil
+	worker := &delivery.Worker{Sender: d.Sender, Match: d.Match, Concurrency: c.Concurrency, Log: ds.log}
+	return &destination{config: c, worker: worker, transport: d.Transport}, nil
 }
 
 // apply stops what the plan leaves out and starts what it adds. A destination that changed
@@ -135,13 +106,6 @@ func (ds *destinations) apply(plan []*destination) {
 	var ending sync.WaitGroup
 	for _, d := range gone {
 		ending.Go(d.end)
-		if s := d.worker.State(); s.Phase == delivery.Paused && s.PausedBy == "operator" {
-			for _, next := range plan {
-				if next.config.Name == d.config.Name {
-					next.worker.Pause(s.Reason)
-				}
-			}
-		}
 	}
 	ending.Wait()
 	old := ds.all
@@ -158,10 +122,12 @@ func (ds *destinations) apply(plan []*destination) {
 	}
 }
 
-// inheritPause keeps a destination paused when only its settings have changed.
+// inheritPause keeps a destination paused when only its settings have changed. One that
+// paused itself (410) is tried again when its URL is another.
 func (d *destination) inheritPause(gone []*destination) {
 	for _, before := range gone {
-		if s := before.worker.State(); before.config.Name == d.config.Name && s.Phase == delivery.Paused {
+		s := before.worker.State()
+		if before.config.Name == d.config.Name && s.Phase == delivery.Paused && (s.PausedBy == "operator" || before.config.URL == d.config.URL) {
 			d.worker.Pause(s.Reason)
 		}
 	}

@@ -292,8 +292,9 @@ func TestUntrustedBackend(t *testing.T) {
 	}
 	open := newWorld(t, "backend: "+backend.URL+"\nproxy: {tls: {insecure_skip_verify: true}}\n")
 	if resp, err = http.Get(open.url + "/x"); err != nil || resp.StatusCode != 200 {
-		t.Errorf("accepting any certificate: %v, %v", resp, err)
+		t.Fatalf("accepting any certificate: %v, %v", resp, err)
 	}
+	resp.Body.Close()
 }
 
 // TestH2C: HTTP/2 without TLS at the front and to the backend, by a switch.

@@ -19,6 +19,9 @@ import (
 )
 
 func openQueue(c *config.Config, log *slog.Logger) (*diskqueue.Queue, error) {
+	if c.Queue != "disk" {
+		return nil, fmt.Errorf("queue %q: this process has only the queue on its own disk; set queue: disk, or leave it out (TAPWAY_QUEUE sets it too)", c.Queue)
+	}
 	o := diskqueue.Options{
 		MaxBytes: int64(orNone(c.Storage.Limit)), Log: log,
 		History: diskqueue.History{MaxAge: time.Duration(orNone(c.Storage.HistoryAge)), MaxBytes: int64(orNone(c.Storage.History))},

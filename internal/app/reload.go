@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/stages"
 )
 
 // fixed are the keys, with everything below them, that only a restart can change.
@@ -51,11 +52,11 @@ func (a *App) reload() ([]string, error) {
 		// Until then a record that is on its way this long may be sent twice.
 		restart = append(restart, "destinations (the longest timeout)")
 	}
-	routes, err := newRoutes(c)
+	routes, err := stages.NewRoutes(c)
 	if err != nil {
 		return nil, err
 	}
-	next, err := newRuleSet(c)
+	next, err := stages.NewRuleSet(c)
 	if err != nil {
 		return nil, err
 	}
@@ -66,12 +67,12 @@ func (a *App) reload() ([]string, error) {
 	if front != nil && c.TLS != nil { // switched on, TLS waits for a restart
 		a.certificate.current.Store(front)
 	}
-	a.rules.swap(next)
-	a.proxy.Reload(a.settings(c, routes))
-	a.routes.close()
+	a.rules.Set(next)
+	a.proxy.Reload(routes.Settings(c, a.rules.Redact, a.log))
+	a.routes.Close()
 	a.routes, a.config = routes, c
 	a.destinations.apply(plan)
-	a.log.Info("reloaded", "file", source.File, "routes", routes.count, "destinations", a.destinations.names())
+	a.log.Info("reloaded", "file", source.File, "routes", routes.Count(), "destinations", a.destinations.names())
 	if len(restart) > 0 {
 		a.log.Warn("changed keys that need a restart keep their old value", "keys", strings.Join(restart, ", "))
 	}

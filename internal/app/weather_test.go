@@ -16,7 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/demo"
 )
 
 func hello(w http.ResponseWriter, r *http.Request) { io.WriteString(w, `{"hello":"world"}`) }
@@ -354,6 +357,34 @@ func TestStopWithDeadDestination(t *testing.T) {
 	w = newWorldIn(t, yaml)
 	if l := w.line("d"); l.Captured != 5 || l.Queued != 5 {
 		t.Errorf("after a restart: %+v", l)
+	}
+	w.stop()
+}
+
+// TestStopWithOpenTunnels: a connection that was upgraded ends when tapway does, and like
+// every other call it leaves its record.
+func TestStopWithOpenTunnels(t *testing.T) {
+	yaml := "backend: " + httpBackend(t, new(demo.API).Handler()) + "\ndata: " + t.TempDir() + "/data\n" +
+		"destinations: [{name: d, url: \"http://127.0.0.1:9/in\"}]\n"
+	w := newWorldIn(t, yaml)
+	const tunnels = 20
+	for range tunnels {
+		conn, _, err := websocket.Dial(t.Context(), "ws://"+w.addr+"/api/v1/echo", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.CloseNow()
+		if err := conn.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := conn.Read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.stop()
+	w = newWorldIn(t, yaml)
+	if l := w.line("d"); l.Captured != tunnels || l.Queued != tunnels {
+		t.Errorf("after a restart: %+v, want %d tunnels", l, tunnels)
 	}
 	w.stop()
 }

@@ -29,6 +29,7 @@ type call struct {
 	tapway.Call
 	*scratch
 	rec      *Recorder
+	facts    *tapway.Facts // nil on tapway's own listener
 	in       *http.Request // the server's
 	req      *http.Request // what next gets
 	body     requestBody
@@ -52,6 +53,9 @@ func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 	l.ID = tapway.NewID(l.Start)
 	l.request.rec, l.answer.rec = c, c
 	l.response.call, l.response.w = l, w
+	if l.facts = tapway.FactsFrom(r.Context()); l.facts != nil {
+		l.Front, l.API, l.Fidelity = l.facts.Front, l.facts.API, l.facts.Fidelity
+	}
 	takeRequest(&l.ex, r)
 
 	l.req = r.WithContext(tapway.WithCall(r.Context(), &l.Call))
@@ -129,19 +133,42 @@ func (l *call) takeFacts(returned bool) {
 			r.takeTrailer()
 		}
 	}
-	if ex.Error != "" {
-		return
+	if ex.Error == "" {
+		ex.Error = l.whatWentWrong(returned)
 	}
+	if l.facts != nil {
+		l.takeFront(returned)
+	}
+}
+
+// whatWentWrong is for when no stage has said so itself.
+func (l *call) whatWentWrong(returned bool) string {
+	r := &l.response
 	switch gone := l.in.Context().Err(); {
 	case r.tunnel != nil && returned:
 	case errors.Is(gone, context.DeadlineExceeded):
-		ex.Error = errorTimedOut
+		return errorTimedOut
 	case gone != nil || r.failed:
-		ex.Error = errorClientGone
+		return errorClientGone
 	case !returned:
-		ex.Error = errorBroken
-	case r.length > r.written && !r.headOnly:
-		ex.Error = errorShort
+		return errorBroken
+	case r.short():
+		return errorShort
+	}
+	return ""
+}
+
+// takeFront writes what became of the response on its way through an AWS front.
+func (l *call) takeFront(returned bool) {
+	ex, f := &l.ex, l.facts
+	if len(ex.ResponseTrailer) > 0 {
+		ex.Fidelity = append(ex.Fidelity[:len(ex.Fidelity):len(ex.Fidelity)], tapway.FidelityResponseTrailers)
+	}
+	if f.Problem != "" {
+		ex.Error = f.Problem
+	}
+	if f.Problem != "" || f.Whole && (!returned || l.response.short()) {
+		ex.Status = http.StatusBadGateway
 	}
 }
 

@@ -87,6 +87,9 @@ func (r *response) bodyless() bool {
 	return r.status == http.StatusNoContent || r.status == http.StatusNotModified || r.status == http.StatusSwitchingProtocols
 }
 
+// short reports whether less was written than was declared.
+func (r *response) short() bool { return r.length > r.written && !r.headOnly }
+
 func isEventStream(h http.Header) bool {
 	v := h["Content-Type"]
 	return len(v) > 0 && len(v[0]) >= 17 && strings.EqualFold(v[0][:17], "text/event-stream")

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,8 +23,9 @@ func check(d *decoder, c *Config) {
 	k.fields(reflect.ValueOf(c).Elem(), "")
 	k.backends(c)
 	k.destinations(c)
+	k.queues(c)
 	k.capture(c)
-	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !loopback(host) && c.Admin.Token == "" {
+	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !loopback(host) && c.Admin.Token == "" && !k.failed("admin.token") {
 		k.fail("admin.token", "the admin API listens beyond loopback without a token", "set admin.token, or listen on 127.0.0.1")
 	}
 }
@@ -96,7 +96,7 @@ func (k *checker) value(f field, v reflect.Value, key string) {
 	}
 	text := v.String()
 	if len(f.enum) > 0 && !slices.Contains(f.enum, text) {
-		k.fail(key, fmt.Sprintf("%q is not one of %s", text, strings.Join(f.enum, ", ")), suggest(text, f.enum))
+		k.fail(key, fmt.Sprintf("%q is not one of %s", text, strings.Join(f.enum, ", ")), didYouMean(text, f.enum))
 		return
 	}
 	if rule, ok := kinds[f.kind]; ok {
@@ -120,6 +120,8 @@ var kinds = map[string]func(string) error{
 	"backend": func(s string) error { return checkURL(s, false) },
 	"file":    checkFile,
 	"cidr":    checkCIDR,
+	"queue":   checkQueue,
+	"bucket":  checkBucket,
 	"filter": func(s string) error {
 		_, err := filter.Parse(s)
 		return err
@@ -193,6 +195,56 @@ func checkCIDR(s string) error {
 	return fmt.Errorf("%q is neither an address nor a network; write 10.0.0.0/8 or 2001:db8::/32", s)
 }
 
+const (
+	small   = "abcdefghijklmnopqrstuvwxyz0123456789"
+	letters = small + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+// made reports whether s has from lo up to hi bytes, all of them of alphabet. A regular expression
+// would cost every start of a Lambda function its compilation.
+func made(s, alphabet string, lo, hi int) bool {
+	return len(s) >= lo && len(s) <= hi && strings.Trim(s, alphabet) == ""
+}
+
+// QueueFor is a queue's name or URL for one destination.
+func QueueFor(queue, destination string) string {
+	return strings.ReplaceAll(queue, "{destination}", destination)
+}
+
+func checkQueue(s string) error {
+	const write = "write disk, sqs://NAME, or the URL or ARN of an SQS queue"
+	name := QueueFor(strings.TrimPrefix(s, "sqs://"), "x")
+	if parts := strings.Split(name, ":"); len(parts) == 6 && parts[0] == "arn" && parts[2] == "sqs" {
+		name = parts[5]
+	}
+	switch scheme, rest, ok := strings.Cut(s, "://"); {
+	case ok && (scheme == "https" || scheme == "http"):
+		if err := checkURL(QueueFor(s, "x"), false); err != nil {
+			return err
+		}
+		name = name[strings.LastIndexByte(name, '/')+1:]
+		if strings.Count(strings.Trim(rest, "/"), "/") < 2 {
+			return fmt.Errorf("%q is not the URL of an SQS queue; write https://sqs.REGION.amazonaws.com/ACCOUNT/NAME, or sqs://NAME", s)
+		}
+	case ok && scheme != "sqs":
+		return fmt.Errorf("%q is no queue that this version knows; %s", s, write)
+	}
+	if strings.HasSuffix(name, ".fifo") {
+		return fmt.Errorf("%q is a FIFO queue, which would let one failing record hold up the others; use a standard queue", s)
+	}
+	if !made(name, letters+"-_", 1, 80) {
+		return fmt.Errorf("%q does not name a queue; %s", s, write)
+	}
+	return nil
+}
+
+func checkBucket(s string) error {
+	if !made(s, small+"-.", 3, 63) || strings.Trim(s, "-.") != s {
+		return fmt.Errorf("%q is not the name of an S3 bucket; write the name alone, without s3://", s)
+	}
+	return nil
+}
+
 func loopback(host string) bool {
 	if host == "localhost" {
 		return true
@@ -209,6 +261,7 @@ func (k *checker) backends(c *Config) {
 		}
 	}
 	switch {
+	case ways == 0 && k.d.forwards:
 	case ways == 0 && len(k.d.problems) == 0:
 		k.fail("backend", "there is nowhere to send calls", "set backend: https://host, or routes, or openapi (on the command line: --backend https://host)")
 	case ways > 1:
@@ -251,15 +304,13 @@ func (k *checker) tlsPair(key string, t ClientTLS) {
 	}
 }
 
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
-
 func (k *checker) destinations(c *Config) {
 	seen := map[string]bool{}
 	for i, dest := range c.Destinations {
 		key := fmt.Sprintf("destinations[%d]", i)
 		switch {
 		case dest.Name == "":
-		case !namePattern.MatchString(dest.Name):
+		case !made(dest.Name, letters+"-_", 1, 64) || !made(dest.Name[:1], letters, 1, 1):
 			k.fail(key+".name", fmt.Sprintf("%q is not a name", dest.Name), "use up to 64 letters, digits, '-' and '_'")
 		case seen[dest.Name]:
 			k.fail(key+".name", fmt.Sprintf("%q is taken by a destination above", dest.Name), "")
@@ -276,18 +327,28 @@ func (k *checker) destinations(c *Config) {
 			k.fail(key+".timeout", "an attempt without a timeout could block a destination for ever", "write 10s")
 		}
 		for name := range dest.Headers {
-			if !tokenPattern.MatchString(name) {
+			if !made(name, letters+"-!#$%&'*+.^_`|~", 1, 1<<16) {
 				k.fail(key+".headers", fmt.Sprintf("%q is not a header name", name), "")
 			}
 		}
 	}
 }
 
-var tokenPattern = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
-
 func (k *checker) positive(key string, n int) {
 	if n < 1 && !k.failed(key) {
 		k.fail(key, "must be at least 1", "")
+	}
+}
+
+// queues tests that every destination has a queue of its own.
+func (k *checker) queues(c *Config) {
+	several := len(c.Destinations) > 1
+	if several && c.Queue != "disk" && QueueFor(c.Queue, "") == c.Queue && !k.failed("queue") {
+		k.fail("queue", "several destinations cannot share an SQS queue", "write {destination} into it, as in sqs://records-{destination}, and make a queue for each")
+	}
+	dead := c.Lambda.DeadLetterQueue
+	if dead != "" && dead == c.Queue {
+		k.fail("lambda.dead_letter_queue", "it is the queue itself", "")
 	}
 }
 

@@ -20,10 +20,11 @@ type Config struct {
 	TLS    *ServerTLS `yaml:"tls" doc:"HTTPS at the front; HTTP/2 is offered then. Without it the gateway speaks plain HTTP."`
 	H2C    bool       `yaml:"h2c" doc:"Also accept HTTP/2 without TLS (prior knowledge)."`
 	Data   string     `yaml:"data" def:"./tapway-data" doc:"Directory of the queue, dead letters, history and ledger. One process at a time."`
-	Queue  string     `yaml:"queue" def:"disk" enum:"disk" doc:"The queue: disk is the one embedded in this process."`
+	Queue  string     `yaml:"queue" def:"disk" kind:"queue" env:"TAPWAY_QUEUE" doc:"The queue: disk is the one embedded in this process; sqs://NAME, or a queue's URL or ARN, is one of Amazon SQS, for tapway on Lambda. {destination} in it stands for the destination's name: each has a queue of its own."`
+	Bucket string     `yaml:"bucket" kind:"bucket" env:"TAPWAY_BUCKET" example:"my-records" doc:"S3 bucket for what an SQS queue cannot take: records too large for a message, and records that SQS refused."`
 	Admin  Admin      `yaml:"admin" doc:"Health, metrics and the API the command line talks to."`
 
-	Backend        string            `yaml:"backend" kind:"backend" env:"TAPWAY_BACKEND REMOTE_URL URL" example:"https://api.internal:8443" doc:"One backend for every call. Use this, routes or openapi."`
+	Backend        string            `yaml:"backend" kind:"backend" env:"TAPWAY_BACKEND REMOTE_URL" example:"https://api.internal:8443" doc:"One backend for every call. Use this, routes or openapi."`
 	Routes         []Route           `yaml:"routes" doc:"Routes as API Gateway has them: static before parameter before greedy. A call that matches none is answered 404."`
 	OpenAPI        string            `yaml:"openapi" kind:"file" example:"export.json" doc:"An API Gateway export (OpenAPI 3 or Swagger 2 with integrations) to take the routes from. A call that matches none is answered 403 as API Gateway does."`
 	StageVariables map[string]string `yaml:"stage_variables" doc:"Values of stageVariables.* in the export."`
@@ -32,6 +33,7 @@ type Config struct {
 	Capture      Capture       `yaml:"capture" doc:"What is recorded, and how carefully."`
 	Storage      Storage       `yaml:"storage" doc:"How much disk the queue and its history may use."`
 	Destinations []Destination `yaml:"destinations" env:"TAPWAY_DESTINATION" doc:"Where records are delivered. Each has its own position, retries and dead letters."`
+	Lambda       Lambda        `yaml:"lambda" doc:"What is different in AWS Lambda."`
 	Access       Access        `yaml:"access" doc:"Who may come in."`
 	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
 	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
@@ -153,6 +155,14 @@ type Retry struct {
 	MaxAttempts int      `yaml:"max_attempts" def:"8" doc:"Attempts before a record becomes a dead letter."`
 	Min         Duration `yaml:"min" def:"1s" doc:"Upper bound of the first pause; it doubles each time."`
 	Max         Duration `yaml:"max" def:"15m" doc:"Upper bound of any pause."`
+}
+
+// Lambda is what is different in AWS Lambda.
+type Lambda struct {
+	Capture         string `yaml:"capture" def:"after" enum:"after before" env:"TAPWAY_CAPTURE" doc:"When a record is sent to the queue. after: when the client has its response, before the environment may freeze. before: before the response, which waits for it."`
+	Stream          bool   `yaml:"stream" env:"TAPWAY_STREAM" doc:"Stream responses: for a Function URL with RESPONSE_STREAM, or an integration with responseTransferMode STREAM. The event does not tell, so it must be said here."`
+	DeadLetterQueue string `yaml:"dead_letter_queue" kind:"queue" env:"TAPWAY_DEAD_LETTER_QUEUE" example:"sqs://records-dead" doc:"Where the forwarder sends records it gives up on; default the queue that the queue's redrive policy names. {destination} stands for the destination's name."`
+	DeleteObjects   bool   `yaml:"delete_objects" env:"TAPWAY_DELETE_OBJECTS" doc:"Delete a large record's object from the bucket once it is delivered. Otherwise the bucket's lifecycle rule does, which must outlast the queue and its dead letters."`
 }
 
 // Access is who may come in.

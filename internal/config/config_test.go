@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,9 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/goccy/go-yaml"
-	"github.com/google/jsonschema-go/jsonschema"
 )
 
 func env(pairs ...string) func(string) (string, bool) {
@@ -210,43 +206,6 @@ func TestSampleIsValid(t *testing.T) {
 	}
 }
 
-// TestSchema: the schema takes the sample and refuses what the loader refuses.
-func TestSchema(t *testing.T) {
-	text, err := Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var s jsonschema.Schema
-	if err := json.Unmarshal(text, &s); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := s.Resolve(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		text string
-		good bool
-	}{
-		{Sample(), true},
-		{"backend: http://a\nproxy: {timeout: 11s, no_headers: true, filtered_paths: [/a]}\n", true},
-		{"backend: http://a\ndestinations: [{name: a, url: http://b, signing_secret: [x, y], batch: {max_records: 5}}]\n", true},
-		{"backend: http://a\nproxy: {no_headers: \"${X}\"}\n", true},
-		{"backend: http://a\nproxi: {}\n", false},
-		{"backend: http://a\ncapture: {durability: maybe}\n", false},
-		{"backend: http://a\ndestinations: [{name: a}]\n", false},
-		{"backend: http://a\nproxy: {no_headers: perhaps}\n", false},
-	} {
-		var v any
-		if err := yaml.Unmarshal([]byte(tt.text), &v); err != nil {
-			t.Fatal(err)
-		}
-		if err := schema.Validate(v); (err == nil) != tt.good {
-			t.Errorf("schema says %v of:\n%s", err, tt.text)
-		}
-	}
-}
-
 func TestSizes(t *testing.T) {
 	for text, want := range map[string]Size{"0": 0, "512": 512, "10KiB": 10240, "10kb": 10000, "1.5MiB": 1572864, "2 GB": 2e9, "1M": 1 << 20, "7b": 7} {
 		if got, err := ParseSize(text); err != nil || got != want {
@@ -304,4 +263,261 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTenMistakes: a file with every sort of mistake is told all of them, in its own order,
+// each at its place.
+func TestTenMistakes(t *testing.T) {
+	_, err := load(`listen: nowhere
+bakend: http://x
+backend: ${NOT_SET}
+proxy:
+  timeout: 10 parsecs
+  filtered_paths: {a: b}
+  tls: {cert: a.pem}
+capture:
+  durability: comit
+  rules:
+    - if: "stauts > 3"
+  redact: {json: ["$["]}
+destinations:
+  - url: http://x
+    concurrency: 0
+  - {name: "a b", url: ftp://x, retry: {min: 10s, max: 1s}}
+access: {jwt: {}, trusted_proxies: [10.0.0.0/99]}
+admin: {listen: ":9090"}
+`)
+	var problems Problems
+	if !errors.As(err, &problems) {
+		t.Fatal(err)
+	}
+	want := []string{
+		"1:9 listen", "2:1 bakend", "3:10 backend", "5:12 proxy.timeout", "6:19 proxy.filtered_paths", "7:8 proxy.tls", "7:15 proxy.tls.cert", "9:15 capture.durability",
+		"11:11 capture.rules[0].if", "12:19 capture.redact.json[0]", "14:8 destinations[0].name", "15:18 destinations[0].concurrency", "16:12 destinations[1].name",
+		"16:24 destinations[1].url", "16:40 destinations[1].retry", "17:10 access.jwt", "17:37 access.trusted_proxies[0]", "18:8 admin.token",
+	}
+	var got []string
+	for _, p := range problems {
+		got = append(got, fmt.Sprintf("%d:%d %s", p.Line, p.Column, p.Key))
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// TestForms: what editors and other systems make of a file is read all the same.
+func TestForms(t *testing.T) {
+	const plain = "backend: http://a\nproxy:\n  timeout: 3s\n  filtered_paths: [/x]\n"
+	want, err := load(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"Windows line ends":    strings.ReplaceAll(plain, "\n", "\r\n"),
+		"byte order mark":      "\ufeff" + plain,
+		"both":                 "\ufeff" + strings.ReplaceAll(plain, "\n", "\r\n"),
+		"no line end":          strings.TrimSuffix(plain, "\n"),
+		"a document's marks":   "---\n" + plain + "...\n",
+		"a directive":          "%YAML 1.2\n---\n" + plain,
+		"comments":             "# one\n" + strings.ReplaceAll(plain, "\n", " # two\n") + "# three\n",
+		"one value for a list": strings.Replace(plain, "[/x]", "/x", 1),
+		"a list in lines":      strings.Replace(plain, " [/x]", "\n    - /x", 1),
+		"a list less indented": strings.Replace(plain, " [/x]", "\n  - /x", 1),
+		"JSON":                 `{"backend": "http://a", "proxy": {"timeout": "3s", "filtered_paths": ["/x"]}}`,
+		"quoted keys":          strings.ReplaceAll(strings.ReplaceAll(plain, "backend:", `"backend":`), "timeout:", "'timeout':"),
+		"anchors":              "backend: &a http://a\nproxy:\n  timeout: &t 3s\n  filtered_paths: &p [/x]\n",
+		"an empty section":     plain + "capture:\naccess: {}\n",
+		"a number of seconds":  strings.Replace(plain, "3s", "3", 1),
+		"a long text in lines": strings.Replace(plain, "backend: http://a", "backend: >-\n  http://a", 1),
+		"a tilde is nothing":   plain + "tls: ~\n",
+	} {
+		got, err := load(text)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v\n%+v", name, err, got)
+		}
+	}
+}
+
+// TestAliases: what stands once may be used again, whole or merged into another.
+func TestAliases(t *testing.T) {
+	c, err := load(`
+backend: http://a
+destinations:
+  - &base {name: one, url: "http://b", timeout: 3s, retry: &retry {max_attempts: 2}}
+  - {name: two, url: "http://c", retry: *retry}
+  - <<: *base
+    name: three
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := c.Destinations
+	if d[1].Retry.MaxAttempts != 2 || d[2].Name != "three" || d[2].URL != "http://b" || d[2].Timeout.D() != 3*time.Second || d[2].Retry.MaxAttempts != 2 || d[2].Concurrency != 16 {
+		t.Errorf("destinations %+v", d)
+	}
+	for text, want := range map[string]string{
+		"backend: *nowhere\n":                            "alias *nowhere has no anchor before it",
+		"backend: http://a\nproxy: &p {<<: *p}\n":        "",
+		"backend: http://a\nproxy: {<<: http://a}\n":     "want",
+		"backend: http://a\nproxy: {<<: {timeot: 1s}}\n": `did you mean "timeout"?`,
+	} {
+		if _, err := load(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestSyntax: broken YAML is told with its place, and nothing else is.
+func TestSyntax(t *testing.T) {
+	for _, text := range []string{"backend: [\n", "backend: http://a\n\tproxy: {}\n", "a: b: c\n", "- a\n- b\n", "just a text\n", "backend: \"x\n", "{", "backend: http://a\nproxy:\n timeout: 1s\n   idle_timeout: 2s\n"} {
+		_, err := load(text)
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) > 2 || problems[0].Line == 0 || problems[0].Column == 0 {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for _, text := range []string{"", "\n", "# nothing\n", "---\n", "\ufeff", "{}"} {
+		_, err := load(text)
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) != 1 || !strings.Contains(problems[0].Message, "nowhere to send calls") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestOrigins: a value is blamed on where it came from.
+func TestOrigins(t *testing.T) {
+	_, err := Load(Source{
+		File: "tapway.yaml", Text: []byte("backend: http://a\nlisten: bad\nadmin: {listen: bad}\n"),
+		Set: map[string]string{"listen": "worse", "destinations": "worst"}, Getenv: env("TAPWAY_BACKEND", "ftp://x", "REQUEST_TIMEOUT", "soon"),
+	})
+	var problems Problems
+	if !errors.As(err, &problems) {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, p := range problems {
+		got[p.Key] = fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	want := map[string]string{
+		"listen": "command line:0", "destinations": "command line:0", "backend": "environment variable TAPWAY_BACKEND:0",
+		"proxy.timeout": "environment variable REQUEST_TIMEOUT:0", "admin.listen": "tapway.yaml:3",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// TestPeek: what could be read of a file with problems is there, with what is wrong with it.
+func TestPeek(t *testing.T) {
+	c, problems, err := Peek(Source{File: "tapway.yaml", Text: []byte("data: here\nadmin: {token: \"${NOPE}\"}\nproxi: 1\n"), Getenv: env()})
+	if err != nil || c.Data != "here" || len(problems) != 2 {
+		t.Errorf("%+v, %v, %v", c, problems, err)
+	}
+	if len(problems.At("data")) != 0 || len(problems.At("admin")) != 1 || len(problems.At("admin.token")) != 1 || len(problems.At("adm")) != 0 {
+		t.Errorf("problems %v", problems)
+	}
+	_, problems, _ = Peek(Source{File: "tapway.yaml", Text: []byte("data: [\n"), Getenv: env()})
+	if len(problems.At("data")) != 1 {
+		t.Errorf("problems of broken YAML %v", problems)
+	}
+	if _, _, err := Peek(Source{File: filepath.Join(t.TempDir(), "none")}); err == nil {
+		t.Error("a file that is not there is no error")
+	}
+}
+
+// TestSampleUncommented: every commented line of the sample is a key that exists, with a
+// value that is taken.
+func TestSampleUncommented(t *testing.T) {
+	var b strings.Builder
+	for line := range strings.Lines(Sample()) {
+		trimmed := strings.TrimLeft(line, " ")
+		indent := line[:len(line)-len(trimmed)]
+		if rest, ok := strings.CutPrefix(trimmed, "#"); ok && !strings.HasPrefix(rest, " ") {
+			trimmed = rest
+		} else if ok && strings.HasPrefix(strings.TrimLeft(rest, " "), "# ") {
+			continue
+		} else if ok && !strings.HasPrefix(rest, " #") && strings.HasPrefix(rest, "  ") {
+			trimmed = rest // within a block that is commented out as a whole
+		} else if ok {
+			continue
+		}
+		b.WriteString(indent + trimmed)
+	}
+	_, err := load(b.String())
+	var problems Problems
+	errors.As(err, &problems)
+	for _, p := range problems {
+		switch {
+		case strings.Contains(p.Message, "exclude each other"), strings.Contains(p.Message, "cannot be read"), p.Key == "tls.cert", p.Key == "tls.key":
+		default:
+			t.Errorf("%s\nin\n%s", p, b.String())
+		}
+	}
+	if len(problems) == 0 {
+		t.Error("nothing was uncommented")
+	}
+}
+
+// TestReference: every key stands in it.
+func TestReference(t *testing.T) {
+	text := Reference()
+	var walk func(reflect.Type, string)
+	walk = func(t2 reflect.Type, prefix string) {
+		for _, f := range fieldsOf(t2) {
+			if !strings.Contains(text, "| `"+prefix+f.name) || f.doc == "" {
+				t.Errorf("the reference lacks %s%s", prefix, f.name)
+			}
+			if f.typ.Kind() == reflect.Struct {
+				walk(f.typ, prefix+f.name+".")
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+}
+func TestQueues(t *testing.T) {
+	for queue, want := range map[string]string{ // want: part of the problem, "" for none
+		"disk": "", "sqs://records": "", "records": "", "sqs://records-{destination}": "", "sqs://" + strings.Repeat("q", 80): "",
+		"https://sqs.eu-west-1.amazonaws.com/123456789012/records": "", "http://127.0.0.1:4566/123456789012/records-{destination}": "",
+		"arn:aws:sqs:eu-west-1:123456789012:records-{destination}": "", "arn:aws:sns:eu-west-1:123456789012:records": "does not name", "arn:aws:sqs:eu-west-1:1:a.fifo": "FIFO",
+		"sqs://" + strings.Repeat("q", 81): "does not name a queue", "sqs://": "does not name a queue", "sqs://a/b": "does not name a queue",
+		"nats://127.0.0.1": "no queue that this version knows", "sqs://a.fifo": "FIFO", "a.fifo": "FIFO", "{name}": "does not name",
+		"https://sqs.eu-west-1.amazonaws.com/records": "not the URL of an SQS queue", "https://": "names no host", "https://user:pw@h/1/q": "must not hold a user",
+	} {
+		_, err := load("backend: http://b\nqueue: '" + queue + "'\n")
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "tapway.yaml:2:")) {
+			t.Errorf("queue %s: %v, want %q", queue, err, want)
+		}
+	}
+	for bucket, good := range map[string]bool{"abc": true, "a.b-3": true, "ab": false, "s3://abc": false, "Abc": false, strings.Repeat("b", 63): true, strings.Repeat("b", 64): false} {
+		if _, err := load("backend: http://b\nbucket: " + bucket + "\n"); (err == nil) != good {
+			t.Errorf("bucket %s: %v", bucket, err)
+		}
+	}
+	two := "backend: http://b\ndestinations: [{name: a, url: http://a}, {name: b, url: http://b}]\n"
+	if _, err := load(two + "queue: sqs://q\n"); err == nil || !strings.Contains(err.Error(), "sqs://records-{destination}") {
+		t.Errorf("two destinations share a queue: %v", err)
+	}
+	if c, err := load(two + "queue: sqs://q-{destination}\n"); err != nil || QueueFor(c.Queue, "b") != "sqs://q-b" {
+		t.Errorf("a queue each: %v", err)
+	}
+	if _, err := load("backend: http://b\nqueue: sqs://q\nlambda: {dead_letter_queue: sqs://q}\n"); err == nil || !strings.Contains(err.Error(), "lambda.dead_letter_queue: it is the queue itself") {
+		t.Errorf("the queue as its own dead-letter queue: %v", err)
+	}
+}
+
+// Whoever only delivers needs no backend; a wrong one is a mistake nevertheless.
+func TestForwards(t *testing.T) {
+	source := Source{Text: []byte("queue: sqs://q\n"), Getenv: env("TAPWAY_DESTINATION", "http://d/in"), Forwards: true}
+	if c, err := Load(source); err != nil || len(c.Destinations) != 1 {
+		t.Errorf("without a backend: %v", err)
+	}
+	source.Text = []byte("backend: ftp://x\n")
+	if _, err := Load(source); err == nil {
+		t.Error("a wrong backend passes")
+	}
+	source.Text, source.Forwards = nil, false
+	if _, err := Load(source); err == nil || !strings.Contains(err.Error(), "there is nowhere to send calls") {
+		t.Errorf("no backend: %v", err)
+	}
 }

@@ -22,6 +22,7 @@ type decoder struct {
 	problems Problems
 	places   map[string]*token.Position // by key path
 	origins  map[string]string          // by key path, of values that are not from the file
+	forwards bool                       // see Source.Forwards
 	anchors  map[string]ast.Node
 	resolved int // aliases followed, to stop a bomb
 }
@@ -40,6 +41,9 @@ var (
 	sizeType     = reflect.TypeFor[Size]()
 )
 
+// maxAliases is how many aliases are followed in one file.
+const maxAliases = 1000
+
 // node follows anchors and aliases.
 func (d *decoder) node(n ast.Node) ast.Node {
 	for {
@@ -52,8 +56,14 @@ func (d *decoder) node(n ast.Node) ast.Node {
 			n = v.Value
 		case *ast.AliasNode:
 			target, ok := d.anchors[v.Value.String()]
-			if d.resolved++; !ok || d.resolved > 1000 {
+			if !ok {
 				d.fail(n, "", fmt.Sprintf("alias *%s has no anchor before it", v.Value), "")
+				return nil
+			}
+			if d.resolved++; d.resolved > maxAliases {
+				if d.resolved == maxAliases+1 {
+					d.fail(n, "", fmt.Sprintf("alias *%s leads back to itself, or there are too many", v.Value), "")
+				}
 				return nil
 			}
 			n = target
@@ -95,25 +105,66 @@ func (d *decoder) decode(n ast.Node, v reflect.Value, key string) {
 	}
 }
 
-// entries are the pairs of a mapping; goccy has one type for one pair and one for several.
+// entries are the pairs of a mapping, those merged in by << behind its own unless it has
+// the same key; goccy has one type for one pair and one for several.
 func (d *decoder) entries(n ast.Node, key, want string) ([]*ast.MappingValueNode, bool) {
+	var pairs []*ast.MappingValueNode
 	switch m := n.(type) {
 	case *ast.MappingNode:
-		return m.Values, true
+		pairs = m.Values
 	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{m}, true
+		pairs = []*ast.MappingValueNode{m}
+	default:
+		d.fail(n, key, fmt.Sprintf("want %s, found %s", want, kindOf(n)), "")
+		return nil, false
 	}
-	d.fail(n, key, fmt.Sprintf("want %s, found %s", want, kindOf(n)), "")
-	return nil, false
+	var own, merged []*ast.MappingValueNode
+	for _, pair := range pairs {
+		if _, merge := pair.Key.(*ast.MergeKeyNode); merge {
+			merged = append(merged, d.merged(pair.Value, key, want)...)
+		} else {
+			own = append(own, pair)
+		}
+	}
+	has := map[string]bool{}
+	for _, pair := range own {
+		has[keyName(pair)] = true
+	}
+	for _, pair := range merged {
+		if name := keyName(pair); !has[name] {
+			has[name] = true
+			own = append(own, pair)
+		}
+	}
+	return own, true
 }
+
+// merged are the pairs of what stands behind <<: a mapping, or a list of them of which the
+// first wins.
+func (d *decoder) merged(n ast.Node, key, want string) (pairs []*ast.MappingValueNode) {
+	switch m := d.node(n).(type) {
+	case nil:
+	case *ast.SequenceNode:
+		for _, item := range m.Values {
+			if item = d.node(item); item != nil {
+				more, _ := d.entries(item, key, want)
+				pairs = append(pairs, more...)
+			}
+		}
+	default:
+		pairs, _ = d.entries(m, key, want)
+	}
+	return pairs
+}
+
+func keyName(pair *ast.MappingValueNode) string { return strings.Trim(pair.Key.String(), `"'`) }
 
 func (d *decoder) decodeStruct(n ast.Node, v reflect.Value, key string) {
 	fields := fieldsOf(v.Type())
 	pairs, ok := d.entries(n, key, "a mapping with the keys "+strings.Join(names(fields), ", "))
 	seen := map[string]bool{}
 	for _, pair := range pairs {
-		name := pair.Key.String()
-		name = strings.Trim(name, `"'`)
+		name := keyName(pair)
 		path := join(key, name)
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 		switch {
@@ -122,7 +173,7 @@ func (d *decoder) decodeStruct(n ast.Node, v reflect.Value, key string) {
 		case unsupported[path]:
 			d.fail(pair.Key, path, "this version does not carry it out, and ignoring it would be worse", "remove it")
 		case i < 0:
-			d.fail(pair.Key, path, "unknown key", suggest(name, names(fields)))
+			d.fail(pair.Key, path, "unknown key", didYouMean(name, names(fields)))
 		default:
 			d.decode(pair.Value, v.Field(fields[i].index), path)
 		}
@@ -160,7 +211,7 @@ func (d *decoder) decodeMap(n ast.Node, v reflect.Value, key string) {
 	}
 	out := reflect.MakeMapWithSize(v.Type(), len(pairs))
 	for _, pair := range pairs {
-		name := strings.Trim(pair.Key.String(), `"'`)
+		name := keyName(pair)
 		if out.MapIndex(reflect.ValueOf(name)).IsValid() {
 			d.fail(pair.Key, join(key, name), "this key stands here twice", "remove one of them")
 		}

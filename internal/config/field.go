@@ -37,6 +37,25 @@ func fieldsOf(t reflect.Type) []field {
 	return out
 }
 
+// Key is what is known of one key of the file, for those who describe it.
+type Key struct {
+	Name, Doc     string
+	Default       string // as one would write it; "" for none
+	Example, Kind string
+	Enum          []string // the values allowed; nil: any
+	Required      bool
+	Type          reflect.Type
+}
+
+// Keys are the keys of a configuration's struct, in the order of the file.
+func Keys(t reflect.Type) []Key {
+	var out []Key
+	for _, f := range fieldsOf(t) {
+		out = append(out, Key{Name: f.name, Doc: f.doc, Default: f.def, Example: f.example, Kind: f.kind, Enum: f.enum, Required: f.required, Type: f.typ})
+	}
+	return out
+}
+
 func names(fields []field) []string {
 	out := make([]string, len(fields))
 	for i, f := range fields {

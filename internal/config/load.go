@@ -1,12 +1,14 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"os"
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -21,6 +23,9 @@ type Source struct {
 	// Set are values from the command line by key ("listen", "backend", "destinations"):
 	// they win over the environment, which wins over the file.
 	Set map[string]string
+
+	// Forwards says that records are only delivered: a backend is not needed then.
+	Forwards bool
 
 	Getenv   func(string) (string, bool)  // nil: os.LookupEnv
 	ReadFile func(string) ([]byte, error) // nil: os.ReadFile
@@ -57,7 +62,7 @@ func Peek(s Source) (*Config, Problems, error) {
 		s.Text = text
 	}
 	c := Default()
-	d := &decoder{file: s.File, getenv: s.Getenv, readFile: s.ReadFile, places: map[string]*token.Position{}, origins: map[string]string{}}
+	d := &decoder{file: s.File, getenv: s.Getenv, readFile: s.ReadFile, forwards: s.Forwards, places: map[string]*token.Position{}, origins: map[string]string{}}
 	d.text(s.Text, c)
 	v := reflect.ValueOf(c).Elem()
 	d.environment(v, "")
@@ -80,6 +85,11 @@ func (ps Problems) At(key string) Problems {
 
 // text reads the YAML itself.
 func (d *decoder) text(text []byte, c *Config) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors begin a file
+	if !utf8.Valid(text) {
+		d.problems = append(d.problems, Problem{File: d.file, Line: 1, Column: 1, Message: "not UTF-8", Hint: "save it as UTF-8"})
+		return
+	}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		d.problems = append(d.problems, syntaxProblem(d.file, err))
@@ -90,7 +100,8 @@ func (d *decoder) text(text []byte, c *Config) {
 		if doc.Body == nil {
 			continue
 		}
-		if _, comment := doc.Body.(*ast.CommentGroupNode); comment {
+		switch doc.Body.(type) {
+		case *ast.CommentGroupNode, *ast.DirectiveNode:
 			continue
 		}
 		if body != nil {

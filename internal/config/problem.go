@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tapway/tapway/internal/suggest"
 )
 
 // Problem is one thing wrong with a configuration.
@@ -60,40 +62,10 @@ func (ps Problems) sorted() Problems {
 	return ps
 }
 
-// suggest gives `did you mean "x"?` for the nearest of known, or "" when none is near.
-func suggest(word string, known []string) string {
-	best, least := "", max(len(word)/3, 1)+1
-	for _, k := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < least {
-			best, least = k, d
-		}
+// didYouMean gives `did you mean "x"?` for the nearest of known, or "" when none is near.
+func didYouMean(word string, known []string) string {
+	if best := suggest.Closest(word, known); best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("did you mean %q?", best)
-}
-
-// distance counts the insertions, deletions, changes and swaps of neighbours from a to b.
-func distance(a, b string) int {
-	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
-	for j := range rows[1] {
-		rows[1][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before, prev, row := rows[0], rows[1], rows[2]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		rows[0], rows[1], rows[2] = prev, row, before
-	}
-	return rows[1][len(b)]
+	return ""
 }

@@ -19,7 +19,7 @@ all that is wrong with one, and ` + "`tapway config schema`" + ` prints a JSON S
 - ` + "`${NAME}`" + ` in a value reads the environment, ` + "`${NAME:-default}`" + ` with a fallback, ` + "`${file:/path}`" + ` a file; ` + "`$${`" + ` is the
   characters themselves. What they bring in is a value, never more YAML.
 - Durations are written ` + "`250ms`, `10s`, `15m`, `24h`, `7d`" + `; a bare number is seconds. Sizes are written ` + "`512`, `10KiB`, `10MB`" + `.
-- A list of one may be written as the value alone.
+- A list of one may be written as the value alone. Anchors, aliases and ` + "`<<`" + ` work as in YAML 1.1.
 - A reload (SIGHUP, or POST /reload on the admin address) puts everything into force except what stands under ` + "`listen`, `h2c`," + `
   ` + "`data`, `queue`, `storage`, `admin`, `limits`, `log.format`, `log.level`, and in `capture`: `max_body`, `memory`, `durability`," + `
   ` + "`on_failure`" + `. A changed key of those is named and keeps its old value until a restart.

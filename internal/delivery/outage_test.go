@@ -149,6 +149,49 @@ func TestPoison(t *testing.T) {
 	}
 }
 
+// One record that the destination never likes does not slow down ten thousand others.
+func TestPoisonAmongMany(t *testing.T) {
+	const records = 10_000
+	for _, status := range []int{400, 500} {
+		for _, batch := range []int{1, 100} {
+			t.Run(fmt.Sprintf("%d/batches of %d", status, batch), func(t *testing.T) {
+				var took [2]time.Duration
+				for poisoned := range took {
+					synctest.Test(t, func(t *testing.T) {
+						all := messages(records)
+						bad := []byte(all[records/2].ID.String())
+						q, s := newTestQueue(t), &sink{}
+						s.answer = func(_ int, body []byte) (int, time.Duration, http.Header) {
+							if poisoned == 1 && bytes.Contains(body, bad) {
+								return status, 10 * time.Millisecond, http.Header{"Retry-After": {"86400"}}
+							}
+							return 200, 10 * time.Millisecond, nil
+						}
+						w := newWorker(q, s)
+						w.Sender.Batch.MaxRecords = batch
+						began := time.Now()
+						q.put(all...)
+						stop := start(t, w)
+						others := records - poisoned
+						if batch > 1 && status == 500 {
+							others = records - poisoned*batch // its neighbours wait with it
+						}
+						for q.count(tapway.Delivered) < others {
+							time.Sleep(10 * time.Millisecond)
+						}
+						took[poisoned] = time.Since(began)
+						stop()
+					})
+				}
+				search := 150 * time.Millisecond // for the one in its batch, by halves
+				if took[1] > 2*took[0]+search {
+					t.Errorf("%v with the record, %v without", took[1], took[0])
+				}
+			})
+		}
+	}
+}
+
 func TestRetryAfterPausesTheDestination(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()

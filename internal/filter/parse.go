@@ -3,6 +3,8 @@ package filter
 import (
 	"fmt"
 	"strings"
+
+	nearest "github.com/tapway/tapway/internal/suggest"
 )
 
 type parser struct {
@@ -38,7 +40,7 @@ func (p *parser) unexpected() error {
 		return p.errorAt(p.tok.pos, "this parenthesis closes none")
 	}
 	if p.tok.kind == tokenWord {
-		if s := closest(p.tok.text, []string{"and", "or"}); s != "" {
+		if s := nearest.Closest(p.tok.text, []string{"and", "or"}); s != "" {
 			return p.errorAt(p.tok.pos, "found %s; did you mean %q?", p.tok.describe(), s)
 		}
 	}

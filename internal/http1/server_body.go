@@ -114,8 +114,9 @@ const (
 	drainFor    = 100 * time.Millisecond // waiting for it
 )
 
-// mayBeReused says, before the response's head goes out, whether finish has a chance.
-func (b *serverBody) mayBeReused() bool {
+// mayBeReused says, before the response's head goes out, whether finish has a chance. last says
+// that the handler has returned.
+func (b *serverBody) mayBeReused(last bool) bool {
 	if !b.present {
 		return true
 	}
@@ -123,7 +124,7 @@ func (b *serverBody) mayBeReused() bool {
 		return false // whether the client sends the body now is for it to choose
 	}
 	if !b.mu.TryLock() {
-		return true
+		return !last // finish will have to break off the Read that is under way
 	}
 	defer b.mu.Unlock()
 	switch {

@@ -348,12 +348,14 @@ func TestServerBodyReaderThatOutlivesTheHandler(t *testing.T) {
 			read <- err
 		}()
 		<-started
+		conn := w.(*serverResponse).c
+		transportEventually(t, "the reader waits", func() bool { return conn.phase.load()&phaseKind == phaseBodyRead })
 		w.WriteHeader(502)
 	})})
 	for _, framing := range []string{"Content-Length: 50\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"} {
 		c := dialServer(t, addr).send("POST / HTTP/1.1\r\nHost: a\r\n" + framing)
-		if res, _ := c.response("POST"); res.StatusCode != 502 {
-			t.Error(res.StatusCode)
+		if res, _ := c.response("POST"); res.StatusCode != 502 || !res.Close {
+			t.Errorf("%d, close %t: the client would lose its next request", res.StatusCode, res.Close)
 		}
 		if rest := c.rest(); rest != "" {
 			t.Errorf("%q", rest)

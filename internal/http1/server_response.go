@@ -246,7 +246,7 @@ func (w *serverResponse) frame(b []byte, last bool) []byte {
 		w.chunked = true
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
-	w.keep = w.keep && !w.c.server.closing.Load() && w.ex.body.mayBeReused()
+	w.keep = w.keep && !w.c.server.closing.Load() && w.ex.body.mayBeReused(last)
 	if !w.dated {
 		b = append(b, w.c.server.dateLine()...)
 	}

@@ -136,6 +136,17 @@ func (c *clientCall) sending() bool {
 	return c.writing
 }
 
+// Buffered is how many bytes of the connection, all or some of them the body's, a Read would
+// not have to wait for. It is for whoever has the body and no Read under way.
+func (c *clientCall) Buffered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.ended || c.cc.br == nil {
+		return 0
+	}
+	return c.cc.br.Buffered()
+}
+
 // Read reads the response's body. The connection is free once it has given an error.
 func (c *clientCall) Read(p []byte) (int, error) {
 	c.mu.Lock()

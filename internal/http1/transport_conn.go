@@ -109,7 +109,7 @@ func (cc *clientConn) begin() {
 // release ends a call: the connection goes back to the pool, or is closed. Bytes that nobody
 // asked for make it unusable: the next caller would take them for its answer.
 func (cc *clientConn) release(reuse bool) {
-	reuse = reuse && cc.br.Buffered() == 0 && !cc.cancelled.Load()
+	reuse = reuse && cc.br.Buffered() == 0 && !cc.cancelled.Load() && cc.tlsIsEmpty()
 	cc.freeReader()
 	cc.bodyIdle = 0
 	if reuse {
@@ -117,6 +117,19 @@ func (cc *clientConn) release(reuse bool) {
 		return
 	}
 	cc.close()
+}
+
+// tlsIsEmpty reports whether TLS has given out all that it has taken from the socket. What it
+// keeps cannot be seen by peeking into the socket, and would be the next caller's answer.
+func (cc *clientConn) tlsIsEmpty() bool {
+	if cc.tls == nil {
+		return true
+	}
+	cc.setReadDeadline(transportPast) // nothing more is taken from the socket
+	var one [1]byte
+	n, err := cc.nc.Read(one[:])
+	cc.setReadDeadline(time.Time{})
+	return n == 0 && transportIsTimeout(err)
 }
 
 func (cc *clientConn) freeReader() {

@@ -83,7 +83,7 @@ func (b *requestBody) Close() error {
 func (b *requestBody) interrupt(w http.ResponseWriter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.over {
+	if b.over || b.src == nil { // without a body nothing is left in the connection
 		return
 	}
 	b.interrupted.Store(true)

@@ -1,9 +1,13 @@
 package proxy
 
 import (
+	"context"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tapway/tapway"
@@ -192,4 +196,53 @@ func TestHTTP2Front(t *testing.T) {
 		!strings.HasSuffix(res.Header.Get("X-Forwarded"), ";proto=https") || res.Header.Get("Location") != w.url+"/x" {
 		t.Errorf("%v %q %v %v %v", res.Proto, body, res.Header, res.Trailer, err)
 	}
+}
+
+// A 204 that declares a body it cannot have is a whole answer to an HTTP/2 client, too.
+func TestHTTP2FrontWithoutContent(t *testing.T) {
+	w := newWorld(t, newWire(t, "HTTP/1.1 204 No Content\r\nContent-Length: 41\r\n\r\n").url, option{tls: true})
+	tr := client.Transport.(*http.Transport).Clone()
+	tr.ForceAttemptHTTP2, tr.DisableKeepAlives = true, false
+	tr.TLSClientConfig = insecure
+	defer tr.CloseIdleConnections()
+	res, err := tr.RoundTrip(w.request("GET", "/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || len(body) != 0 || res.StatusCode != http.StatusNoContent || res.ProtoMajor != 2 {
+		t.Errorf("%v %d %q %v", res.Proto, res.StatusCode, body, err)
+	}
+}
+
+// net/http's HTTP/2 server may still be reading the header of a 1xx response when the client
+// has reset the stream and WriteHeader has returned: nothing may change it then. The race
+// detector, or a crash of the process, tells.
+func TestHTTP2FrontResetDuringEarlyHints(t *testing.T) {
+	hints := strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-A: 1\r\nX-B: 2\r\n\r\n", 16)
+	w := newWorld(t, newWire(t, hints+ok200).url, option{tls: true})
+	tr := client.Transport.(*http.Transport).Clone()
+	tr.ForceAttemptHTTP2, tr.DisableKeepAlives = true, false
+	tr.TLSClientConfig = insecure
+	defer tr.CloseIdleConnections()
+	var calls sync.WaitGroup
+	for range 8 {
+		calls.Go(func() {
+			for i := range 100 {
+				ctx, cancel := context.WithCancel(t.Context())
+				seen := 0
+				trace := &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error {
+					if seen++; seen == 1+i%8 {
+						cancel()
+					}
+					return nil
+				}}
+				if res, err := tr.RoundTrip(w.request("GET", "/", nil).WithContext(httptrace.WithClientTrace(ctx, trace))); err == nil {
+					res.Body.Close()
+				}
+				cancel()
+			}
+		})
+	}
+	calls.Wait()
 }

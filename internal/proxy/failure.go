@@ -30,6 +30,11 @@ var (
 	backendTimeout   = page{status: http.StatusGatewayTimeout, message: "The backend did not answer in time.", reason: "backend timed out"}
 )
 
+// malformed is the page of a request with a part that cannot be passed on.
+func malformed(part string) page {
+	return page{status: http.StatusBadRequest, message: "The request " + part + " is malformed.", reason: "malformed request " + part}
+}
+
 // unavailable is the page of a backend that cannot be talked to.
 func unavailable(reason string) page {
 	return page{status: http.StatusBadGateway, message: "The backend is not available.", reason: reason}

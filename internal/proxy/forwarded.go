@@ -60,11 +60,13 @@ func (f *Forwarded) ClientIP(remoteAddr string, h http.Header) string {
 		return ""
 	}
 	// The usual case costs no allocation: netip prints an IPv4 address as it was written.
-	if colon := strings.LastIndexByte(remoteAddr, ':'); addr.Is4() && colon > 0 && remoteAddr[0] != '[' && !f.trusts(parsePeer(remoteAddr)) {
+	if colon := strings.LastIndexByte(remoteAddr, ':'); addr.Is4() && colon > 0 && isDigit(remoteAddr[0]) && isDigit(remoteAddr[colon-1]) && !f.trusts(parsePeer(remoteAddr)) {
 		return remoteAddr[:colon]
 	}
 	return addr.String()
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func (f *Forwarded) trusts(addr netip.Addr) bool {
 	if !addr.IsValid() {
@@ -223,14 +225,7 @@ func forwardedElement(peer netip.Addr, text, host, proto string) string {
 }
 
 func appendTokenOrQuoted(b []byte, s string) []byte {
-	token := true
-	for i := range len(s) {
-		if !isTokenChar(s[i]) {
-			token = false
-			break
-		}
-	}
-	if token {
+	if isToken(s) {
 		return append(b, s...)
 	}
 	b = append(b, '"')
@@ -245,6 +240,16 @@ func appendTokenOrQuoted(b []byte, s string) []byte {
 		b = append(b, c)
 	}
 	return append(b, '"')
+}
+
+// isToken reports whether s is a token.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isTokenChar(s[i]) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // isTokenChar reports whether c may stand in a token (RFC 9110 §5.6.2).

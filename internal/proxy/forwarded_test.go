@@ -166,3 +166,28 @@ func TestForwardedOverTheWire(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// What a client may not say in a header it may not say in a trailer, nor in a spelling that
+// CGI takes for the same name.
+func TestForwardedForgeries(t *testing.T) {
+	for name, tt := range map[string]struct {
+		off  bool
+		want string
+	}{"on": {false, "127.0.0.1"}, "off": {true, "6.6.6.6"}} {
+		wr := newWire(t, ok200)
+		w := newWorld(t, wr.url, option{settings: func(s *Settings) { s.Forwarded.Off = tt.off }})
+		w.raw("POST", "POST / HTTP/1.1\r\nHost: h\r\nX_Forwarded_For: 6.6.6.6\r\nx-forwarded_HOST: evil\r\nTransfer_Encoding: chunked\r\nX_Own: 1\r\n"+
+			"X-Forwarded-For: 6.6.6.6\r\nTrailer: X-Forwarded-For, X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Sum: 1\r\n\r\n")
+		head, body := wr.last(t)
+		if got := lines(head, "X-Forwarded-For"); !slices.Equal(got, []string{tt.want}) {
+			t.Errorf("%s: X-Forwarded-For %q", name, got)
+		}
+		if body != "3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n" || !slices.Equal(lines(head, "Trailer"), []string{"X-Sum"}) {
+			t.Errorf("%s: trailers %q", name, body)
+		}
+		low := strings.ToLower(head)
+		if strings.Contains(low, "x_forwarded_for") != tt.off || strings.Contains(low, "x-forwarded_host") != tt.off || strings.Contains(low, "transfer_encoding") || !strings.Contains(low, "x_own: 1") {
+			t.Errorf("%s: the backend got\n%s", name, head)
+		}
+	}
+}

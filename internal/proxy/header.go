@@ -9,6 +9,7 @@ import (
 var (
 	teTrailers        = []string{"trailers"}
 	connectionUpgrade = []string{"Upgrade"}
+	noLength          = []string{"0"}
 )
 
 // valueRoom lends one-element slices out of one piece of memory.
@@ -38,13 +39,33 @@ func hopByHop(name string) bool {
 }
 
 // forbiddenTrailer reports whether a field may not stand behind a body (RFC 9110 §6.5.1):
-// what frames, routes or authorises a message is of no use after it.
+// what frames, routes or authorises a message is of no use after it, and who sent it is not
+// for the client to say.
 func forbiddenTrailer(name string) bool {
 	switch name {
 	case "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Host", "Authorization", "Set-Cookie", "Cookie":
 		return true
 	}
-	return hopByHop(name)
+	return hopByHop(name) || ofForwarding(name)
+}
+
+// ofForwarding reports whether a header says where a call came from.
+func ofForwarding(name string) bool {
+	switch name {
+	case "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto":
+		return true
+	}
+	return false
+}
+
+// forges reports whether a header passes for one that only tapway writes: CGI and WSGI
+// backends take X_Forwarded_For for X-Forwarded-For.
+func (f *Forwarded) forges(name string) bool {
+	if strings.IndexByte(name, '_') < 0 {
+		return false
+	}
+	name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	return name == "Content-Length" || name == "Transfer-Encoding" || !f.Off && ofForwarding(name)
 }
 
 // ofTheBody reports whether a header describes the body, so that it goes along even when
@@ -93,7 +114,8 @@ func (p *pass) requestHeader() http.Header {
 	named := in["Connection"]
 	for name, values := range in {
 		switch {
-		case hopByHop(name), name == "Content-Length", name == "Host":
+		case hopByHop(name), name == "Content-Length", name == "Host", p.Forwarded.forges(name):
+		case name == "Expect" && !p.in.ProtoAtLeast(1, 1): // to be ignored (RFC 9110 §10.1.1), not waited for
 		case only && !ofTheBody(name) && (p.upgrade == nil || !strings.HasPrefix(name, "Sec-Websocket-")):
 		case named != nil && hasToken(named, name):
 		default:

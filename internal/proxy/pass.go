@@ -75,8 +75,18 @@ func (p *pass) serve() {
 	}
 	path, query, hasQuery, ok := target(p.in)
 	if !ok {
-		p.answer(page{status: http.StatusBadRequest, message: "The request target is malformed.", reason: "malformed request target"})
+		p.answer(malformed("target"))
 		return
+	}
+	if p.in.ProtoMajor > 1 { // net/http's HTTP/2 server lets through what no HTTP/1 server takes
+		if !isToken(p.in.Method) {
+			p.answer(malformed("method"))
+			return
+		}
+		if p.in.Host != "" && !validHost(p.in.Host) {
+			p.answer(malformed("host"))
+			return
+		}
 	}
 	if p.call.ClientIP == "" {
 		p.call.ClientIP = p.Forwarded.ClientIP(p.in.RemoteAddr, p.in.Header)
@@ -260,6 +270,12 @@ func (p *pass) passInterim(code int, header textproto.MIMEHeader) error {
 	kept := h.Clone()
 	clear(h)
 	p.copyResponseHeader(h, http.Header(header))
+	if p.in.ProtoMajor > 1 {
+		// When the client resets the stream, net/http's HTTP/2 server returns and goes on reading
+		// the map, which crashes the process if it changes. It reads a copy, without this line of
+		// it, if it has to leave one out.
+		h["Content-Length"] = noLength
+	}
 	p.w.WriteHeader(code)
 	clear(h)
 	for name, values := range kept {

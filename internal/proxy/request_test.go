@@ -271,3 +271,32 @@ func TestConnectIsRefused(t *testing.T) {
 		t.Errorf("status %d, %d calls to the backend", res.StatusCode, wr.count())
 	}
 }
+
+// An HTTP/1.0 client sends its body without being asked; nobody waits for 100 Continue.
+func TestExpectOfHTTP10(t *testing.T) {
+	wr := newWire(t, ok200)
+	w := newWorld(t, wr.url, option{})
+	w.raw("POST", "POST / HTTP/1.0\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc")
+	if head, body := wr.last(t); lines(head, "Expect") != nil || body != "abc" {
+		t.Errorf("the backend got\n%s%q", head, body)
+	}
+}
+
+// HTTP/2 brings what HTTP/1 could not even write; the client is told that it is to blame.
+func TestMalformedRequests(t *testing.T) {
+	for name, change := range map[string]func(r *http.Request){
+		"target": func(r *http.Request) { r.RequestURI = "/a#b" },
+		"method": func(r *http.Request) { r.Method = "G ET" },
+		"host":   func(r *http.Request) { r.Host = "evil/path" },
+	} {
+		r := httptest.NewRequest("GET", "/a", nil)
+		r.ProtoMajor, r.ProtoMinor = 2, 0
+		change(r)
+		rec := httptest.NewRecorder()
+		trip := roundTripFunc(func(*http.Request) (*http.Response, error) { t.Errorf("%s: passed on", name); return nil, io.EOF })
+		call, _ := play(t, &Backend{Transport: trip, PreserveHost: true}, rec, r)
+		if rec.Code != http.StatusBadRequest || call.Error != "malformed request "+name {
+			t.Errorf("%s: status %d, error %q", name, rec.Code, call.Error)
+		}
+	}
+}

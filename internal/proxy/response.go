@@ -72,6 +72,8 @@ func (p *pass) head(res *http.Response, bodyless bool) {
 		p.announceTrailer(h, res.Trailer)
 	}
 	switch {
+	case res.StatusCode == http.StatusNoContent:
+		delete(h, "Content-Length") // it must not have one (RFC 9110 §8.6), and clients wait for the bytes
 	case bodyless:
 	case res.ContentLength < 0 || len(res.Trailer) > 0 && p.in.ProtoMajor == 1:
 		delete(h, "Content-Length") // in HTTP/1 only a chunked body can have trailers
@@ -102,9 +104,9 @@ func (p *pass) copyBody(res *http.Response) {
 	case length < 0 || length > copySize:
 		p.head(res, false)
 		p.flushLate()
+	default:
+		p.headLate(res)
 	}
-	// A short body's head waits for its first bytes: it leaves in one packet with them, and
-	// a backend that breaks off here can still be answered for with a page.
 	var total int64
 	for {
 		before := time.Now()
@@ -130,9 +132,22 @@ func (p *pass) copyBody(res *http.Response) {
 			p.flushLate()
 		}
 	}
+	p.stopLate()
 	if !p.sent {
 		p.head(res, false)
 	}
+}
+
+// headLate lets the head of a short body wait a moment for its first bytes: it leaves in one
+// packet with them, and a backend that breaks off here can still be answered for with a page.
+func (p *pass) headLate(res *http.Response) {
+	if b, ok := res.Body.(interface{ Buffered() int }); ok && b.Buffered() > 0 {
+		return // they are here
+	}
+	p.late = &lateFlusher{w: p.w, armed: true, head: func() { p.head(res, false) }}
+	p.late.mu.Lock()
+	p.late.timer = time.AfterFunc(lateAfter, p.late.fire)
+	p.late.mu.Unlock()
 }
 
 // brokeOff ends a response that did not come whole.
@@ -140,6 +155,7 @@ func (p *pass) brokeOff(err error) {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
+	p.stopLate()
 	if p.sent {
 		p.cutShort(err)
 	}
@@ -149,12 +165,15 @@ func (p *pass) brokeOff(err error) {
 
 // write sends bytes of the body, after the head if that is still to go.
 func (p *pass) write(res *http.Response, b []byte) {
-	if !p.sent {
-		p.head(res, false)
-	}
 	if p.late != nil {
 		p.late.mu.Lock()
 		defer p.late.mu.Unlock()
+	}
+	if !p.sent {
+		p.head(res, false)
+		if p.late != nil {
+			p.late.head = nil
+		}
 	}
 	if _, err := p.w.Write(b); err != nil {
 		p.abort(clientGone, err)
@@ -229,6 +248,7 @@ type lateFlusher struct {
 	armed   bool
 	stopped bool
 	w       http.ResponseWriter
+	head    func() // sends the head if nobody has until the timer fires; nil: it is sent
 }
 
 // flushLate sees to it that what has been written leaves within lateAfter.
@@ -255,6 +275,10 @@ func (f *lateFlusher) fire() {
 	defer f.mu.Unlock()
 	f.armed = false
 	if !f.stopped {
+		if f.head != nil {
+			f.head()
+			f.head = nil
+		}
 		// A client that is gone is noticed by the next write.
 		_ = http.NewResponseController(f.w).Flush()
 	}

@@ -118,6 +118,7 @@ func TestResponsesWithoutBody(t *testing.T) {
 		{"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n", "1234"},
 		{"HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ""},
 		{"GET", "HTTP/1.1 204 No Content\r\n\r\n", ""},
+		{"GET", "HTTP/1.1 204 No Content\r\nContent-Length: 41\r\n\r\n", ""},
 		{"GET", "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n\r\n", ""},
 		{"GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "0"},
 		{"POST", "HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "0"},

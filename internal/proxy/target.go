@@ -34,7 +34,7 @@ func target(r *http.Request) (path, query string, hasQuery, ok bool) {
 		}
 	}
 	path, query, hasQuery = strings.Cut(uri, "?")
-	return path, query, hasQuery, path != "" && cleanTarget(path) && cleanTarget(query)
+	return path, query, hasQuery, path != "" && cleanTarget(uri) && strings.IndexByte(uri, '#') < 0
 }
 
 func isHTTPScheme(s string) bool {

@@ -126,9 +126,12 @@ func TestTotalTimeout(t *testing.T) {
 		"within a body": {func(r *http.Request) (*http.Response, error) {
 			return response(-1, "a/b", untilCancelled(r.Context(), 2*second, "x")), nil
 		}, 200, true, "backend timed out"},
-		"before a body": {func(r *http.Request) (*http.Response, error) {
+		"before a body": {func(r *http.Request) (*http.Response, error) { // its head has gone to the client by then
 			return response(1, "a/b", untilCancelled(r.Context(), 2*second, "x")), nil
-		}, 504, false, "backend timed out"},
+		}, 200, true, "backend timed out"},
+		"before a body, at once": {func(r *http.Request) (*http.Response, error) {
+			return response(1, "a/b", func() (string, error) { return "", errors.New("reset") }), nil
+		}, 502, false, "backend call failed"},
 		"event stream": {func(r *http.Request) (*http.Response, error) {
 			return response(-1, "text/event-stream", untilCancelled(r.Context(), 2*second, "x")), nil
 		}, 200, false, ""},
@@ -270,5 +273,51 @@ func TestLateInterimIsIgnored(t *testing.T) {
 	p := &pass{state: New(Settings{}).state.Load(), w: rec, in: httptest.NewRequest("GET", "/", nil), answered: true}
 	if err := p.passInterim(103, map[string][]string{"Link": {"x"}}); err != nil || len(rec.Header()) != 0 {
 		t.Errorf("%v %v", err, rec.Header())
+	}
+}
+
+// A timeout costs the client its connection only where a body is still under way.
+func TestTimeoutKeepsTheConnection(t *testing.T) {
+	hang := roundTripFunc(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() })
+	for body, want := range map[string]string{"": "", "abc": "close"} {
+		synctest.Test(t, func(t *testing.T) {
+			rec := httptest.NewRecorder()
+			play(t, &Backend{Transport: hang, Timeout: time.Second}, rec, httptest.NewRequest("POST", "/", strings.NewReader(body)))
+			if got := rec.Header().Get("Connection"); rec.Code != http.StatusGatewayTimeout || got != want {
+				t.Errorf("%q: status %d, Connection %q, want %q", body, rec.Code, got, want)
+			}
+		})
+	}
+}
+
+// TestHeadOfASlowShortBody: the head of a response whose body is short and not there yet
+// reaches the client without waiting for it.
+func TestHeadOfASlowShortBody(t *testing.T) {
+	release := make(chan struct{})
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "4")
+		http.NewResponseController(w).Flush()
+		<-release
+		io.WriteString(w, "body")
+	}))
+	defer backend.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	h := New(Settings{Router: routerFunc(func(_ *http.Request, path, _ string, _ bool) (Hop, *Refusal) {
+		return Hop{Scheme: "http", Host: strings.TrimPrefix(backend.URL, "http://"), Path: path, Backend: &Backend{Transport: NetHTTP(transport)}}, nil
+	})})
+	front := httptest.NewServer(h)
+	defer front.Close()
+	client := front.Client()
+	defer client.CloseIdleConnections()
+	resp, err := client.Get(front.URL + "/") // returns when the head has come
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(release) // only now may the backend send its body
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || string(body) != "body" {
+		t.Errorf("%q, %v", body, err)
 	}
 }

@@ -61,6 +61,9 @@ func (r *Redactor) redactBody(b *tapway.Body, h tapway.Header) (out []byte, chan
 		}
 	}
 	kinds |= r.kindsByLooks(in)
+	if kinds != 0 && foreign(h) {
+		return nil, false, errCharset
+	}
 	multi := ""
 	if kinds&kindMultipart != 0 {
 		multi = boundary(h)
@@ -172,6 +175,12 @@ func (r *Redactor) kindsByLooks(b []byte) kind {
 // looksJSON reports whether b begins as an object or an array.
 func looksJSON(b []byte) bool {
 	b = bytes.TrimPrefix(b, bom)
+	if len(b) >= 4 && (bytes.HasPrefix(b, []byte("\xfe\xff")) || bytes.HasPrefix(b, []byte("\xff\xfe"))) {
+		b = b[2:]
+	}
+	if len(b) >= 2 && b[0] == 0 { // UTF-16, the big end first
+		b = b[1:]
+	}
 	for len(b) > 0 && (blank(b[0]) || b[0] == 0x1e) {
 		b = b[1:]
 	}

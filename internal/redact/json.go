@@ -150,7 +150,7 @@ func (s *scan) value(i, depth, set int, quiet bool) int {
 		return s.array(i+1, depth, set, quiet)
 	case '"':
 		end, escaped := s.string(i + 1)
-		if escaped && !quiet && s.prog.inside != nil && (s.b[i+1] == '{' || s.b[i+1] == '[') {
+		if escaped && !quiet && s.prog.inside != nil && mayBeginJSON(s.b[i+1]) {
 			s.inside(i, end)
 		}
 		return end
@@ -164,6 +164,9 @@ func (s *scan) value(i, depth, set int, quiet bool) int {
 		return s.number(i)
 	}
 }
+
+// mayBeginJSON reports whether a string whose first byte is c can hold an object or an array.
+func mayBeginJSON(c byte) bool { return c == '{' || c == '[' || c == ' ' || c == '\\' || c == 0xef }
 
 func (s *scan) literal(i int, word string) int {
 	if len(s.b)-i < len(word) || string(s.b[i:i+len(word)]) != word {
@@ -299,6 +302,9 @@ func (s *scan) inside(start, end int) {
 		return
 	}
 	text := unquote(nil, s.b[start+1:end-1])
+	if !looksJSON(text) {
+		return
+	}
 	out, err := s.prog.inside.json(text, s.mark)
 	if err != nil || same(out, text) {
 		return

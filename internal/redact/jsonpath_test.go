@@ -151,6 +151,8 @@ func TestJSONKeepsTheRest(t *testing.T) {
 func TestJSONInStrings(t *testing.T) {
 	for _, c := range []struct{ name, doc, want string }{
 		{"JSON in a string", `{"body":"{\"a\":1,\"token\":\"x\"}","n":["[{\"a\":\"{\\\"token\\\":1}\"}]"]}`, `{"body":"{\"a\":1,\"token\":\"[REDACTED]\"}","n":["[{\"a\":\"{\\\"token\\\":\\\"[REDACTED]\\\"}\"}]"]}`},
+		{"JSON behind blanks in a string", `{"body":"\n {\"token\":1}","b":" [{\"token\":1}]"}`, `{"body":"\n {\"token\":\"[REDACTED]\"}","b":" [{\"token\":\"[REDACTED]\"}]"}`},
+		{"JSON with its bracket escaped in a string", `{"body":"\u007b\"token\":1}"}`, `{"body":"{\"token\":\"[REDACTED]\"}"}`},
 		{"an escaped name in JSON in a string", `{"body":"{\"\\u0074oken\":1}"}`, `{"body":"{\"\\u0074oken\":\"[REDACTED]\"}"}`},
 		{"almost JSON in a string", `{"body":"{\"token\":","b":"[\"token\"] x"}`, `{"body":"{\"token\":","b":"[\"token\"] x"}`},
 		{"a path from the root", `{"body":"{\"id\":1}","list":"[{\"id\":2}]"}`, `{"body":"{\"id\":1}","list":"[{\"id\":2}]"}`},

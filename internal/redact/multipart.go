@@ -14,6 +14,7 @@ var (
 	errBoundary  = errors.New("a multipart body's boundary is missing")
 	errPart      = errors.New("the head of a part is not readable")
 	errPartCoded = errors.New("a part has a transfer encoding of its own")
+	errPartWhole = errors.New("a part is a message of its own")
 )
 
 // multipartBody redacts the parts of a multipart body: a part that a form rule names goes whole,
@@ -66,7 +67,7 @@ func (r *Redactor) multipartBody(in []byte, boundary string, truncated bool) ([]
 
 // part gives the cuts within the body of one part.
 func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut, error) {
-	isJSON, coded := false, false
+	isJSON, isForm, coded := false, false, false
 	for _, f := range head {
 		switch f.Name {
 		case "content-disposition":
@@ -82,6 +83,13 @@ func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut,
 			}
 		case "content-type":
 			isJSON = isJSON || content.IsJSON(f.Value) || content.IsJSONLines(f.Value)
+			isForm = isForm || content.IsForm(f.Value)
+			if content.IsMultipart(f.Value) || isMessage(f.Value) {
+				return nil, errPartWhole
+			}
+			if foreign(tapway.Header{{Name: "Content-Type", Value: f.Value}}) {
+				return nil, errCharset
+			}
 		case "content-transfer-encoding":
 			switch string(bytes.ToLower([]byte(f.Value))) {
 			case "7bit", "8bit", "binary":
@@ -90,17 +98,33 @@ func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut,
 			}
 		}
 	}
-	if r.json.none || !isJSON && !looksJSON(body) {
+	isJSON = !r.json.none && (isJSON || looksJSON(body))
+	isForm = !r.form.empty() && isForm
+	if !isJSON && !isForm {
 		return nil, nil
 	}
 	if coded {
 		return nil, errPartCoded
+	}
+	if !isJSON {
+		out, err := r.truncatable(r.formBody)(body, truncated)
+		if err != nil || same(out, body) {
+			return nil, err
+		}
+		return []cut{{0, len(body), string(out)}}, nil
 	}
 	out, err := r.jsonBody(body, truncated)
 	if err != nil || same(out, body) {
 		return nil, err
 	}
 	return []cut{{0, len(body), string(out)}}, nil
+}
+
+// isMessage reports whether a part is a whole message with headers of its own: a request of a
+// batch, or a mail.
+func isMessage(contentType string) bool {
+	t := strings.ToLower(strings.TrimSpace(contentType))
+	return strings.HasPrefix(t, "application/http") || strings.HasPrefix(t, "message/")
 }
 
 // inText reports whether a rule's name can stand in what belongs to no part: readers skip it.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // maxHeld is how many messages of one destination may be leased or waiting for another
@@ -175,7 +174,7 @@ func (d *dest) newEntry(seq uint64) *entry {
 func (d *dest) insertLocked(seq uint64, r retryRow) {
 	e := d.newEntry(seq)
 	e.attempts, e.first, e.lastErr, e.again, e.saved = r.attempts, r.first, r.lastErr, r.again, true
-	e.at, e.state = r.next.UnixNano(), waiting
+	e.at, e.state = d.q.tick(r.next), waiting
 	if e.attempts > 0 {
 		d.nRetry++
 	}
@@ -186,9 +185,9 @@ func (d *dest) insertLocked(seq uint64, r retryRow) {
 }
 
 // leaseLocked hands e out until the lease ends.
-func (d *dest) leaseLocked(e *entry, now time.Time) {
+func (d *dest) leaseLocked(e *entry, now int64) {
 	e.state, e.held = leased, true
-	e.at = now.Add(d.q.o.Lease).UnixNano()
+	e.at = now + int64(d.q.o.Lease)
 	d.nLeased++
 	d.timed.push(e)
 }

@@ -30,6 +30,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 var (
 	errNoEntry  = errors.New("no entry here")
 	errDamaged  = errors.New("damaged")
+	errMissing  = errors.New("the file was taken away")
 	errTooLarge = fmt.Errorf("the frame is larger than %d bytes", maxFrame)
 )
 

@@ -9,7 +9,7 @@ type entry struct {
 	attempts int
 	first    time.Time // of the first attempt; zero before it
 	lastErr  string
-	at       int64 // Unix nanoseconds: when the lease ends or the next attempt is due
+	at       int64 // the tick at which the lease ends or the next attempt is due
 	state    entryState
 	held     bool // whoever received it last has not settled it (its lease may have ended)
 	again    bool // redriven: its position is settled already, this entry is what is owed

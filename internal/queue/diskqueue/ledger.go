@@ -188,7 +188,7 @@ func (d *dest) state(seq uint64) (st tapway.DeliveryState, ok bool, err error) {
 			st.State = "retrying"
 		}
 		if e.state == waiting {
-			st.Next = time.Unix(0, e.at).UTC()
+			st.Next = d.q.wall(e.at).UTC()
 		}
 		return st, true, nil
 	case !d.done.has(seq):

@@ -118,6 +118,7 @@ type Queue struct {
 	segs     segments
 	w        writer
 
+	opened  time.Time     // what is waited for is timed from here; see ticks
 	last    atomic.Uint64 // the newest durable position
 	used    atomic.Int64  // bytes of all segments
 	arrived broadcast
@@ -150,9 +151,12 @@ func Open(dir string, o Options) (*Queue, error) { return open(dir, o, osFiles{}
 
 func open(dir string, o Options, fs files) (*Queue, error) {
 	q := &Queue{
-		dir: dir, o: o.withDefaults(), fs: fs, maxHeld: cmp.Or(o.maxHeld, maxHeld),
+		opened: time.Now(),
+		dir:    dir, o: o.withDefaults(), fs: fs, maxHeld: cmp.Or(o.maxHeld, maxHeld),
 		dests: map[string]*dest{}, kick: make(chan struct{}, 1), tidyKick: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
+	q.lastFlush.Store(-int64(flushEvery))
+	q.roomTried.Store(-int64(retryEvery))
 	q.w.q = q
 	q.w.cur = &batch{}
 	q.w.room.L = &q.w.mu
@@ -310,7 +314,7 @@ func (q *Queue) oldest() uint64 {
 // by Run when it is running, otherwise here. Far too many make the caller wait: what is not
 // written down is in memory.
 func (q *Queue) settledSome(n int) {
-	switch late := time.Now().UnixNano()-q.lastFlush.Load() >= int64(flushEvery); {
+	switch late := q.ticks()-q.lastFlush.Load() >= int64(flushEvery); {
 	case n >= 4*flushAt:
 		q.flushMu.Lock()
 	case q.running.Load():
@@ -365,6 +369,7 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-q.kick:
 		case <-tick.C:
 		}
+		q.w.verify()
 		q.w.prepare()
 		err := q.w.sync()
 		if ferr := q.flush(); err == nil {

@@ -1,10 +1,8 @@
 package diskqueue
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/tapway/tapway"
@@ -48,6 +46,9 @@ func (r *reader) read(last uint64) (seq uint64, frame []byte, err error) {
 				r.next = last + 1
 				break
 			}
+			if r.seg == nil {
+				continue // it was lost as a whole
+			}
 		}
 		end, top := r.seg.end.Load(), min(r.seg.last.Load(), last)
 		if r.next > top {
@@ -86,7 +87,7 @@ func (r *reader) enter(last uint64) (ok bool, err error) {
 		if r.q.segs.at(r.next) != seg {
 			return r.enter(last) // it was replaced or deleted while we looked
 		}
-		if !errors.Is(err, os.ErrNotExist) {
+		if !seg.missing(err) {
 			return false, err // too many open files, for one: it may work later
 		}
 		r.q.o.Log.Error("queue segment is missing", "segment", filepath.Base(seg.path), "from", r.next, "to", seg.last.Load())
@@ -137,6 +138,9 @@ func (q *Queue) readSeq(seq uint64) ([]byte, error) {
 func (s *segment) readSeq(q *Queue, seq uint64) ([]byte, error) {
 	f, err := s.acquire()
 	if err != nil {
+		if s.missing(err) {
+			err = fmt.Errorf("%w: %w", errMissing, err)
+		}
 		return nil, err
 	}
 	defer s.release()

@@ -38,7 +38,7 @@ func (s sub) Receive(ctx context.Context, max int) ([]tapway.Message, error) {
 		}
 		var timer <-chan time.Time
 		if next > 0 {
-			t := time.NewTimer(time.Unix(0, next).Sub(d.q.o.Now()))
+			t := time.NewTimer(time.Duration(next - d.q.ticks()))
 			defer t.Stop()
 			timer = t.C
 		}
@@ -52,14 +52,14 @@ func (s sub) Receive(ctx context.Context, max int) ([]tapway.Message, error) {
 	}
 }
 
-// take leases what is due. next is when something will be, in Unix nanoseconds; 0: nothing
-// is waiting for its time.
+// take leases what is due. next is the tick at which something will be; 0: nothing is
+// waiting for its time.
 func (d *dest) take(max int) (msgs []tapway.Message, next int64, err error) {
 	if err := d.q.enter(); err != nil {
 		return nil, 0, err
 	}
 	defer d.q.leave()
-	now := d.q.o.Now()
+	now := d.q.ticks()
 	d.mu.Lock()
 	if d.forgotten {
 		d.mu.Unlock()
@@ -82,8 +82,8 @@ func (d *dest) take(max int) (msgs []tapway.Message, next int64, err error) {
 // takeLocked leases what is due in the order of positions: messages that were received
 // before and are due again, and those from the log that nobody has received yet. The former
 // have no frame yet.
-func (d *dest) takeLocked(now time.Time, max int, msgs []tapway.Message) ([]tapway.Message, error) {
-	for e := d.timed.top(); e != nil && e.at <= now.UnixNano(); e = d.timed.top() {
+func (d *dest) takeLocked(now int64, max int, msgs []tapway.Message) ([]tapway.Message, error) {
+	for e := d.timed.top(); e != nil && e.at <= now; e = d.timed.top() {
 		d.detachLocked(e)
 		e.state = ready
 		d.ready.push(e)
@@ -169,7 +169,7 @@ func (d *dest) loadFrames(msgs []tapway.Message) []tapway.Message {
 			m.Frame = frame
 			m.ID, m.Enqueued = peek(frame)
 			bytes += len(frame)
-		case errors.Is(err, errDamaged), errors.Is(err, tapway.ErrNotFound):
+		case errors.Is(err, errDamaged), errors.Is(err, tapway.ErrNotFound), errors.Is(err, errMissing):
 			bad++
 			d.mu.Lock()
 			if e := d.entries[m.Seq]; e != nil {
@@ -280,7 +280,7 @@ func (d *dest) settleLocked(seq uint64, o *tapway.Outcome, now time.Time) (wake 
 		}
 		d.detachLocked(e)
 		e.held = false
-		e.at = now.Add(max(o.After, 0)).UnixNano()
+		e.at = d.q.ticks() + int64(max(o.After, 0))
 		e.state = waiting
 		d.timed.push(e)
 		return true
@@ -294,7 +294,7 @@ func (d *dest) firstAttempt(e *entry, now time.Time) time.Time {
 	case !e.first.IsZero():
 		return e.first
 	case e.state == leased:
-		return time.Unix(0, e.at).Add(-d.q.o.Lease).UTC()
+		return d.q.wall(e.at).Add(-d.q.o.Lease).UTC()
 	}
 	return now
 }

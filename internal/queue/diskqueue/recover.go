@@ -18,8 +18,8 @@ import (
 // open brings the directory into a state in which everything can go on.
 func (q *Queue) open() error {
 	for _, dir := range []string{q.dir, q.logDir(), q.keptDir()} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
+		if err := makeDir(q.fs, dir); err != nil {
+			return fmt.Errorf("make the data directory: %w", err)
 		}
 	}
 	var err error

@@ -1,6 +1,7 @@
 package diskqueue
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -60,15 +61,15 @@ type worth struct {
 // tidy indexes finished segments, deletes those that nobody is owed and that have left the
 // history, and moves the last few records out of old segments. need asks for that many bytes
 // of room, for which history goes before its time.
-func (q *Queue) tidy(need int64) error {
+func (q *Queue) tidy(need int64) (err error) {
 	if err := q.enter(); err != nil {
 		return nil
 	}
 	defer q.leave()
 	if need == 0 {
-		if err := q.indexSealed(); err != nil {
-			return err
-		}
+		// On a full disk there is no room for indexes, but what has left the history still goes.
+		indexErr := q.indexSealed()
+		defer func() { err = cmp.Or(err, indexErr) }()
 	}
 	q.flushMu.Lock()
 	defer q.flushMu.Unlock()
@@ -104,16 +105,17 @@ func (q *Queue) tidy(need int64) error {
 	return q.pruneDrops()
 }
 
-// indexSealed writes the indexes that are missing, without holding anyone up.
-func (q *Queue) indexSealed() error {
+// indexSealed writes the indexes that are missing, without holding anyone up. One that cannot
+// be written does not keep the others from it.
+func (q *Queue) indexSealed() (first error) {
 	for _, s := range q.segs.all() {
 		if s.sealed.Load() && !s.ix.saved.Load() && !s.gone.Load() && q.o.History.MaxBytes >= 0 && q.o.History.MaxAge >= 0 {
-			if err := s.saveIndex(q); err != nil && !s.gone.Load() {
-				return err
+			if err := s.saveIndex(q); err != nil && !s.gone.Load() && first == nil {
+				first = err
 			}
 		}
 	}
-	return nil
+	return first
 }
 
 // weigh looks at every sealed segment, oldest first.
@@ -349,7 +351,7 @@ func (q *Queue) pruneDrops() error {
 // makeRoom frees history for need bytes, if there is any. It is asked by every caller on a full
 // store, so it looks at most every 100 ms.
 func (q *Queue) makeRoom(need int64) {
-	now, last := time.Now().UnixNano(), q.roomTried.Load()
+	now, last := q.ticks(), q.roomTried.Load()
 	if now-last < int64(retryEvery) || !q.roomTried.CompareAndSwap(last, now) {
 		return
 	}
@@ -358,7 +360,7 @@ func (q *Queue) makeRoom(need int64) {
 		q.o.Log.Error("no room could be made in the queue", "error", err)
 	}
 	if freed := before - q.used.Load(); freed > 0 {
-		q.roomTried.Store(0)
+		q.roomTried.Store(now - int64(retryEvery))
 		q.o.Log.Warn("queue full: the oldest history was deleted before its time", "bytes", freed)
 	}
 }

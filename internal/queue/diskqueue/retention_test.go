@@ -286,7 +286,7 @@ func TestLimit(t *testing.T) {
 	if got := received(t, q); uint64(len(got)) != stored-30 {
 		t.Fatalf("received %d, stored %d", len(got), stored-30)
 	}
-	q.roomTried.Store(0) // the wait is over
+	q.roomTried.Store(q.ticks() - int64(retryEvery)) // the wait is over
 	enqueueSome(t, q, 0, 5)
 }
 

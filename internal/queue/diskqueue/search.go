@@ -115,7 +115,7 @@ func (f *rowFilter) match(i int) bool {
 func (q *Queue) searchSegment(ctx context.Context, seg *segment, s *tapway.Search, last uint64, yield func(tapway.Meta) bool) (more bool, err error) {
 	f, err := seg.acquire()
 	if err != nil {
-		if seg.gone.Load() {
+		if seg.gone.Load() || seg.missing(err) {
 			return true, nil // deleted since we began: it left the history
 		}
 		return false, err
@@ -226,7 +226,7 @@ func (q *Queue) Load(ctx context.Context, id tapway.ID) (*tapway.Exchange, error
 		}
 		x, err := seg.index(q)
 		if err != nil {
-			if seg.gone.Load() {
+			if seg.gone.Load() || seg.missing(err) {
 				continue
 			}
 			return nil, err

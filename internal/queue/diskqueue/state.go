@@ -228,7 +228,7 @@ func (d *dest) collectLocked() *change {
 		if e == nil {
 			continue
 		}
-		r := retryRow{attempts: e.attempts, again: e.again, next: time.Unix(0, e.at), first: e.first, lastErr: e.lastErr}
+		r := retryRow{attempts: e.attempts, again: e.again, next: d.q.wall(e.at), first: e.first, lastErr: e.lastErr}
 		if e.state != waiting {
 			r.next = d.q.o.Now() // a lease does not outlive the process
 		}
@@ -330,7 +330,7 @@ func (q *Queue) flushLocked() error {
 		}
 		d.mu.Unlock()
 	}
-	q.lastFlush.Store(time.Now().UnixNano())
+	q.lastFlush.Store(q.ticks())
 	if len(changes) == 0 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package app
+package stages
 
 import (
 	"math/rand/v2"
@@ -12,13 +12,12 @@ import (
 	"github.com/tapway/tapway/internal/redact"
 )
 
-// rules are what the capture does to an exchange; a reload swaps them.
-type rules struct {
-	current  atomic.Pointer[ruleSet]
-	logCalls atomic.Bool
-}
+// Rules are what the capture does to an exchange; Set swaps them while calls are under way.
+// The zero Rules must be Set before use.
+type Rules struct{ current atomic.Pointer[RuleSet] }
 
-type ruleSet struct {
+// RuleSet is the rules of one configuration.
+type RuleSet struct {
 	redactor *redact.Redactor
 	list     []rule
 	logCalls bool
@@ -30,8 +29,9 @@ type rule struct {
 	bodies bool
 }
 
-func newRuleSet(c *config.Config) (*ruleSet, error) {
-	set := &ruleSet{logCalls: c.Log.Calls}
+// NewRuleSet reads what the configuration says of redaction and sampling.
+func NewRuleSet(c *config.Config) (*RuleSet, error) {
+	set := &RuleSet{logCalls: c.Log.Calls}
 	var err error
 	if set.redactor, err = redact.New(c.Capture.Redact.Rules()); err != nil {
 		return nil, err
@@ -53,23 +53,17 @@ func newRuleSet(c *config.Config) (*ruleSet, error) {
 	return set, nil
 }
 
-func (r *rules) set(c *config.Config) error {
-	set, err := newRuleSet(c)
-	if err == nil {
-		r.swap(set)
-	}
-	return err
-}
+// Set puts a set into force.
+func (r *Rules) Set(set *RuleSet) { r.current.Store(set) }
 
-func (r *rules) swap(set *ruleSet) {
-	r.current.Store(set)
-	r.logCalls.Store(set.logCalls)
-}
+// LogCalls reports whether every call is to be logged.
+func (r *Rules) LogCalls() bool { return r.current.Load().logCalls }
 
-func (r *rules) redact(ex *tapway.Exchange) { r.current.Load().redactor.Apply(ex) }
+// Redact is capture.Recorder's.
+func (r *Rules) Redact(ex *tapway.Exchange) { r.current.Load().redactor.Apply(ex) }
 
-// decide goes by the first rule that takes the exchange.
-func (r *rules) decide(ex *tapway.Exchange) capture.Decision {
+// Decide is capture.Recorder's: it goes by the first rule that takes the exchange.
+func (r *Rules) Decide(ex *tapway.Exchange) capture.Decision {
 	list := r.current.Load().list
 	if len(list) == 0 {
 		return capture.Keep

@@ -1,8 +1,9 @@
-package app
+package stages
 
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -15,21 +16,20 @@ import (
 	"github.com/tapway/tapway/internal/route"
 )
 
-// routes is the table of one configuration with the connections to its backends. It is a
+// Routes is the table of one configuration with the connections to its backends. It is a
 // proxy.Router.
-type routes struct {
+type Routes struct {
 	table      *route.Table
 	backends   []*proxy.Backend // by route.Route.Ref
 	transports []*http1.Transport
 	forwarded  proxy.Forwarded
 	refusal    *proxy.Refusal // of a call that matches no route
 	bases      map[*route.Route]bases
-	count      int
 }
 
-// newRoutes reads what the configuration says of backends.
-func newRoutes(c *config.Config) (*routes, error) {
-	r := &routes{refusal: &proxy.Refusal{Status: http.StatusNotFound, Message: "Not Found"}}
+// NewRoutes reads what the configuration says of backends.
+func NewRoutes(c *config.Config) (*Routes, error) {
+	r := &Routes{refusal: &proxy.Refusal{Status: http.StatusNotFound, Message: "Not Found"}}
 	if c.Proxy.Forwarded == "off" {
 		r.forwarded.Off = true
 	}
@@ -48,7 +48,6 @@ func newRoutes(c *config.Config) (*routes, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.count = len(list)
 	if r.table, err = route.NewTable(list); err != nil {
 		return nil, err
 	}
@@ -60,7 +59,7 @@ func newRoutes(c *config.Config) (*routes, error) {
 }
 
 // list gives the routes and makes the backend of each.
-func (r *routes) list(c *config.Config) ([]route.Route, error) {
+func (r *Routes) list(c *config.Config) ([]route.Route, error) {
 	common, err := r.backend(c, config.Route{})
 	if err != nil {
 		return nil, err
@@ -93,7 +92,7 @@ func (r *routes) list(c *config.Config) ([]route.Route, error) {
 }
 
 // openAPI takes the routes from an API Gateway export.
-func (r *routes) openAPI(c *config.Config) ([]route.Route, error) {
+func (r *Routes) openAPI(c *config.Config) ([]route.Route, error) {
 	text, err := os.ReadFile(c.OpenAPI)
 	if err != nil {
 		return nil, fmt.Errorf("read the export: %w", err)
@@ -132,7 +131,7 @@ func (r *routes) openAPI(c *config.Config) ([]route.Route, error) {
 }
 
 // backend makes the way to a backend. Routes with the same TLS share connections.
-func (r *routes) backend(c *config.Config, one config.Route) (*proxy.Backend, error) {
+func (r *Routes) backend(c *config.Config, one config.Route) (*proxy.Backend, error) {
 	b := &proxy.Backend{Timeout: c.Proxy.Timeout.D(), PreserveHost: c.Proxy.PreserveHost, MaxResponse: int64(c.Proxy.MaxResponse)}
 	if one.Timeout != nil {
 		b.Timeout = one.Timeout.D()
@@ -162,15 +161,15 @@ func (r *routes) backend(c *config.Config, one config.Route) (*proxy.Backend, er
 	return b, nil
 }
 
-// close lets idle connections go; calls under way keep theirs.
-func (r *routes) close() {
+// Close lets idle connections go; calls under way keep theirs.
+func (r *Routes) Close() {
 	for _, t := range r.transports {
 		t.CloseIdleConnections()
 	}
 }
 
 // Route is proxy.Router.
-func (r *routes) Route(in *http.Request, rawPath, rawQuery string, hasQuery bool) (proxy.Hop, *proxy.Refusal) {
+func (r *Routes) Route(in *http.Request, rawPath, rawQuery string, hasQuery bool) (proxy.Hop, *proxy.Refusal) {
 	found, params, status := r.table.Match(in.Method, rawPath)
 	if status != route.Found {
 		return proxy.Hop{}, r.refusal
@@ -233,14 +232,18 @@ func base(segments []string) string {
 	return ""
 }
 
-// settings are the proxy stage's, from a configuration and its routes.
-func (a *App) settings(c *config.Config, r *routes) proxy.Settings {
+// Count is how many routes there are.
+func (r *Routes) Count() int { return len(r.table.Routes()) }
+
+// Settings are the proxy stage's, from the configuration that r was made from. redact and log
+// are for what ?dump_request=y shows.
+func (r *Routes) Settings(c *config.Config, redact func(*tapway.Exchange), log *slog.Logger) proxy.Settings {
 	return proxy.Settings{
 		Router: r, Forwarded: r.forwarded,
 		FilteredPaths: c.Proxy.FilteredPaths, FilteredMessage: c.Proxy.FilteredMessage,
 		NoHeaders: c.Proxy.NoHeaders, MaxRequestBody: int64(c.Proxy.MaxRequest), BodyStatus: bodyStatus,
 		AppName: c.Proxy.AppName, ErrorTitle: c.Proxy.ErrorTitle,
-		Debug: c.Proxy.Debug, Redact: a.rules.redact, Log: a.log,
+		Debug: c.Proxy.Debug, Redact: redact, Log: log,
 	}
 }
 

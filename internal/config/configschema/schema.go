@@ -1,4 +1,8 @@
-package config
+// Package configschema is the JSON Schema of tapway.yaml.
+//
+// What a newcomer gets wrong: it stands beside the loader, not in it, because the schema's
+// library is not to be linked by everyone who only loads a configuration.
+package configschema
 
 import (
 	"encoding/json"
@@ -6,19 +10,26 @@ import (
 	"strconv"
 
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/tapway/tapway/internal/config"
+)
+
+var (
+	durationType = reflect.TypeFor[config.Duration]()
+	sizeType     = reflect.TypeFor[config.Size]()
 )
 
 // Schema is the JSON Schema (2020-12) of the file, made from the struct.
 func Schema() ([]byte, error) {
-	s := schemaOf(reflect.TypeFor[Config](), field{})
+	s := schemaOf(reflect.TypeFor[config.Config](), config.Key{})
 	s.Schema = "https://json-schema.org/draft/2020-12/schema"
 	s.Title = "tapway.yaml"
 	return json.MarshalIndent(s, "", "  ")
 }
 
-func schemaOf(t reflect.Type, f field) *jsonschema.Schema {
-	s := &jsonschema.Schema{Description: f.doc}
-	for _, e := range f.enum {
+func schemaOf(t reflect.Type, f config.Key) *jsonschema.Schema {
+	s := &jsonschema.Schema{Description: f.Doc}
+	for _, e := range f.Enum {
 		s.Enum = append(s.Enum, e)
 	}
 	reference := &jsonschema.Schema{Type: "string", Pattern: `\$\{.+\}`}
@@ -32,14 +43,14 @@ func schemaOf(t reflect.Type, f field) *jsonschema.Schema {
 	case t.Kind() == reflect.Struct:
 		structSchema(s, t)
 	case t.Kind() == reflect.Slice:
-		item := schemaOf(t.Elem(), field{kind: f.kind})
+		item := schemaOf(t.Elem(), config.Key{Kind: f.Kind})
 		if t.Elem().Kind() == reflect.Struct {
 			s.Type, s.Items = "array", item
 		} else {
 			s.AnyOf = []*jsonschema.Schema{{Type: "array", Items: item}, item}
 		}
 	case t.Kind() == reflect.Map:
-		s.Type, s.AdditionalProperties = "object", schemaOf(t.Elem(), field{})
+		s.Type, s.AdditionalProperties = "object", schemaOf(t.Elem(), config.Key{})
 	case t.Kind() == reflect.Bool:
 		s.AnyOf = []*jsonschema.Schema{{Type: "boolean"}, reference}
 	case t.Kind() == reflect.Int:
@@ -48,15 +59,15 @@ func schemaOf(t reflect.Type, f field) *jsonschema.Schema {
 		s.AnyOf = []*jsonschema.Schema{{Type: "number"}, reference}
 	default:
 		s.Types = []string{"string", "number", "boolean"}
-		if len(f.enum) > 0 {
+		if len(f.Enum) > 0 {
 			s.Types, s.Type = nil, "string"
 		}
 	}
-	if f.def != "" {
-		s.Default = defaultJSON(t, f.def)
+	if f.Default != "" {
+		s.Default = defaultJSON(t, f.Default)
 	}
-	if f.example != "" {
-		s.Examples = []any{f.example}
+	if f.Example != "" {
+		s.Examples = []any{f.Example}
 	}
 	return s
 }
@@ -65,11 +76,11 @@ func structSchema(s *jsonschema.Schema, t reflect.Type) {
 	s.Type = "object"
 	s.Properties = map[string]*jsonschema.Schema{}
 	s.AdditionalProperties = &jsonschema.Schema{Not: &jsonschema.Schema{}}
-	for _, f := range fieldsOf(t) {
-		s.Properties[f.name] = schemaOf(f.typ, f)
-		s.PropertyOrder = append(s.PropertyOrder, f.name)
-		if f.required {
-			s.Required = append(s.Required, f.name)
+	for _, f := range config.Keys(t) {
+		s.Properties[f.Name] = schemaOf(f.Type, f)
+		s.PropertyOrder = append(s.PropertyOrder, f.Name)
+		if f.Required {
+			s.Required = append(s.Required, f.Name)
 		}
 	}
 }

@@ -1,0 +1,74 @@
+package lambdaapp
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/delivery"
+	"github.com/tapway/tapway/internal/lambdaruntime"
+	"github.com/tapway/tapway/internal/lambdasqs"
+	"github.com/tapway/tapway/internal/stages"
+)
+
+// forwarder delivers what an SQS trigger brings.
+type forwarder struct {
+	handler *lambdasqs.Handler
+	metrics *metrics
+	log     *slog.Logger
+	longest time.Duration // the longest timeout of a destination
+}
+
+func newForwarder(c *config.Config, cloud *cloud, m *metrics, log *slog.Logger, version string) (*forwarder, error) {
+	f := &forwarder{metrics: m, log: log}
+	byQueue := map[string]*lambdasqs.Destination{} // by the queue's name; "" is any queue
+	for _, one := range c.Destinations {
+		d, err := stages.NewDestination(one, version, func(a delivery.Attempt) { m.attempt(a.Destination, a.Took) })
+		if err != nil {
+			return nil, settingsf("destination %q: %v", one.Name, err)
+		}
+		name := ""
+		if c.Queue != "disk" {
+			name = queueName(config.QueueFor(c.Queue, one.Name))
+		}
+		byQueue[name] = &lambdasqs.Destination{Sender: d.Sender, Match: d.Match, Concurrency: one.Concurrency}
+		f.longest = max(f.longest, one.Timeout.D())
+	}
+	find := func(arn string) *lambdasqs.Destination {
+		if d, ok := byQueue[""]; ok {
+			return d
+		}
+		return byQueue[queueName(arn)]
+	}
+	t := &trigger{
+		sqs: cloud.queues(), claims: cloud.claims(c, ""), delete: c.Lambda.DeleteObjects,
+		dead: func(destination string) string {
+			return config.QueueFor(strings.TrimPrefix(c.Lambda.DeadLetterQueue, "sqs://"), destination)
+		},
+		owner: func(arn string) string { return find(arn).Sender.Name },
+	}
+	f.handler = &lambdasqs.Handler{
+		Destination: find,
+		Payload:     t.payload, Postpone: t.postpone, Bury: t.bury, Log: log,
+		Observe: func(destination string, _ *lambdasqs.Message, o tapway.Outcome) { m.message(destination, o) },
+	}
+	return f, nil
+}
+
+// queueName is the last part of a queue's name, URL or ARN.
+func queueName(queue string) string { return queue[strings.LastIndexAny(queue, "/:")+1:] }
+
+// Invoke is lambdaruntime.Handler.
+func (f *forwarder) Invoke(ctx context.Context, in *lambdaruntime.Invocation) (lambdaruntime.Reply, error) {
+	if !in.Deadline.IsZero() && in.First {
+		if total := time.Until(in.Deadline); total < f.longest+5*time.Second {
+			f.log.Warn("the function's timeout is too short for a destination that is slow: its attempts are cut off; set it to six times the longest timeout of a destination, and the queue's visibility timeout to six times that",
+				"function_timeout", total.Round(100*time.Millisecond).String(), "destination_timeout", f.longest.String())
+		}
+	}
+	answer, err := f.handler.Handle(ctx, in.Event)
+	return lambdaruntime.Reply{Body: answer, After: func(context.Context) { f.metrics.flush() }}, err
+}

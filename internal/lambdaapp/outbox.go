@@ -1,0 +1,76 @@
+package lambdaapp
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/tapway/tapway"
+)
+
+// outbox keeps the exchanges of one invocation until they are sent. There is one exchange
+// in it as a rule, and none when a rule has left it out.
+type outbox struct {
+	deadline time.Time // when the invocation ends, what is kept to wind up in excepted; zero: not known
+
+	mu     sync.Mutex
+	frames [][]byte
+}
+
+type outboxKey struct{}
+
+// add copies ex: it is only valid while the capture waits.
+func (b *outbox) add(ex *tapway.Exchange) {
+	frame := tapway.AppendFrame(make([]byte, 0, tapway.FrameSize(ex)), ex)
+	b.mu.Lock()
+	b.frames = append(b.frames, frame)
+	b.mu.Unlock()
+}
+
+// take empties the outbox.
+func (b *outbox) take() [][]byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	frames := b.frames
+	b.frames = nil
+	return frames
+}
+
+var errOneWay = errors.New("the proxy function only writes to its queue")
+
+// queue is the capture's way out: into the invocation's outbox, or, when before is set, to
+// where the records belong at once.
+type queue struct {
+	before  bool
+	sender  *sender
+	metrics *metrics
+}
+
+var _ tapway.Queue = (*queue)(nil)
+
+// Enqueue never fails for a reason that the client should hear of: a record that SQS does
+// not take is set aside by the sender.
+func (q *queue) Enqueue(ctx context.Context, ex *tapway.Exchange) error {
+	box, ok := ctx.Value(outboxKey{}).(*outbox)
+	if !ok {
+		q.metrics.dropped("defect")
+		return errors.New("a call outside of any invocation")
+	}
+	if q.before {
+		if !box.deadline.IsZero() {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, box.deadline)
+			defer cancel()
+		}
+		return q.sender.send(ctx, ex)
+	}
+	box.add(ex)
+	return nil
+}
+
+func (q *queue) Drop(reason string) { q.metrics.dropped(reason) }
+
+func (q *queue) Subscribe(string) (tapway.Subscription, error) { return nil, errOneWay }
+func (q *queue) Ledger(context.Context) (tapway.Ledger, error) { return tapway.Ledger{}, errOneWay }
+func (q *queue) Close() error                                  { return nil }

@@ -1,0 +1,123 @@
+package lambdaapp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/tapway/tapway/internal/config"
+)
+
+// Role is which of the two functions this is.
+type Role string
+
+const (
+	Proxy     Role = "proxy"
+	Forwarder Role = "forwarder"
+)
+
+// bundled is the name of a configuration file that is used when it lies beside the bootstrap.
+const bundled = "tapway.yaml"
+
+// SettingsError says what to set so that the function can start.
+type SettingsError struct{ Text string }
+
+func (e *SettingsError) Error() string { return e.Text }
+
+// ErrorType is how Lambda names it in the function's log.
+func (e *SettingsError) ErrorType() string { return "Config.Invalid" }
+
+func settingsf(format string, args ...any) error {
+	return &SettingsError{fmt.Sprintf(format, args...)}
+}
+
+func roleOf(getenv func(string) string) (Role, error) {
+	switch role := Role(strings.ToLower(getenv("TAPWAY_ROLE"))); role {
+	case Proxy, Forwarder:
+		return role, nil
+	case "":
+		return "", settingsf("TAPWAY_ROLE is not set: set it to proxy (behind an API) or to forwarder (behind an SQS queue)")
+	default:
+		return "", settingsf("TAPWAY_ROLE is %q: set it to proxy (behind an API) or to forwarder (behind an SQS queue)", role)
+	}
+}
+
+// loadConfig reads the file that TAPWAY_CONFIG names, or the bundled one, or none, and
+// completes it from the environment.
+func loadConfig(ctx context.Context, role Role, getenv func(string) string, fetch func(ctx context.Context, bucket, key string) ([]byte, error)) (*config.Config, error) {
+	source := config.Source{Forwards: role == Forwarder, Getenv: func(name string) (string, bool) {
+		value := getenv(name)
+		return value, value != ""
+	}}
+	root := getenv("LAMBDA_TASK_ROOT")
+	switch file := getenv("TAPWAY_CONFIG"); {
+	case strings.HasPrefix(file, "s3://"):
+		bucket, key, _ := strings.Cut(strings.TrimPrefix(file, "s3://"), "/")
+		if bucket == "" || key == "" {
+			return nil, settingsf("TAPWAY_CONFIG is %q: write s3://BUCKET/KEY, or the path of a file in the function's package", file)
+		}
+		text, err := fetch(ctx, bucket, key)
+		if err != nil {
+			return nil, settingsf("TAPWAY_CONFIG: %s could not be read: %v; the function's role needs s3:GetObject on it", file, err)
+		}
+		source.File, source.Text = file, text
+	case file != "":
+		if source.File = file; !filepath.IsAbs(file) {
+			source.File = filepath.Join(root, file)
+		}
+		if _, err := os.Stat(source.File); err != nil {
+			return nil, settingsf("TAPWAY_CONFIG is %q: %v; put the file into the function's package, or write s3://BUCKET/KEY", file, err)
+		}
+	default:
+		if path := filepath.Join(root, bundled); root != "" {
+			if _, err := os.Stat(path); err == nil {
+				source.File = path
+			}
+		}
+	}
+	c, err := config.Load(source)
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		return nil, &SettingsError{"the configuration is wrong:\n" + problems.Error() + hint(role, problems)}
+	case err != nil:
+		return nil, &SettingsError{err.Error()}
+	}
+	return c, check(role, c)
+}
+
+// hint says what one sets in a function whose configuration is its environment.
+func hint(role Role, problems config.Problems) string {
+	if role == Proxy && len(problems.At("backend")) > 0 {
+		return "\nin the environment: TAPWAY_BACKEND (or REMOTE_URL) is the URL of the API behind tapway, such as https://api.internal"
+	}
+	return ""
+}
+
+// check tests what a role needs beyond what every configuration does.
+func check(role Role, c *config.Config) error {
+	switch {
+	case role == Proxy && c.Queue == "disk":
+		return settingsf("there is no queue for the records: set TAPWAY_QUEUE (or queue in the file) to the name or the URL of an SQS queue")
+	case role == Proxy && config.QueueFor(c.Queue, "") != c.Queue && len(c.Destinations) == 0:
+		return settingsf("queue is %q but there are no destinations to name queues by: set destinations, or leave {destination} out", c.Queue)
+	case role == Forwarder && len(c.Destinations) == 0:
+		return settingsf("there is no destination to deliver to: set TAPWAY_DESTINATION to its URL (or destinations in the file)")
+	case role == Forwarder && len(c.Destinations) > 1 && c.Queue == "disk":
+		return settingsf("there are %d destinations but their queues are not known: set TAPWAY_QUEUE (or queue in the file), with {destination} in it", len(c.Destinations))
+	}
+	return nil
+}
+
+// memory is what the function has, in bytes; 0 if that is not known.
+func memory(getenv func(string) string) int64 {
+	mib, err := strconv.ParseInt(getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), 10, 32)
+	if err != nil || mib <= 0 {
+		return 0
+	}
+	return mib << 20
+}

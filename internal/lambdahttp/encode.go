@@ -1,0 +1,199 @@
+package lambdahttp
+
+import (
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// appendHead begins a reply: its JSON without the body and the closing brace. withBody names a
+// Content-Type where the handler did not, because the fronts would make up
+// "application/json"; what it is instead is RFC 9110 §8.3's.
+func appendHead(dst []byte, s shape, status int, h http.Header, withBody bool) []byte {
+	dst = append(dst, `{"statusCode":`...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	if s == albSingle || s == albMulti {
+		dst = append(dst, `,"statusDescription":`...)
+		dst = appendText(dst, strings.TrimSpace(strconv.Itoa(status)+" "+http.StatusText(status)))
+	}
+	var room [32]string
+	names := room[:0]
+	for name, values := range h {
+		if len(values) > 0 && passes(name) {
+			names = append(names, name)
+		}
+	}
+	if withBody && len(h["Content-Type"]) == 0 {
+		names = append(names, "Content-Type")
+	}
+	slices.Sort(names)
+	switch s {
+	case httpAPI2, funcURL:
+		return appendJoined(dst, names, h, true)
+	case albSingle:
+		return appendJoined(dst, names, h, false)
+	}
+	// With both maps the values would come twice: the fronts merge them.
+	dst = append(dst, `,"multiValueHeaders":{`...)
+	for i, name := range names {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendText(dst, name), ':', '[')
+		for j, v := range valuesOf(h, name) {
+			if j > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendText(dst, v)
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, '}')
+}
+
+var octetStream = []string{"application/octet-stream"}
+
+func valuesOf(h http.Header, name string) []string {
+	if v := h[name]; len(v) > 0 {
+		return v
+	}
+	return octetStream
+}
+
+// passes reports whether a header can be in a reply. Trailers have no place there, and what is
+// about the connection is the front's.
+func passes(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return false
+	}
+	return isToken(name) // which also leaves out http.TrailerPrefix
+}
+
+// appendJoined writes one value per name. Cookies, which cannot be joined, go into their own
+// list, or under names that differ in letter case only.
+func appendJoined(dst []byte, names []string, h http.Header, list bool) []byte {
+	dst = append(dst, `,"headers":{`...)
+	comma := false
+	put := func(name, value string) {
+		if comma {
+			dst = append(dst, ',')
+		}
+		comma = true
+		dst = appendText(append(appendText(dst, name), ':'), value)
+	}
+	for _, name := range names {
+		values := valuesOf(h, name)
+		switch {
+		case name != "Set-Cookie":
+			put(name, strings.Join(values, ", "))
+		case !list:
+			for i, v := range values {
+				put(varied(name, i), v)
+			}
+		}
+	}
+	dst = append(dst, '}')
+	if cookies := h["Set-Cookie"]; list && len(cookies) > 0 {
+		dst = append(dst, `,"cookies":[`...)
+		for i, v := range cookies {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendText(dst, v)
+		}
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
+// varied gives the nth spelling of a name: the bits of n say which letters change their case.
+func varied(name string, n int) string {
+	if n == 0 {
+		return name
+	}
+	b := []byte(name)
+	for i := range b {
+		if c := b[i] | 0x20; 'a' <= c && c <= 'z' {
+			if n&1 == 1 {
+				b[i] ^= 0x20
+			}
+			n >>= 1
+		}
+	}
+	return string(b)
+}
+
+// appendBody ends a reply that appendHead has begun. A body that is not encoded is UTF-8.
+func appendBody(dst, body []byte, encode bool) []byte {
+	dst = append(dst, `,"body":`...)
+	if encode {
+		dst = append(dst, '"')
+		dst = base64.StdEncoding.AppendEncode(dst, body)
+		dst = append(dst, '"')
+	} else {
+		dst = appendValid(dst, body)
+	}
+	dst = append(dst, `,"isBase64Encoded":`...)
+	return append(strconv.AppendBool(dst, encode), '}')
+}
+
+// appendText writes s as a JSON string. Bytes that are no UTF-8 become U+FFFD.
+func appendText(dst []byte, s string) []byte {
+	if !utf8.ValidString(s) {
+		s = strings.Map(func(r rune) rune { return r }, s)
+	}
+	return appendValid(dst, s)
+}
+
+// appendValid writes s, which is UTF-8, as a JSON string.
+func appendValid[T string | []byte](dst []byte, s T) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := range len(s) {
+		c := s[i]
+		if extra[c] == 0 {
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		start = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', lowerHex[c>>4], lowerHex[c&15])
+		}
+	}
+	return append(append(dst, s[start:]...), '"')
+}
+
+const lowerHex = "0123456789abcdef"
+
+// escapedLen is how long appendValid makes s, without the quotes.
+func escapedLen(s []byte) int {
+	n := len(s)
+	for _, c := range s {
+		n += int(extra[c])
+	}
+	return n
+}
+
+// extra is by how much a byte grows in a JSON string.
+var extra = func() (t [256]uint8) {
+	for c := range ' ' {
+		t[c] = 5
+	}
+	for _, c := range "\"\\\n\r\t" {
+		t[c] = 1
+	}
+	return t
+}()
