@@ -100,15 +100,16 @@ func lostLease(err error) bool {
 	return false
 }
 
-// reason is what the ledger counts a failed Enqueue under.
-func reason(err error) string {
+// reason is what the ledger counts a failed Enqueue under. ctx is its caller's: an attempt is
+// also canceled when the time for all of them is over.
+func reason(ctx context.Context, err error) string {
 	var deposit depositError
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		return "too-large"
 	case errors.Is(err, tapway.ErrClosed):
 		return "closed"
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled):
 		return "canceled"
 	case errors.As(err, &deposit):
 		return "blob-store-unavailable"

@@ -135,12 +135,16 @@ func TestOneQueueDown(t *testing.T) {
 	})
 }
 
-// together enqueues from many goroutines while the first calls are held up, so that batches form.
+// together enqueues n exchanges at once. The first are held up one by one, until all flights are on
+// their way, so that the others go in batches.
 func (w *world) together(n, size int) []error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() { errs[i] = w.q.Enqueue(w.Context(), queuetest.Exchange(i, size)) })
+		if i < maxFlights {
+			synctest.Wait()
+		}
 	}
 	wg.Wait()
 	return errs

@@ -139,11 +139,11 @@ type letter struct {
 // all the same, so what is sent again by other means can arrive twice, under the same ID.
 func (q *Queue) Enqueue(ctx context.Context, ex *tapway.Exchange) error {
 	if err := ctx.Err(); err != nil {
-		q.Drop(reason(err))
+		q.Drop(reason(ctx, err))
 		return fmt.Errorf("enqueue %s: %w", ex.ID, err)
 	}
 	if err := q.enter(); err != nil {
-		q.Drop(reason(err))
+		q.Drop(reason(ctx, err))
 		return fmt.Errorf("enqueue %s: %w", ex.ID, err)
 	}
 	defer q.senders.Done()
@@ -175,6 +175,7 @@ func (q *Queue) EnqueueRecord(ctx context.Context, rec []byte, destinations ...s
 
 // post sends a letter to destinations and books the results.
 func (q *Queue) post(ctx context.Context, l *letter, names []string) error {
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, q.c.Patience)
 	defer cancel()
 	errs := make([]error, len(names))
@@ -185,9 +186,9 @@ func (q *Queue) post(ctx context.Context, l *letter, names []string) error {
 		if err := errs[i]; err != nil {
 			e.Failed[name] = err
 			if first == "" {
-				first = reason(err)
+				first = reason(caller, err)
 			}
-			q.dests[name].account.lost(reason(err))
+			q.dests[name].account.lost(reason(caller, err))
 			continue
 		}
 		e.Stored = append(e.Stored, name)
