@@ -53,6 +53,9 @@ internal/blob/s3blob:       . internal/awsbase github.com/aws/aws-sdk-go-v2/aws 
 internal/queue/sqsqueue:    . internal/awsbase internal/record internal/queue/claimcheck github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
 internal/queue/sqsqueue/sqstest:
 
+internal/cloud:             . internal/* github.com/aws/aws-sdk-go-v2 # the only one that links the SDK's config: never in the bootstrap
+internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
+
 internal/lambdasqs:         . internal/delivery internal/record
 internal/emf:
 
@@ -61,11 +64,14 @@ internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github
 internal/lambdaruntime:             # the Runtime API's client: standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
-internal/admin:             . internal/filter internal/record internal/delivery github.com/prometheus/client_golang
+internal/admin:             . internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
+internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
+internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
+internal/deploy:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/demo:              . github.com/coder/websocket
-internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys
+internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys github.com/aws/aws-sdk-go-v2
 cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
-cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml
+cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml github.com/aws/aws-sdk-go-v2
 bench:                      . internal/*
 `
 

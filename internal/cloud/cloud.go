@@ -1,0 +1,112 @@
+// Package cloud makes the AWS clients of processes that are not Lambda functions: the
+// gateway, the forwarder and the command line, wherever they run. Profiles, SSO, containers
+// and instance roles all give credentials.
+//
+// What a newcomer gets wrong: a Lambda function does not use it. What it costs to find
+// credentials is not paid there (package awsbase), and a test keeps it out of the bootstrap.
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/blob/s3blob"
+	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/queue/claimcheck"
+	"github.com/tapway/tapway/internal/queue/sqsqueue"
+)
+
+// Account is an AWS account and region to talk to.
+type Account struct {
+	Config aws.Config
+	getenv func(string) string
+}
+
+// Open finds region and credentials as the AWS CLI does. region and profile override what
+// the environment and the shared files say; "" leaves it to them. It makes no call to AWS but
+// what an SSO or an instance role needs, and that only when credentials are first used.
+func Open(ctx context.Context, region, profile string) (*Account, error) {
+	var options []func(*awsconfig.LoadOptions) error
+	if region != "" {
+		options = append(options, awsconfig.WithRegion(region))
+	}
+	if profile != "" {
+		options = append(options, awsconfig.WithSharedConfigProfile(profile))
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, fmt.Errorf("read the AWS settings: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, fmt.Errorf("no AWS region is known; set AWS_REGION, or a region in the profile")
+	}
+	cfg.HTTPClient = awsbase.Client(nil)
+	return &Account{Config: cfg, getenv: os.Getenv}, nil
+}
+
+// Endpoint is where a service is to be reached by AWS's own variables (AWS_ENDPOINT_URL_SQS,
+// AWS_ENDPOINT_URL); nil: where AWS has it.
+func (a *Account) Endpoint(service string) (*string, error) {
+	return awsbase.Endpoint(a.getenv, service)
+}
+
+// Blobs is a bucket.
+func (a *Account) Blobs(bucket string) (*s3blob.Store, error) {
+	endpoint, err := a.Endpoint("S3")
+	if err != nil {
+		return nil, err
+	}
+	return &s3blob.Store{Client: s3blob.NewClient(a.Config, endpoint), Bucket: bucket}, nil
+}
+
+// SQS is a client for queues.
+func (a *Account) SQS() (*sqs.Client, error) {
+	endpoint, err := a.Endpoint("SQS")
+	if err != nil {
+		return nil, err
+	}
+	return sqsqueue.NewClient(a.Config, endpoint), nil
+}
+
+// Queue is the SQS queues of every destination of a configuration, with the bucket for large
+// records behind them, if there is one. Without destinations there is one queue, named
+// "default", as a proxy function has it. It makes no call.
+func (a *Account) Queue(c *config.Config, lease time.Duration, log *slog.Logger) (*sqsqueue.Queue, error) {
+	client, err := a.SQS()
+	if err != nil {
+		return nil, err
+	}
+	o := sqsqueue.Config{Client: client, Queues: map[string]string{}, DeadLetters: map[string]string{}, Lease: lease, Log: log}
+	name := func(destination string) {
+		o.Queues[destination] = config.QueueFor(c.Queue, destination)
+		if c.Lambda.DeadLetterQueue != "" {
+			o.DeadLetters[destination] = config.QueueFor(c.Lambda.DeadLetterQueue, destination)
+		}
+	}
+	for _, d := range c.Destinations {
+		name(d.Name)
+	}
+	if len(c.Destinations) == 0 {
+		name("default")
+	}
+	if c.Bucket != "" {
+		blobs, err := a.Blobs(c.Bucket)
+		if err != nil {
+			return nil, err
+		}
+		o.Claims = &claimcheck.Check{Store: blobs, Prefix: "records/", Keep: !c.Lambda.DeleteObjects}
+	}
+	q, err := sqsqueue.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	return q, nil
+}
