@@ -3,6 +3,7 @@ package egress
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -21,6 +22,9 @@ type Rule struct {
 // "172.16.0.10:443", "10.0.0.0/8", "[2001:db8::/32]:8000-8999", "api.example.com:443",
 // "*.example.com". A wildcard takes the names below it at any depth, not the name itself.
 func ParseRule(s string) (Rule, error) {
+	if host, port, ok := HostOf(s); ok {
+		return Rule{}, fmt.Errorf("%q is a URL; write %s", s, net.JoinHostPort(host, strconv.Itoa(int(port))))
+	}
 	host, ports, hasPorts, err := splitRule(s)
 	if err != nil {
 		return Rule{}, err
