@@ -82,7 +82,7 @@ func New(c *config.Config, o Options) (*App, error) {
 
 // build makes the parts; what it has opened before an error, close closes.
 func (a *App) build(c *config.Config) (err error) {
-	if a.way, err = a.egress(c); err != nil {
+	if a.way, err = wayOut(c, a.metrics, a.log); err != nil {
 		return err
 	}
 	a.once.use(a.way)

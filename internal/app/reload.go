@@ -54,7 +54,7 @@ func (a *App) reload() ([]string, error) {
 	}
 	way := a.way
 	if !reflect.DeepEqual(c.Egress, a.config.Egress) {
-		if way, err = a.egress(c); err != nil {
+		if way, err = wayOut(c, a.metrics, a.log); err != nil {
 			return nil, err
 		}
 	}
