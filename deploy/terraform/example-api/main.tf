@@ -4,7 +4,7 @@
 resource "aws_api_gateway_rest_api" "example" {
   name               = var.name
   description        = "Something for tapway to tap"
-  binary_media_types = ["*/*"]
+  binary_media_types = var.binary_media_types
   tags               = var.tags
 
   endpoint_configuration {
@@ -92,11 +92,13 @@ resource "aws_api_gateway_stage" "example" {
 }
 
 resource "aws_api_gateway_method_settings" "all" {
+  count = var.throttle == null ? 0 : 1
+
   rest_api_id = local.api.id
   stage_name  = aws_api_gateway_stage.example.stage_name
   method_path = "*/*"
   settings {
-    throttling_rate_limit  = var.rate
-    throttling_burst_limit = var.burst
+    throttling_rate_limit  = var.throttle.rate
+    throttling_burst_limit = var.throttle.burst
   }
 }

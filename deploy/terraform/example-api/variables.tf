@@ -20,16 +20,16 @@ variable "stage" {
   default     = "dev"
 }
 
-variable "rate" {
-  description = "Calls a second that the stage lets through: an open API is an open purse."
-  type        = number
-  default     = 10
+variable "throttle" {
+  description = "Calls a second and at one moment that the stage lets through: an open API is an open purse. null leaves it to the gate module."
+  type        = object({ rate = number, burst = number })
+  default     = { rate = 10, burst = 20 }
 }
 
-variable "burst" {
-  description = "Calls at one moment that the stage lets through."
-  type        = number
-  default     = 20
+variable "binary_media_types" {
+  description = "Media types that are passed on byte by byte. With any other setting API Gateway takes bodies for text."
+  type        = list(string)
+  default     = ["*/*"]
 }
 
 variable "tags" {

@@ -55,6 +55,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "records" {
 }
 
 resource "aws_s3_bucket_policy" "records" {
+  count = var.require_tls ? 1 : 0
+
   bucket = aws_s3_bucket.records.id
   policy = jsonencode({
     Version = "2012-10-17"

@@ -101,9 +101,9 @@ resource "aws_lambda_event_source_mapping" "forwarder" {
 }
 
 resource "aws_lambda_permission" "api" {
-  for_each = toset(var.api_ids)
+  for_each = var.apis
 
-  statement_id  = "api-${each.value}"
+  statement_id  = "api-${each.key}"
   action        = "lambda:InvokeFunction"
   function_name = aws_lambda_function.proxy.function_name
   principal     = "apigateway.amazonaws.com"

@@ -43,10 +43,10 @@ resource "aws_sqs_queue_redrive_allow_policy" "dead" {
 
 # Nobody speaks to the queues in the clear.
 resource "aws_sqs_queue_policy" "tls" {
-  for_each = merge(
+  for_each = var.require_tls ? merge(
     { for name, q in aws_sqs_queue.records : name => q },
     { for name, q in aws_sqs_queue.dead : "${name}-dead" => q },
-  )
+  ) : {}
 
   queue_url = each.value.id
   policy = jsonencode({

@@ -171,6 +171,12 @@ variable "redrive_allow_policy" {
   default     = true
 }
 
+variable "require_tls" {
+  description = "Whether queues and bucket refuse requests that are not encrypted. Leave it on; off is for emulators of AWS on one's own machine."
+  type        = bool
+  default     = true
+}
+
 variable "function_url" {
   description = "A public address of its own for the proxy function. stream: responses are streamed (not in a VPC). auth: NONE or AWS_IAM. Never NONE without access rules in settings."
   type = object({
@@ -184,10 +190,10 @@ variable "function_url" {
   }
 }
 
-variable "api_ids" {
-  description = "REST and HTTP APIs that may invoke the proxy. `tapway attach` adds the permission itself; this is for APIs that Terraform owns."
-  type        = list(string)
-  default     = []
+variable "apis" {
+  description = "Ids of the REST and HTTP APIs that may invoke the proxy, by any name. `tapway attach` adds the permission itself; this is for APIs that Terraform owns."
+  type        = map(string)
+  default     = {}
 }
 
 variable "vpc" {
