@@ -73,6 +73,7 @@ internal/app:               . internal/* github.com/prometheus/client_golang gol
 cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml github.com/aws/aws-sdk-go-v2
 bench:                      . internal/*
+deploy/terraform:           # tests of the modules
 `
 
 func TestImports(t *testing.T) {
