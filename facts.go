@@ -10,6 +10,9 @@ type Facts struct {
 	API      *API
 	Fidelity []string // the Fidelity constants that hold for this call
 
+	// VPC and VPCEndpoint are those that a call of a private API came through, "" otherwise.
+	VPC, VPCEndpoint string
+
 	// Whole says that the front delivers complete responses only: the client of one that breaks
 	// off, or that is shorter than its Content-Length, gets a 502 instead.
 	Whole bool

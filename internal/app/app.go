@@ -47,6 +47,7 @@ type App struct {
 
 	queue        *diskqueue.Queue
 	recorder     *capture.Recorder
+	gate         gate
 	proxy        *proxy.Handler
 	rules        stages.Rules
 	certificate  certificate
@@ -97,6 +98,7 @@ func (a *App) build(c *config.Config) (err error) {
 	if a.listener, err = listen("the gateway", c.Listen); err != nil {
 		return err
 	}
+	a.listener = a.guard(c, a.listener)
 	if c.Admin.Listen != "off" {
 		if a.adminLis, err = listen("the admin API", c.Admin.Listen); err != nil {
 			return err
@@ -107,6 +109,9 @@ func (a *App) build(c *config.Config) (err error) {
 	}
 	a.writeAddress(c.Data)
 	a.proxy = proxy.New(a.routes.Settings(c, a.rules.Redact, a.log))
+	if err = a.openGate(c); err != nil {
+		return err
+	}
 	a.recorder = &capture.Recorder{
 		Queue: a.queue, Redact: a.rules.Redact, Decide: a.rules.Decide,
 		MaxBody: int64(c.Capture.MaxBody), Memory: int64(c.Capture.Memory), SpoolDir: filepath.Join(c.Data, "spool"),
@@ -134,7 +139,7 @@ func listen(what, addr string) (net.Listener, error) {
 
 // newServer makes the front.
 func (a *App) newServer(c *config.Config) error {
-	handler := a.tunnels.wrap(a.recorder.Wrap(a.proxy))
+	handler := a.tunnels.wrap(a.recorder.Wrap(a.gate.Wrap(a.proxy)))
 	a.server = &http1.Server{
 		Handler: handler, BadRequest: a.badRequest,
 		ReadHeaderTimeout: limit(c.Limits.HeaderTimeout), IdleTimeout: limit(c.Limits.IdleTimeout),
@@ -194,6 +199,7 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 		})
 	}
 	start("queue", func() error { return a.queue.Run(upkeep) })
+	start("API keys", func() error { return a.gate.run(upkeep) })
 	a.destinations.start()
 	start("gateway", func() error { return a.server.Serve(a.listener) })
 	if a.adminLis != nil {

@@ -26,6 +26,7 @@ type metrics struct {
 	attempts *prometheus.CounterVec
 	took     *prometheus.HistogramVec
 	egress   *prometheus.CounterVec
+	refused  *prometheus.CounterVec
 }
 
 var (
@@ -45,13 +46,14 @@ func newMetrics() *metrics {
 		took:     prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tapway_delivery_attempt_duration_seconds", Help: "Time of one request to a destination.", Buckets: seconds}, []string{"destination"}),
 		egress:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_egress_total", Help: "Connections that were to be made, by the egress policy's verdict (allowed, denied, would_deny) and the rule that gave it."}, []string{"verdict", "rule"}),
 	}
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_refused_total", Help: "Calls and connections that an access rule refused, by the rule."}, []string{"rule"})
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_calls_total", Help: "Calls by the class of their status and who answered."}, []string{"status", "origin"})
 	for i, class := range classes {
 		for j, origin := range origins {
 			m.calls[i][j] = calls.WithLabelValues(class, string(origin))
 		}
 	}
-	m.registry.MustRegister(calls, m.duration, m.overhead, m.commit, m.lost, m.attempts, m.took, m.egress,
+	m.registry.MustRegister(calls, m.duration, m.overhead, m.commit, m.lost, m.attempts, m.took, m.egress, m.refused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -15,6 +15,7 @@ import (
 var fixed = []string{
 	"listen", "h2c", "data", "queue", "storage", "admin", "limits", "log.format", "log.level",
 	"capture.max_body", "capture.memory", "capture.durability", "capture.on_failure",
+	"access.proxy_protocol",
 }
 
 // Reload reads the configuration again and puts routes, rules, destinations and
@@ -66,6 +67,10 @@ func (a *App) reload() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	chain, err := a.gate.access.Chain(c)
+	if err != nil {
+		return nil, err
+	}
 	plan, err := a.destinations.plan(c.Destinations, way) // last: it makes positions in the queue
 	if err != nil {
 		return nil, err
@@ -74,6 +79,7 @@ func (a *App) reload() ([]string, error) {
 		a.certificate.current.Store(front)
 	}
 	a.rules.Set(next)
+	a.gate.use(chain, c)
 	a.proxy.Reload(routes.Settings(c, a.rules.Redact, a.log))
 	a.routes.Close()
 	a.routes, a.config, a.way = routes, c, way

@@ -35,7 +35,7 @@ type Config struct {
 	Storage      Storage       `yaml:"storage" doc:"How much disk the queue and its history may use."`
 	Destinations []Destination `yaml:"destinations" env:"TAPWAY_DESTINATION" doc:"Where records are delivered. Each has its own position, retries and dead letters."`
 	Lambda       Lambda        `yaml:"lambda" doc:"What is different in AWS Lambda."`
-	Access       Access        `yaml:"access" doc:"Who may come in."`
+	Access       Access        `yaml:"access" doc:"Who may come in. docs/access.md has the rules and their order."`
 	Egress       Egress        `yaml:"egress" doc:"Where tapway itself may go: every dial, to backends, destinations and whatever else, is asked about. docs/egress.md has the rules. Without this key the backends and destinations of this file may be dialled wherever they are, but a name not when it leads to link-local or metadata addresses; hosts that others name only when they are public."`
 	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
 	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
@@ -167,11 +167,6 @@ type Lambda struct {
 	DeleteObjects   bool   `yaml:"delete_objects" env:"TAPWAY_DELETE_OBJECTS" doc:"Delete a large record's object from the bucket once it is delivered. Otherwise the bucket's lifecycle rule does, which must outlast the queue and its dead letters."`
 }
 
-// Access is who may come in.
-type Access struct {
-	TrustedProxies []string `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For and Forwarded are believed."`
-}
-
 // Egress is where tapway may go.
 type Egress struct {
 	Allow      []string `yaml:"allow" kind:"egress" env:"TAPWAY_EGRESS_ALLOW" doc:"Addresses, networks and names, each with a port or a range of ports or for all ports: 172.16.0.10:443, 10.0.0.0/8, [2001:db8::/32]:8000-8999, api.example.com:443, *.example.com. With one or more, everything else is denied, the backends and destinations of this file included. In the environment parted by |."`
@@ -189,6 +184,10 @@ type Limits struct {
 	HeaderBytes    Size     `yaml:"header_bytes" def:"64KiB" doc:"Request line and headers."`
 	Headers        int      `yaml:"headers" def:"200" doc:"Header lines of a request."`
 	Connections    int      `yaml:"connections" def:"0" doc:"Client connections at once; further ones wait. 0: no limit."`
+	PerAddress     int      `yaml:"connections_per_address" def:"0" doc:"Connections of one address at once; further ones are closed. Trusted proxies are exempt, and IPv6 addresses count together by /64. 0: no limit."`
+	ConnectionRate float64  `yaml:"connection_rate" def:"0" doc:"New connections of one address per second, as many at once; further ones are closed. 0: no limit."`
+	Calls          int      `yaml:"calls" def:"0" doc:"Calls under way at once; further ones are answered 503. 0: no limit."`
+	CallsPer       int      `yaml:"calls_per_address" def:"0" doc:"Calls of one address under way at once; further ones are answered 429. 0: no limit."`
 	HeaderTimeout  Duration `yaml:"header_timeout" def:"10s" doc:"For a client to send its headers."`
 	IdleTimeout    Duration `yaml:"idle_timeout" def:"120s" doc:"How long an unused connection is kept."`
 	BodyTimeout    Duration `yaml:"body_timeout" def:"60s" doc:"Between two pieces of a request body."`
@@ -217,6 +216,5 @@ type Size int64
 // unsupported are keys of the design that this version does not carry out. They are
 // refused rather than ignored: nothing would enforce them.
 var unsupported = map[string]bool{
-	"access.resource_policy": true, "access.usage_plans": true, "access.api_keys": true, "access.throttle": true,
 	"access.jwt": true, "access.webhook": true, "cache": true, "alarms": true, "aws": true,
 }

@@ -51,7 +51,12 @@ var serverReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 
 
 func newServerConn(s *Server, nc net.Conn, base context.Context) *serverConn {
 	l := &link{Conn: nc, server: s}
-	l.tcp, _ = nc.(*net.TCPConn)
+	switch n := nc.(type) {
+	case *net.TCPConn:
+		l.tcp = n
+	case interface{ TCP() *net.TCPConn }: // of a listener that only looks on: nothing of its own lies between
+		l.tcp = n.TCP()
+	}
 	c := &serverConn{server: s, base: base, link: l, rwc: l, created: time.Now(), local: nc.LocalAddr()}
 	if a := nc.RemoteAddr(); a != nil {
 		c.remote = a.String()

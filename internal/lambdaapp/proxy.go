@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,10 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 	rules := new(stages.Rules)
 	rules.Set(set)
 	handler := proxy.New(routes.Settings(c, rules.Redact, log))
+	gate, err := newGate(c, handler, os.Getenv("AWS_REGION"), log)
+	if err != nil {
+		return nil, err
+	}
 	limit := int64(c.Capture.Memory)
 	if memory > 0 {
 		limit = min(limit, memory/4)
@@ -73,7 +78,7 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 		},
 	}
 	door := &lambdahttp.Door{
-		Handler: recorder.Wrap(handler), Stream: c.Lambda.Stream, Log: log,
+		Handler: recorder.Wrap(gate.Wrap(handler)), Stream: c.Lambda.Stream, Log: log,
 		BadRequest: func(w http.ResponseWriter, r *http.Request, bad *lambdahttp.EventError) {
 			recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handler.Refuse(w, r, http.StatusBadRequest, "Malformed event", "malformed event: "+bad.What)

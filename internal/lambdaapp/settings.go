@@ -110,6 +110,9 @@ func check(role Role, c *config.Config) error {
 	case role == Forwarder && len(c.Destinations) > 1 && c.Queue == "disk":
 		return settingsf("there are %d destinations but their queues are not known: set TAPWAY_QUEUE (or queue in the file), with {destination} in it", len(c.Destinations))
 	}
+	if role == Proxy {
+		return checkAccess(c)
+	}
 	return nil
 }
 

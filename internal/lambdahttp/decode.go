@@ -167,6 +167,9 @@ func (b *builder) target() {
 func (b *builder) client() {
 	r, call := &b.request, b.call
 	ip := b.event.context.sourceIP
+	if call.shape == restAPI {
+		call.Facts.VPC, call.Facts.VPCEndpoint = b.event.context.vpc, b.event.context.vpcEndpoint
+	}
 	switch call.shape {
 	case httpAPI2, funcURL:
 		ip = b.event.context.source2

@@ -86,6 +86,7 @@ type requestContext struct {
 	apiID, stage, requestID, domain string
 	account, resourceID             string
 	path, protocol, sourceIP        string
+	vpc, vpcEndpoint                string // of a private API
 	connectionID                    string // of WebSocket events
 
 	http                               bool // the member of payload 2.0
@@ -188,9 +189,14 @@ func (c *requestContext) take(s *scanner, name []byte) {
 		c.connectionID = s.text("requestContext.connectionId")
 	case "identity":
 		s.object("requestContext.identity", func(name []byte) {
-			if string(name) == "sourceIp" {
+			switch string(name) {
+			case "sourceIp":
 				c.sourceIP = s.text("requestContext.identity.sourceIp")
-			} else {
+			case "vpcId":
+				c.vpc = s.text("requestContext.identity.vpcId")
+			case "vpceId":
+				c.vpcEndpoint = s.text("requestContext.identity.vpceId")
+			default:
 				s.skip()
 			}
 		})

@@ -147,7 +147,7 @@ func (r *reader) context(v any) (c requestContext) {
 		case "elb":
 			inner = map[string]*string{"targetGroupArn": &c.targetGroup}
 		case "identity":
-			inner = map[string]*string{"sourceIp": &c.sourceIP}
+			inner = map[string]*string{"sourceIp": &c.sourceIP, "vpcId": &c.vpc, "vpceId": &c.vpcEndpoint}
 		case "http":
 			inner = map[string]*string{"method": &c.method2, "path": &c.path2, "protocol": &c.protocol2, "sourceIp": &c.source2}
 		default:

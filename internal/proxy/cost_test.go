@@ -23,7 +23,7 @@ func hotCall() (*Handler, *http.Request, *quietWriter) {
 		io.Copy(io.Discard, r.Body)
 		return &http.Response{StatusCode: 200, Header: header, ContentLength: 1024, Body: io.NopCloser(strings.NewReader(body))}, nil
 	})}
-	h := New(Settings{FilteredPaths: []string{"/foobar"}, Router: routerFunc(func(_ *http.Request, path, query string, hasQuery bool) (Hop, *Refusal) {
+	h := New(Settings{Router: routerFunc(func(_ *http.Request, path, query string, hasQuery bool) (Hop, *Refusal) {
 		return Hop{Route: "r", Scheme: "http", Host: "b:80", Path: path, Query: query, HasQuery: hasQuery, Backend: b}, nil
 	})})
 	r := httptest.NewRequest("GET", "/api/v1/users/5?x=1", nil)

@@ -6,67 +6,16 @@ import (
 	"strings"
 )
 
-// Forwarded says whose word counts about where a call came from, and what the backend is
-// told. The zero value trusts nobody and tells the backend.
+// Forwarded says what the backend is told of where a call came from. The zero value trusts
+// nobody's word about it and tells the backend.
 type Forwarded struct {
 	// Trusted are the proxies in front. X-Forwarded-For, -Proto, -Host and Forwarded (RFC
 	// 7239) of a call from one of them are extended; those of anybody else are replaced.
 	Trusted []netip.Prefix
 
-	// Off leaves the four headers as the client sent them and adds none. Who the client was
-	// is still taken from X-Forwarded-For when the peer is trusted.
+	// Off leaves the four headers as the client sent them and adds none.
 	Off bool
 }
-
-// ClientAddr gives the address of the client: the peer's, or, if the peer is trusted, the
-// rightmost address of X-Forwarded-For that is not. What cannot be read as an address ends
-// the walk, because only a forger or a blind proxy wrote it: the address to its right is
-// the answer. IPv4 in IPv6 is given as IPv4, without zone. The zero Addr means unknown.
-//
-// The Forwarded header is not asked: a proxy that only keeps X-Forwarded-For passes on
-// whatever the client wrote there.
-func (f *Forwarded) ClientAddr(remoteAddr string, h http.Header) netip.Addr {
-	client := parsePeer(remoteAddr)
-	if !f.trusts(client) {
-		return client
-	}
-	lines := h["X-Forwarded-For"]
-	for i := len(lines) - 1; i >= 0; i-- {
-		rest, more := lines[i], true
-		for more {
-			element := rest
-			if comma := strings.LastIndexByte(rest, ','); comma >= 0 {
-				rest, element = rest[:comma], rest[comma+1:]
-			} else {
-				more = false
-			}
-			addr := parseElement(element)
-			if !addr.IsValid() {
-				return client
-			}
-			client = addr
-			if !f.trusts(client) {
-				return client
-			}
-		}
-	}
-	return client
-}
-
-// ClientIP is ClientAddr as text, "" when unknown.
-func (f *Forwarded) ClientIP(remoteAddr string, h http.Header) string {
-	addr := f.ClientAddr(remoteAddr, h)
-	if !addr.IsValid() {
-		return ""
-	}
-	// The usual case costs no allocation: netip prints an IPv4 address as it was written.
-	if colon := strings.LastIndexByte(remoteAddr, ':'); addr.Is4() && colon > 0 && isDigit(remoteAddr[0]) && isDigit(remoteAddr[colon-1]) && !f.trusts(parsePeer(remoteAddr)) {
-		return remoteAddr[:colon]
-	}
-	return addr.String()
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func (f *Forwarded) trusts(addr netip.Addr) bool {
 	if !addr.IsValid() {
@@ -80,34 +29,15 @@ func (f *Forwarded) trusts(addr netip.Addr) bool {
 	return false
 }
 
-// parsePeer reads a RemoteAddr, "host:port".
+// parsePeer reads a RemoteAddr, "host:port" or an address alone. IPv4 in IPv6 is given as
+// IPv4, without zone.
 func parsePeer(s string) netip.Addr {
 	ap, err := netip.ParseAddrPort(s)
 	if err != nil {
-		return parseElement(s)
+		addr, _ := netip.ParseAddr(s)
+		return addr.WithZone("").Unmap()
 	}
 	return ap.Addr().WithZone("").Unmap()
-}
-
-// parseElement reads one element of X-Forwarded-For: an address, bracketed or not, with or
-// without a port.
-func parseElement(s string) netip.Addr {
-	s = strings.Trim(s, " \t")
-	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
-		s = s[1 : len(s)-1]
-		if !strings.Contains(s, ":") {
-			return netip.Addr{}
-		}
-	}
-	addr, err := netip.ParseAddr(s)
-	if err != nil {
-		ap, err := netip.ParseAddrPort(s)
-		if err != nil {
-			return netip.Addr{}
-		}
-		addr = ap.Addr()
-	}
-	return addr.WithZone("").Unmap()
 }
 
 // origin is the call as the client made it: the scheme and host it used. A trusted proxy's

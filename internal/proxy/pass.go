@@ -73,7 +73,7 @@ func (p *pass) serve() {
 		p.answer(page{status: http.StatusNotImplemented, message: "CONNECT is not supported.", reason: "CONNECT is not supported"})
 		return
 	}
-	path, query, hasQuery, ok := target(p.in)
+	path, query, hasQuery, ok := tapway.Target(p.in)
 	if !ok {
 		p.answer(malformed("target"))
 		return
@@ -88,13 +88,7 @@ func (p *pass) serve() {
 			return
 		}
 	}
-	if p.call.ClientIP == "" {
-		p.call.ClientIP = p.Forwarded.ClientIP(p.in.RemoteAddr, p.in.Header)
-	}
-	if p.filter.Blocks(path) {
-		p.answer(page{status: http.StatusForbidden, message: p.FilteredMessage, reason: "filtered path"})
-		return
-	}
+	p.knowPeer()
 	dump := false
 	if p.Debug && hasQuery {
 		dump = p.Redact != nil && hasParameter(query, dumpParameter)
@@ -119,6 +113,16 @@ func (p *pass) serve() {
 	}
 	p.hop = hop
 	p.forward()
+}
+
+// knowPeer takes the peer for the client when no stage before has found out who that is.
+func (p *pass) knowPeer() {
+	if p.call.ClientIP != "" {
+		return
+	}
+	if peer := parsePeer(p.in.RemoteAddr); peer.IsValid() {
+		p.call.ClientIP = peerText(peer, p.in.RemoteAddr)
+	}
 }
 
 func (p *pass) refuse(r *Refusal) {

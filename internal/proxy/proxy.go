@@ -91,12 +91,6 @@ type Settings struct {
 	Router    Router
 	Forwarded Forwarded
 
-	// FilteredPaths are answered 403 with FilteredMessage ("" is "Filtered URL."), they and
-	// everything below them. Letter case, percent-encoding, doubled slashes, dot segments
-	// and ";parameters" do not get around them; see [Filter].
-	FilteredPaths   []string
-	FilteredMessage string
-
 	// NoHeaders keeps the client's headers from the backend, except those that describe the
 	// body (Content-Type, Content-Encoding, …) and those an upgrade cannot do without. What
 	// tapway adds itself is up to Forwarded and Hop.Header.
@@ -127,10 +121,7 @@ type Handler struct {
 }
 
 // state is Settings made ready; calls under way keep the one they began with.
-type state struct {
-	Settings
-	filter *Filter
-}
+type state struct{ Settings }
 
 // New makes a Handler.
 func New(s Settings) *Handler {
@@ -141,9 +132,6 @@ func New(s Settings) *Handler {
 
 // Reload sets what calls that begin from now on go by.
 func (h *Handler) Reload(s Settings) {
-	if s.FilteredMessage == "" {
-		s.FilteredMessage = "Filtered URL."
-	}
 	if s.AppName == "" {
 		s.AppName = "This application"
 	}
@@ -153,7 +141,7 @@ func (h *Handler) Reload(s Settings) {
 	if s.Log == nil {
 		s.Log = slog.Default()
 	}
-	h.state.Store(&state{Settings: s, filter: NewFilter(s.FilteredPaths)})
+	h.state.Store(&state{s})
 }
 
 // ServeHTTP passes r on and its answer back. It panics with http.ErrAbortHandler when a

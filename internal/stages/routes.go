@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
@@ -37,13 +37,9 @@ func NewRoutes(c *config.Config, way *egress.Dialer) (*Routes, error) {
 		r.forwarded.Off = true
 	}
 	for _, text := range c.Access.TrustedProxies {
-		prefix, err := netip.ParsePrefix(text)
+		prefix, err := access.ParsePrefix(text)
 		if err != nil {
-			addr, err := netip.ParseAddr(text)
-			if err != nil {
-				return nil, fmt.Errorf("access.trusted_proxies: %w", err)
-			}
-			prefix = netip.PrefixFrom(addr, addr.BitLen())
+			return nil, fmt.Errorf("access.trusted_proxies: %w", err)
 		}
 		r.forwarded.Trusted = append(r.forwarded.Trusted, prefix)
 	}
@@ -251,7 +247,6 @@ func (r *Routes) Count() int { return len(r.table.Routes()) }
 func (r *Routes) Settings(c *config.Config, redact func(*tapway.Exchange), log *slog.Logger) proxy.Settings {
 	return proxy.Settings{
 		Router: r, Forwarded: r.forwarded,
-		FilteredPaths: c.Proxy.FilteredPaths, FilteredMessage: c.Proxy.FilteredMessage,
 		NoHeaders: c.Proxy.NoHeaders, MaxRequestBody: int64(c.Proxy.MaxRequest), BodyStatus: bodyStatus,
 		AppName: c.Proxy.AppName, ErrorTitle: c.Proxy.ErrorTitle,
 		Debug: c.Proxy.Debug, Redact: redact, Log: log,

@@ -1,69 +1,57 @@
-package proxy
+package access
 
 import (
+	"slices"
 	"strings"
 )
 
-// maxDecodings is how many times over a path may be percent-encoded before it counts as
-// filtered: no honest client does that, and no backend decodes that often.
+// maxDecodings is how many times over a path may be percent-encoded before it counts as anything
+// that a rule forbids: no honest client does that, and no backend decodes that often.
 const maxDecodings = 4
 
-// Filter knows which paths are kept from the backend. A path is blocked if it, or any of
-// the readings a backend might make of it, is a filtered path or lies below one. Readings
-// are: percent-decoded (again and again, because some backends decode twice), letter case
-// ignored, "\" as "/", doubled slashes as one, dot segments resolved before or after that,
-// ";parameters" of segments dropped, cut at an encoded NUL, "?" or "#", and without white
-// space and dots at a segment's end, as Windows reads file names.
+// Readings are what a backend may take r's path for: as it was sent; percent-decoded (again and
+// again, because some backends decode twice); "\" as "/"; doubled slashes as one; dot segments
+// resolved before or after that; ";parameters" of segments dropped; cut at an encoded NUL, "?"
+// or "#"; without white space and dots at a segment's end, as Windows reads file names. ok is
+// false when the path is encoded more often than that can be followed: no honest client does
+// that, so a rule that has to hold must take the call for one of its own.
 //
-// "/foobar" blocks /foobar, /foobar/x, /FooBar, /%66oobar, //foobar, /x/../foobar and
-// /foobar;a=b; it does not block /foobarx. A filter is read the same way, so "/FooBar/" is
-// "/foobar"; "/" blocks everything; an empty one is ignored.
-type Filter struct {
-	paths []string // normalised, without a trailing slash
+// The letter case is as it was sent. A usual path has one reading and costs nothing.
+func (r *Request) Readings() (paths []string, ok bool) {
+	if r.cases == nil {
+		if plain(r.Path) {
+			r.readings[0] = r.Path
+			r.cases = r.readings[:1:1]
+		} else {
+			r.cases, r.overdone = readings(r.Path)
+		}
+	}
+	return r.cases, !r.overdone
 }
 
-// NewFilter makes a Filter.
-func NewFilter(paths []string) *Filter {
-	f := new(Filter)
-	for _, path := range paths {
-		if path = strings.TrimSpace(path); path == "" {
-			continue
+// folded are the readings in lower case.
+func (r *Request) foldedReadings() (paths []string, ok bool) {
+	if r.folded == nil {
+		paths, _ := r.Readings()
+		if len(paths) == 1 {
+			r.readings[1] = strings.ToLower(paths[0])
+			r.folded = r.readings[1:2:2]
+		} else {
+			for _, path := range paths {
+				r.folded = appendNew(r.folded, strings.ToLower(path))
+			}
 		}
-		if path[0] != '/' {
-			path = "/" + path
-		}
-		f.paths = append(f.paths, strings.TrimSuffix(Normalise(path), "/"))
 	}
-	return f
-}
-
-// Blocks reports whether a raw path, as it stood in the request line, is filtered.
-func (f *Filter) Blocks(rawPath string) bool {
-	if len(f.paths) == 0 {
-		return false
-	}
-	if plain(rawPath) {
-		return f.match(rawPath)
-	}
-	path := rawPath
-	for range maxDecodings + 1 {
-		if f.matchReadings(path) {
-			return true
-		}
-		decoded := decodeOnce(path)
-		if decoded == path {
-			return false
-		}
-		path = decoded
-	}
-	return true
+	return r.folded, !r.overdone
 }
 
 // plain reports whether every reading of path is path itself, letter case aside.
 func plain(path string) bool {
 	for i := range len(path) {
 		switch c := path[i]; {
-		case c == '%' || c == ';' || c == '\\' || c == '.' || c <= ' ' || c >= 0x7f || c == '?' || c == '#':
+		case c == '%' || c == ';' || c == '\\' || c <= ' ' || c >= 0x7f || c == '?' || c == '#':
+			return false
+		case c == '.' && (i+1 == len(path) || path[i+1] == '/'): // at a segment's end
 			return false
 		case c == '/' && i > 0 && path[i-1] == '/':
 			return false
@@ -72,26 +60,31 @@ func plain(path string) bool {
 	return true
 }
 
-// match reports whether path is a filtered path or below one, as it stands.
-func (f *Filter) match(path string) bool {
-	for _, filtered := range f.paths {
-		if hasPrefixFold(path, filtered) && (len(path) == len(filtered) || path[len(filtered)] == '/') {
-			return true
+// readings are those of a path that is not plain. overdone: there would be more.
+func readings(path string) (out []string, overdone bool) {
+	for range maxDecodings + 1 {
+		slashed := strings.ReplaceAll(cut(path), `\`, "/")
+		bare := bareSegments(slashed)
+		for _, one := range [...]string{
+			path, slashed, collapse(slashed), collapse(bare),
+			resolveDots(collapse(slashed)), resolveDots(collapse(bare)), collapse(resolveDots(slashed)), collapse(resolveDots(bare)),
+		} {
+			out = appendNew(out, one)
 		}
+		decoded := decodeOnce(path)
+		if decoded == path {
+			return out, false
+		}
+		path = decoded
 	}
-	return false
+	return out, true
 }
 
-func (f *Filter) matchReadings(path string) bool {
-	path = strings.ToLower(path)
-	if f.match(path) {
-		return true
+func appendNew(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
 	}
-	slashed := strings.ReplaceAll(cut(path), `\`, "/")
-	bare := bareSegments(slashed)
-	return f.match(slashed) || f.match(collapse(slashed)) || f.match(collapse(bare)) ||
-		f.match(resolveDots(collapse(slashed))) || f.match(resolveDots(collapse(bare))) ||
-		f.match(collapse(resolveDots(slashed))) || f.match(collapse(resolveDots(bare)))
+	return append(list, s)
 }
 
 // Normalise is the last of a path's readings: decoded to the end, lower case, one slash

@@ -1,0 +1,188 @@
+package access
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// ClientAddress is the decider of phase Address: it finds out who is calling. The answer is the
+// peer's address, or, when the peer is a trusted proxy, the rightmost one of the proxies' header
+// that is not trusted. Whatever stands to the left of that, anybody may have written. What cannot
+// be read as an address ends the walk, because only a forger or a blind proxy wrote it: the
+// address to its right is the answer.
+//
+// The zero value trusts nobody. It refuses nothing.
+type ClientAddress struct {
+	Trusted *Set // proxies in front
+
+	// Forwarded reads the Forwarded header (RFC 7239) in place of X-Forwarded-For. Only one of
+	// them is asked: a proxy that keeps the one passes on whatever the client wrote into the other.
+	Forwarded bool
+}
+
+func (*ClientAddress) Phase() Phase { return Address }
+func (*ClientAddress) Name() string { return "address" }
+
+// Decide is Decider.
+func (c *ClientAddress) Decide(r *Request) *Refusal {
+	in := r.HTTP
+	peer := parsePeer(in.RemoteAddr)
+	r.Secure = in.TLS != nil
+	r.Client = peer
+	if c.Trusted.Contains(peer) {
+		r.Client = c.behind(peer, in.Header)
+		if lines := in.Header["X-Forwarded-Proto"]; len(lines) > 0 {
+			proto, _, _ := strings.Cut(lines[0], ",")
+			r.Secure = strings.EqualFold(strings.Trim(proto, " \t"), "https")
+		}
+	}
+	r.Call.ClientIP = text(r.Client, in.RemoteAddr)
+	if r.Dry {
+		switch {
+		case !r.Client.IsValid():
+			r.Because("the client's address is not known")
+		case !c.Trusted.Contains(peer):
+			r.Because("the client is %s, the peer itself", r.Client)
+		case r.Client == peer:
+			r.Because("the client is %s: the peer is a trusted proxy, but its header names nobody that counts", r.Client)
+		default:
+			r.Because("the client is %s, by the word of the trusted proxy %s", r.Client, peer)
+		}
+	}
+	return nil
+}
+
+// behind walks from a trusted peer to the client.
+func (c *ClientAddress) behind(peer netip.Addr, h http.Header) netip.Addr {
+	name := "X-Forwarded-For"
+	if c.Forwarded {
+		name = "Forwarded"
+	}
+	client := peer
+	for lines := h[name]; len(lines) > 0; lines = lines[:len(lines)-1] {
+		rest, more := lines[len(lines)-1], true
+		for more {
+			var element string
+			rest, element, more = cutLast(rest, c.Forwarded)
+			if c.Forwarded {
+				element = forwardedFor(element)
+			}
+			addr := parseElement(element)
+			if !addr.IsValid() {
+				return client
+			}
+			client = addr
+			if !c.Trusted.Contains(client) {
+				return client
+			}
+		}
+	}
+	return client
+}
+
+// cutLast parts a list at its last comma; with quotes, one inside a quoted string parts nothing.
+func cutLast(list string, quotes bool) (rest, last string, more bool) {
+	comma := -1
+	if !quotes {
+		comma = strings.LastIndexByte(list, ',')
+	} else {
+		for quoted, i := false, 0; i < len(list); i++ {
+			switch ch := list[i]; {
+			case quoted && ch == '\\':
+				i++
+			case ch == '"':
+				quoted = !quoted
+			case ch == ',' && !quoted:
+				comma = i
+			}
+		}
+	}
+	if comma < 0 {
+		return "", list, false
+	}
+	return list[:comma], list[comma+1:], true
+}
+
+// forwardedFor is the value of "for" in one element of Forwarded (RFC 7239 §4), "" when it has
+// none or two, or names something else than an address.
+func forwardedFor(element string) string {
+	value, found := "", false
+	for more := true; more; {
+		var pair string
+		pair, element, more = cutPair(element)
+		name, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
+		if !ok || !strings.EqualFold(name, "for") {
+			continue
+		}
+		if found {
+			return ""
+		}
+		value, found = v, true
+	}
+	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
+		return value[1 : len(value)-1] // an address needs no escapes; what has one is none
+	}
+	if strings.Contains(value, ":") {
+		return "" // unquoted, a colon is not allowed
+	}
+	return value
+}
+
+// cutPair cuts at the first semicolon that is not quoted.
+func cutPair(s string) (pair, rest string, more bool) {
+	for quoted, i := false, 0; i < len(s); i++ {
+		switch ch := s[i]; {
+		case quoted && ch == '\\':
+			i++
+		case ch == '"':
+			quoted = !quoted
+		case ch == ';' && !quoted:
+			return s[:i], s[i+1:], true
+		}
+	}
+	return s, "", false
+}
+
+// text is addr as text; it is taken out of remoteAddr where it stands there already, which the
+// usual call does not allocate for.
+func text(addr netip.Addr, remoteAddr string) string {
+	if !addr.IsValid() {
+		return ""
+	}
+	if colon := strings.LastIndexByte(remoteAddr, ':'); addr.Is4() && colon > 0 && remoteAddr[0] != '[' {
+		if peer, err := netip.ParseAddr(remoteAddr[:colon]); err == nil && peer == addr {
+			return remoteAddr[:colon]
+		}
+	}
+	return addr.String()
+}
+
+// parsePeer reads a RemoteAddr, "host:port".
+func parsePeer(s string) netip.Addr {
+	ap, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return parseElement(s)
+	}
+	return ap.Addr().WithZone("").Unmap()
+}
+
+// parseElement reads one address of a proxies' header: bracketed or not, with or without a port.
+func parseElement(s string) netip.Addr {
+	s = strings.Trim(s, " \t")
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		s = s[1 : len(s)-1]
+		if !strings.Contains(s, ":") {
+			return netip.Addr{}
+		}
+	}
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		ap, err := netip.ParseAddrPort(s)
+		if err != nil {
+			return netip.Addr{}
+		}
+		addr = ap.Addr()
+	}
+	return addr.WithZone("").Unmap()
+}

@@ -1,0 +1,228 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// KeyRecord is one API key as the file has it. The key itself is not kept.
+type KeyRecord struct {
+	ID      string     `json:"id"`
+	Name    string     `json:"name"`
+	Plan    string     `json:"plan,omitempty"`
+	SHA256  string     `json:"sha256"`
+	Created time.Time  `json:"created"`
+	Revoked *time.Time `json:"revoked,omitempty"`
+}
+
+type keyFile struct {
+	Version int         `json:"version"`
+	Keys    []KeyRecord `json:"keys"`
+}
+
+// ReadKeys reads a file of keys; one that is not there has none.
+func ReadKeys(file string) ([]KeyRecord, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var read keyFile
+	if err == nil {
+		err = json.Unmarshal(text, &read)
+	}
+	if err == nil && read.Version != 1 {
+		err = fmt.Errorf("version %d is not known", read.Version)
+	}
+	for _, k := range read.Keys {
+		if _, bad := parseHash(k.SHA256); bad != nil && err == nil {
+			err = fmt.Errorf("key %s: %w", k.ID, bad)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the API keys, %s: %w", file, err)
+	}
+	return read.Keys, nil
+}
+
+func parseHash(text string) (h Hash, err error) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(h) {
+		return h, errors.New("sha256 is not 64 hex digits")
+	}
+	return Hash(b), nil
+}
+
+// CreateKey adds a key to a file and gives its record and value. value "" makes one. The value
+// is nowhere but in what is returned.
+func CreateKey(file, name, plan, value string, now time.Time) (KeyRecord, string, error) {
+	if value == "" {
+		value = (rand.Text() + rand.Text())[:40]
+	}
+	if err := CheckKey(value); err != nil {
+		return KeyRecord{}, "", err
+	}
+	hash := HashKey(value)
+	record := KeyRecord{
+		ID: strings.ToLower(rand.Text()[:10]), Name: name, Plan: plan,
+		SHA256: hex.EncodeToString(hash[:]), Created: now.UTC().Truncate(time.Second),
+	}
+	err := changeKeys(file, func(keys []KeyRecord) ([]KeyRecord, error) {
+		for _, k := range keys {
+			switch {
+			case k.SHA256 == record.SHA256:
+				return nil, fmt.Errorf("this API key is there already, as %s", k.ID)
+			case k.Name == name && k.Revoked == nil:
+				return nil, fmt.Errorf("there is an API key %q already (%s); revoke it, or choose another name", name, k.ID)
+			}
+		}
+		return append(keys, record), nil
+	})
+	return record, value, err
+}
+
+// RevokeKey ends a key, named by its ID or, while that is in force, its name.
+func RevokeKey(file, idOrName string, now time.Time) (KeyRecord, error) {
+	var out KeyRecord
+	err := changeKeys(file, func(keys []KeyRecord) ([]KeyRecord, error) {
+		i := slices.IndexFunc(keys, func(k KeyRecord) bool { return k.Revoked == nil && (k.ID == idOrName || k.Name == idOrName) })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no API key %q in force", idOrName)
+		}
+		at := now.UTC().Truncate(time.Second)
+		keys[i].Revoked = &at
+		out = keys[i]
+		return keys, nil
+	})
+	return out, err
+}
+
+// staleLock is how old a lock may be before its owner counts as dead.
+const staleLock = 10 * time.Second
+
+// changeKeys changes the file as a whole, one process at a time.
+func changeKeys(file string, change func([]KeyRecord) ([]KeyRecord, error)) error {
+	lock := file + ".lock"
+	deadline := time.Now().Add(staleLock + time.Second)
+	for {
+		f, err := os.OpenFile(lock, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err == nil {
+			f.Close()
+			break
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("lock the API keys: %w", err)
+		}
+		if info, err := os.Stat(lock); err == nil && time.Since(info.ModTime()) > staleLock {
+			os.Remove(lock)
+			continue
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("another process changes the API keys; if none does, remove %s", lock)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	defer os.Remove(lock)
+	keys, err := ReadKeys(file)
+	if err != nil {
+		return err
+	}
+	if keys, err = change(keys); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(keyFile{1, keys}, "", "  ")
+	if err == nil {
+		err = replaceFile(file, text)
+	}
+	if err != nil {
+		return fmt.Errorf("write the API keys: %w", err)
+	}
+	return nil
+}
+
+// KeyFile is a file of keys that is read again when it changes. Make one with OpenKeyFile.
+type KeyFile struct {
+	file  string
+	state *State
+	log   *slog.Logger
+	keys  atomic.Pointer[KeySet]
+	seen  fileStamp
+}
+
+type fileStamp struct {
+	size     int64
+	modified time.Time
+}
+
+// LookEvery is how often a KeyFile looks whether its file has changed: a key is in force, or
+// revoked, that much later at most.
+const LookEvery = time.Second
+
+// OpenKeyFile reads the keys in file, which need not be there.
+func OpenKeyFile(file string, s *State, log *slog.Logger) (*KeyFile, error) {
+	f := &KeyFile{file: file, state: s, log: log}
+	return f, f.Reload()
+}
+
+// Reload reads the file. On an error the keys stay what they were. It is not for concurrent use
+// with Run.
+func (f *KeyFile) Reload() error {
+	stamp := f.stamp() // before reading: what changes meanwhile is seen the next time
+	records, err := ReadKeys(f.file)
+	f.seen = stamp
+	if err != nil {
+		return err
+	}
+	set := make(KeySet, len(records))
+	for _, k := range records {
+		if hash, err := parseHash(k.SHA256); err == nil && k.Revoked == nil {
+			set[hash] = NewClient(k.ID, k.Name, k.Plan, f.state)
+		}
+	}
+	f.keys.Store(&set)
+	return nil
+}
+
+func (f *KeyFile) stamp() fileStamp {
+	info, err := os.Stat(f.file)
+	if err != nil {
+		return fileStamp{}
+	}
+	return fileStamp{info.Size(), info.ModTime()}
+}
+
+func (f *KeyFile) find(h Hash) *Client { return (*f.keys.Load())[h] }
+
+// Len is how many keys are in force.
+func (f *KeyFile) Len() int { return len(*f.keys.Load()) }
+
+// Run looks after the file until ctx ends.
+func (f *KeyFile) Run(ctx context.Context) error {
+	tick := time.NewTicker(LookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if f.stamp() == f.seen {
+				continue
+			}
+			if err := f.Reload(); err != nil {
+				f.log.Error("the API keys that were there stay in force", "err", err)
+				continue
+			}
+			f.log.Info("API keys read again", "keys", f.Len())
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package access
+
+import "time"
+
+// UsagePlan is what the API keys of a plan may use, each key for itself.
+type UsagePlan struct {
+	Name   string
+	Rate   *Rate  // nil: no bound
+	Quota  *Quota // nil: no bound
+	Routes []PlanRoute
+}
+
+// PlanRoute puts a rate of its own in place of the plan's for the calls that a pattern takes; the
+// first that takes a call counts. Each key has a bucket for each.
+type PlanRoute struct {
+	Match Pattern
+	Rate  Rate
+}
+
+// Plans is the decider of rates and quotas. They are asked in API Gateway's order: the key's rate
+// for the route, else the key's; the route's; the gateway's; and last the key's quota. A call
+// that one of them refuses takes nothing from the others.
+type Plans struct {
+	Plans    map[string]*UsagePlan
+	Rules    *Rules
+	Throttle *Throttle // of all calls together; nil: no bound
+	State    *State
+}
+
+func (*Plans) Phase() Phase { return Plan }
+func (*Plans) Name() string { return "usage_plan" }
+
+// taken is a token that goes back if the call is refused after all.
+type taken struct {
+	bucket *bucket
+	rate   Rate
+}
+
+// Decide is Decider.
+func (p *Plans) Decide(r *Request) *Refusal {
+	now := int64(r.Now.Sub(p.State.start))
+	r.taken = r.takenRoom[:0]
+	refusal := p.rates(r, now)
+	if refusal == nil {
+		refusal = p.quota(r)
+	}
+	if refusal != nil {
+		p.giveBack(r)
+		return refusal
+	}
+	if r.Dry && r.because == "" {
+		r.Because("there is no bound on this call")
+	}
+	return nil
+}
+
+// End is Holder.
+func (p *Plans) End(r *Request, served bool) {
+	if !served {
+		p.giveBack(r)
+	}
+}
+
+func (p *Plans) giveBack(r *Request) {
+	for _, t := range r.taken {
+		t.bucket.give(t.rate)
+	}
+	r.taken = r.taken[:0]
+	if r.counted != 0 {
+		r.key.used.tally.Give(r.counted)
+		r.counted = 0
+	}
+}
+
+func (p *Plans) plan(r *Request) *UsagePlan {
+	if r.key == nil || r.key.Plan == "" {
+		return nil
+	}
+	return p.Plans[r.key.Plan]
+}
+
+func (p *Plans) rates(r *Request, now int64) *Refusal {
+	if plan := p.plan(r); plan != nil {
+		if f := p.planRates(r, plan, now); f != nil {
+			return f
+		}
+	}
+	for _, rule := range p.Rules.of(r) {
+		if rule == nil || rule.Throttle == nil {
+			continue
+		}
+		if wait, ok := r.take(rule.Throttle.bucket, rule.Throttle.Rate, now); !ok {
+			r.Because("the route %s has no token left (%s)", rule.Match, rule.Throttle.Rate)
+			return TooManyRequests("throttle: route", wait)
+		}
+	}
+	if p.Throttle != nil {
+		if wait, ok := r.take(p.Throttle.bucket, p.Throttle.Rate, now); !ok {
+			r.Because("the gateway has no token left (%s)", p.Throttle.Rate)
+			return TooManyRequests("throttle: gateway", wait)
+		}
+	}
+	return nil
+}
+
+// planRates takes a token of the key: where readings of the path differ, of every bucket that
+// one of them leads to.
+func (p *Plans) planRates(r *Request, plan *UsagePlan, now int64) *Refusal {
+	whole := len(plan.Routes) == 0
+	if !whole {
+		paths, ok := r.foldedReadings()
+		for _, path := range paths {
+			i := plan.route(r.HTTP.Method, path)
+			if i < 0 {
+				whole = true
+				continue
+			}
+			one := &plan.Routes[i]
+			if b := r.key.used.route(one.Match.text); !r.has(b) {
+				if wait, ok := r.take(b, one.Rate, now); !ok {
+					r.Because("the key has no token left for %s (plan %q, %s)", one.Match, plan.Name, one.Rate)
+					return TooManyRequests("throttle: usage plan, route", wait)
+				}
+			}
+		}
+		whole = whole || !ok
+	}
+	if whole && plan.Rate != nil {
+		if wait, ok := r.take(&r.key.used.bucket, *plan.Rate, now); !ok {
+			r.Because("the key has no token left (plan %q, %s)", plan.Name, *plan.Rate)
+			return TooManyRequests("throttle: usage plan", wait)
+		}
+	}
+	return nil
+}
+
+func (u *UsagePlan) route(method, path string) int {
+	for i := range u.Routes {
+		if u.Routes[i].Match.takes(method, path) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (p *Plans) quota(r *Request) *Refusal {
+	plan := p.plan(r)
+	if plan == nil || plan.Quota == nil {
+		return nil
+	}
+	start, end := plan.Quota.Window(r.Now)
+	tally := r.key.used.tally
+	if r.Dry {
+		used := tally.Used(start.Unix())
+		r.Because("%d of %s are used (plan %q); the next period begins at %s", used, plan.Quota, plan.Name, end.Format(time.RFC3339))
+		if used < plan.Quota.Limit {
+			return nil
+		}
+		return LimitExceeded("quota: usage plan", end.Sub(r.Now))
+	}
+	if !tally.Take(start.Unix(), plan.Quota.Limit) {
+		return LimitExceeded("quota: usage plan", end.Sub(r.Now))
+	}
+	r.counted = start.Unix()
+	return nil
+}
+
+// take takes a token and remembers it.
+func (r *Request) take(b *bucket, rate Rate, now int64) (time.Duration, bool) {
+	wait, ok := b.take(now, rate, r.Dry)
+	if ok && !r.Dry {
+		r.taken = append(r.taken, taken{b, rate})
+	}
+	return wait, ok
+}
+
+func (r *Request) has(b *bucket) bool {
+	for _, t := range r.taken {
+		if t.bucket == b {
+			return true
+		}
+	}
+	return false
+}

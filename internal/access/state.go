@@ -1,0 +1,76 @@
+package access
+
+import (
+	"sync"
+	"time"
+)
+
+// State is what the rules remember from one call to the next. It outlives a reload: a key keeps
+// its bucket and a call under way its place, whatever becomes of the configuration. Make one
+// with NewState.
+type State struct {
+	start   time.Time // buckets count from here, by the monotonic clock
+	counter Counter
+	places  places
+
+	mu      sync.Mutex
+	buckets map[string]*bucket
+	meters  map[string]*meter
+}
+
+// NewState makes an empty State. counter keeps the quotas.
+func NewState(counter Counter, now time.Time) *State {
+	s := &State{start: now, counter: counter, buckets: map[string]*bucket{}, meters: map[string]*meter{}}
+	s.places.init()
+	return s
+}
+
+// Throttle gives a rate the bucket of that name.
+func (s *State) Throttle(name string, r Rate) *Throttle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &Throttle{r, s.bucketLocked(name)}
+}
+
+func (s *State) bucketLocked(name string) *bucket {
+	b := s.buckets[name]
+	if b == nil {
+		b = new(bucket)
+		s.buckets[name] = b
+	}
+	return b
+}
+
+// meter is what one API key has used.
+type meter struct {
+	bucket bucket
+	tally  Tally
+
+	mu     sync.Mutex
+	routes map[string]*bucket // by pattern; only those for which the plan has a rate of its own
+}
+
+func (s *State) meter(key string) *meter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.meters[key]
+	if m == nil {
+		m = &meter{tally: s.counter.Tally(key)}
+		s.meters[key] = m
+	}
+	return m
+}
+
+func (m *meter) route(pattern string) *bucket {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.routes[pattern]
+	if b == nil {
+		if m.routes == nil {
+			m.routes = map[string]*bucket{}
+		}
+		b = new(bucket)
+		m.routes[pattern] = b
+	}
+	return b
+}

@@ -1,0 +1,40 @@
+package lambdaapp
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/tapway/tapway/internal/access"
+	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/proxy"
+	"github.com/tapway/tapway/internal/stages"
+)
+
+// newGate makes the access rules. What they count ends with the execution environment.
+func newGate(c *config.Config, h *proxy.Handler, region string, log *slog.Logger) (*access.Gate, error) {
+	counter, err := access.OpenCounter("", log)
+	if err != nil {
+		return nil, err
+	}
+	rules := stages.Access{State: access.NewState(counter, time.Now()), Region: region, Page: h.Refuse, Log: log}
+	chain, err := rules.Chain(c)
+	if err != nil {
+		return nil, &SettingsError{err.Error()}
+	}
+	gate := new(access.Gate)
+	gate.Set(chain)
+	return gate, nil
+}
+
+// checkAccess tells of rules that a function cannot keep: each execution environment would count
+// for itself, and a client could have any number of them.
+func checkAccess(c *config.Config) error {
+	if counted := c.Access.Counts(); len(counted) > 0 && c.Access.Counters != "local" {
+		return settingsf("%s: rates and quotas need a store that all execution environments share, and there is none; let API Gateway bound the calls, or set access.counters: local so that each environment counts for itself and begins anew", strings.Join(counted, ", "))
+	}
+	if c.Access.KeyRequired() && len(c.Access.APIKeys) == 0 {
+		return settingsf("access.api_key is required and there is no key: those of `tapway keys create` are on the machine where they were made; set access.api_keys")
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package stages
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/tapway/tapway/internal/access"
+	"github.com/tapway/tapway/internal/config"
+)
+
+// Access is what the rules of a configuration need besides it.
+type Access struct {
+	State *access.State   // outlives a reload
+	Keys  *access.KeyFile // keys made on the command line; nil: none
+
+	Region  string // of AWS; "" outside
+	Page    func(w http.ResponseWriter, r *http.Request, status int, message, reason string)
+	Refused func(rule string)
+	Log     *slog.Logger // hears what is odd in a policy; nil: nobody does
+}
+
+// Chain makes the rules of a configuration. Their order is access.NewChain's.
+func (a Access) Chain(c *config.Config) (*access.Chain, error) {
+	trusted, err := access.ParseSet(c.Access.TrustedProxies...)
+	if err != nil {
+		return nil, err
+	}
+	deciders := []access.Decider{&access.ClientAddress{Trusted: trusted, Forwarded: c.Access.ClientAddress == "forwarded"}}
+	policy, err := c.Access.Policy()
+	if err != nil {
+		return nil, err
+	}
+	if policy != nil {
+		deciders = append(deciders, &access.PolicyDecider{Policy: policy, Region: a.Region})
+		for _, text := range policy.Warnings() {
+			if a.Log != nil {
+				a.Log.Warn("resource policy", "file", c.Access.ResourcePolicy, "warning", text)
+			}
+		}
+	}
+	if c.Limits.Calls > 0 || c.Limits.CallsPer > 0 {
+		deciders = append(deciders, &access.Concurrency{Total: c.Limits.Calls, PerAddress: c.Limits.CallsPer, State: a.State})
+	}
+	rules, err := a.rules(c)
+	if err != nil {
+		return nil, err
+	}
+	plans, err := usagePlans(c)
+	if err != nil {
+		return nil, err
+	}
+	deciders = append(deciders, a.keys(c, rules, plans)...)
+	if bounds := a.bounds(c, rules, plans); bounds != nil {
+		deciders = append(deciders, bounds)
+	}
+	if methods := (&access.Methods{Allowed: c.Access.Methods, Rules: rules}); methodsBound(c) {
+		deciders = append(deciders, methods)
+	}
+	if len(c.Proxy.FilteredPaths) > 0 {
+		deciders = append(deciders, access.NewFilteredPaths(c.Proxy.FilteredPaths, c.Proxy.FilteredMessage))
+	}
+	return access.NewChain(access.Options{Page: a.Page, Stage: c.Access.APIStage, Refused: a.Refused}, deciders...), nil
+}
+
+// keys are the deciders that find out whose API key a call has.
+func (a Access) keys(c *config.Config, rules *access.Rules, plans map[string]*access.UsagePlan) []access.Decider {
+	need, asked := access.Off, false
+	if c.Access.KeyRequired() {
+		need, asked = access.Required, true
+	}
+	for _, r := range c.Access.Routes {
+		asked = asked || r.APIKey == "required"
+	}
+	if !asked {
+		return nil
+	}
+	set := make(access.KeySet, len(c.Access.APIKeys))
+	for _, k := range c.Access.APIKeys {
+		set[access.HashKey(k.Value.Reveal())] = access.NewClient(k.Name, k.Name, k.Plan, a.State)
+	}
+	return []access.Decider{&access.Keys{Default: need, Rules: rules, Configured: set, File: a.Keys, Plans: plans}}
+}
+
+// bounds is the decider of rates and quotas, nil when there are none.
+func (a Access) bounds(c *config.Config, rules *access.Rules, plans map[string]*access.UsagePlan) access.Decider {
+	if len(c.Access.Counts()) == 0 {
+		return nil
+	}
+	p := &access.Plans{Plans: plans, Rules: rules, State: a.State}
+	if t := c.Access.Throttle; t != nil {
+		p.Throttle = a.State.Throttle("gateway", access.Rate{PerSecond: t.Rate, Burst: t.Burst})
+	}
+	return p
+}
+
+func (a Access) rules(c *config.Config) (*access.Rules, error) {
+	rules := new(access.Rules)
+	for _, r := range c.Access.Routes {
+		match, err := access.ParsePattern(r.Match)
+		if err != nil {
+			return nil, err
+		}
+		one := access.Rule{Match: match, Methods: r.Methods}
+		switch r.APIKey {
+		case "required":
+			one.APIKey = access.Required
+		case "off":
+			one.APIKey = access.Off
+		}
+		if r.Throttle != nil {
+			one.Throttle = a.State.Throttle("route "+r.Match, access.Rate{PerSecond: r.Throttle.Rate, Burst: r.Throttle.Burst})
+		}
+		rules.List = append(rules.List, one)
+	}
+	return rules, nil
+}
+
+func usagePlans(c *config.Config) (map[string]*access.UsagePlan, error) {
+	plans := map[string]*access.UsagePlan{}
+	for _, p := range c.Access.UsagePlans {
+		plan := &access.UsagePlan{Name: p.Name}
+		if p.Rate != nil {
+			plan.Rate = &access.Rate{PerSecond: *p.Rate, Burst: p.Burst}
+		}
+		if p.Quota != nil {
+			quota := p.Quota.Access()
+			plan.Quota = &quota
+		}
+		for _, r := range p.Routes {
+			match, err := access.ParsePattern(r.Match)
+			if err != nil {
+				return nil, err
+			}
+			plan.Routes = append(plan.Routes, access.PlanRoute{Match: match, Rate: access.Rate{PerSecond: r.Rate, Burst: r.Burst}})
+		}
+		plans[p.Name] = plan
+	}
+	return plans, nil
+}
+
+func methodsBound(c *config.Config) bool {
+	bound := c.Access.Methods != nil
+	for _, r := range c.Access.Routes {
+		bound = bound || r.Methods != nil
+	}
+	return bound
+}
