@@ -132,7 +132,7 @@ func newRoot() *cobra.Command {
 	})
 	group(root,
 		newDemo(), newServe(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
-		newDiscover(), newEgress(), newConfig(), newDoctor(), newVersion(),
+		newDiscover(), newAccess(), newKeys(), newEgress(), newConfig(), newDoctor(), newVersion(),
 	)
 	return root
 }
