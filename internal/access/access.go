@@ -83,6 +83,7 @@ type Request struct {
 	facts   *tapway.Facts // nil on tapway's own listener
 	key     *Client       // by Keys
 	because string
+	bounds  []string // when Dry: what Plans found to bound the call
 
 	readings [2]string // room, so that the usual call allocates nothing
 	cases    []string  // its readings in the letter case that was sent; nil: not made yet
@@ -104,7 +105,8 @@ type Caller struct {
 	Account string // AWS account, 12 digits; "" when there is none
 }
 
-// Because tells why a decider decides as it does. It costs nothing unless somebody asked.
+// Because tells why a decider decides as it does, when somebody asked. Where a call passes, ask
+// for r.Dry before: the arguments cost an allocation each.
 func (r *Request) Because(format string, args ...any) {
 	if r.Dry {
 		r.because = fmt.Sprintf(format, args...)

@@ -163,11 +163,8 @@ func (d *jsonReader) end() *PolicyError {
 	return nil
 }
 
+// broken tells of a token that cannot be read; at is where it begins.
 func (d *jsonReader) broken(err error, at int) *PolicyError {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		at = int(syntax.Offset) - 1
-	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return &PolicyError{offset: len(d.text), Message: "the policy ends too early"}
 	}

@@ -95,7 +95,9 @@ func (k *Keys) Decide(r *Request) *Refusal {
 		return keyNoPlan
 	}
 	r.key = client
-	r.Because("the API key is %q's (%s)", client.Name, client.ID)
+	if r.Dry {
+		r.Because("the API key is %q's (%s)", client.Name, client.ID)
+	}
 	return nil
 }
 

@@ -1,6 +1,10 @@
 package access
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // UsagePlan is what the API keys of a plan may use, each key for itself.
 type UsagePlan struct {
@@ -28,7 +32,7 @@ type Plans struct {
 }
 
 func (*Plans) Phase() Phase { return Plan }
-func (*Plans) Name() string { return "usage_plan" }
+func (*Plans) Name() string { return "plan" }
 
 // taken is a token that goes back if the call is refused after all.
 type taken struct {
@@ -48,8 +52,10 @@ func (p *Plans) Decide(r *Request) *Refusal {
 		p.giveBack(r)
 		return refusal
 	}
-	if r.Dry && r.because == "" {
-		r.Because("there is no bound on this call")
+	if r.Dry && len(r.bounds) == 0 {
+		r.Because("nothing bounds this call")
+	} else if r.Dry {
+		r.Because("bounded by %s", strings.Join(r.bounds, ", "))
 	}
 	return nil
 }
@@ -89,13 +95,13 @@ func (p *Plans) rates(r *Request, now int64) *Refusal {
 		if rule == nil || rule.Throttle == nil {
 			continue
 		}
-		if wait, ok := r.take(rule.Throttle.bucket, rule.Throttle.Rate, now); !ok {
+		if wait, ok := r.take("the rate of a route", rule.Throttle.bucket, rule.Throttle.Rate, now); !ok {
 			r.Because("the route %s has no token left (%s)", rule.Match, rule.Throttle.Rate)
 			return TooManyRequests("throttle: route", wait)
 		}
 	}
 	if p.Throttle != nil {
-		if wait, ok := r.take(p.Throttle.bucket, p.Throttle.Rate, now); !ok {
+		if wait, ok := r.take("the rate of the gateway", p.Throttle.bucket, p.Throttle.Rate, now); !ok {
 			r.Because("the gateway has no token left (%s)", p.Throttle.Rate)
 			return TooManyRequests("throttle: gateway", wait)
 		}
@@ -117,7 +123,7 @@ func (p *Plans) planRates(r *Request, plan *UsagePlan, now int64) *Refusal {
 			}
 			one := &plan.Routes[i]
 			if b := r.key.used.route(one.Match.text); !r.has(b) {
-				if wait, ok := r.take(b, one.Rate, now); !ok {
+				if wait, ok := r.take("the key's rate for a route", b, one.Rate, now); !ok {
 					r.Because("the key has no token left for %s (plan %q, %s)", one.Match, plan.Name, one.Rate)
 					return TooManyRequests("throttle: usage plan, route", wait)
 				}
@@ -126,7 +132,7 @@ func (p *Plans) planRates(r *Request, plan *UsagePlan, now int64) *Refusal {
 		whole = whole || !ok
 	}
 	if whole && plan.Rate != nil {
-		if wait, ok := r.take(&r.key.used.bucket, *plan.Rate, now); !ok {
+		if wait, ok := r.take("the key's rate", &r.key.used.bucket, *plan.Rate, now); !ok {
 			r.Because("the key has no token left (plan %q, %s)", plan.Name, *plan.Rate)
 			return TooManyRequests("throttle: usage plan", wait)
 		}
@@ -152,10 +158,12 @@ func (p *Plans) quota(r *Request) *Refusal {
 	tally := r.key.used.tally
 	if r.Dry {
 		used := tally.Used(start.Unix())
-		r.Because("%d of %s are used (plan %q); the next period begins at %s", used, plan.Quota, plan.Name, end.Format(time.RFC3339))
+		text := fmt.Sprintf("the quota of plan %q, of which %d of %s are used until %s", plan.Name, used, plan.Quota, end.Format(time.RFC3339))
 		if used < plan.Quota.Limit {
+			r.bounds = append(r.bounds, text)
 			return nil
 		}
+		r.Because("used up: %s", text)
 		return LimitExceeded("quota: usage plan", end.Sub(r.Now))
 	}
 	if !tally.Take(start.Unix(), plan.Quota.Limit) {
@@ -166,9 +174,11 @@ func (p *Plans) quota(r *Request) *Refusal {
 }
 
 // take takes a token and remembers it.
-func (r *Request) take(b *bucket, rate Rate, now int64) (time.Duration, bool) {
+func (r *Request) take(what string, b *bucket, rate Rate, now int64) (time.Duration, bool) {
 	wait, ok := b.take(now, rate, r.Dry)
-	if ok && !r.Dry {
+	if r.Dry {
+		r.bounds = append(r.bounds, what+" ("+rate.String()+")")
+	} else if ok {
 		r.taken = append(r.taken, taken{b, rate})
 	}
 	return wait, ok

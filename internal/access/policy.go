@@ -181,7 +181,9 @@ func (*PolicyDecider) Name() string { return "resource_policy" }
 // account's number masked.
 func (d *PolicyDecider) Decide(r *Request) *Refusal {
 	v := d.Policy.Evaluate(r, Invoke)
-	r.Because("%s", v)
+	if r.Dry {
+		r.Because("%s", v)
+	}
 	if v.Allowed {
 		return nil
 	}
