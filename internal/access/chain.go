@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tapway/tapway"
 )
@@ -147,7 +148,7 @@ func appendEscaped(b []byte, s string) []byte {
 		case c < ' ' || c == '<' || c == '>' || c == '&' || c == 0x7f:
 			b = append(b, '\\', 'u', '0', '0', hex[c>>4&15], hex[c&15])
 		default:
-			b = append(b, string(c)...)
+			b = utf8.AppendRune(b, c)
 		}
 	}
 	return b

@@ -160,11 +160,11 @@ func (l *Listener) unwrap(nc net.Conn, peer netip.Addr) net.Conn {
 		err = nc.SetReadDeadline(time.Time{})
 	}
 	if err != nil {
-		nc.Close()
 		if !errors.Is(err, net.ErrClosed) {
 			l.Refused("proxy protocol")
 			l.Log.Debug("connection refused: no PROXY header could be read", "peer", peer, "err", err)
 		}
+		nc.Close()
 		return nil
 	}
 	if !from.IsValid() {
@@ -213,12 +213,12 @@ func (l *Listener) admit(nc net.Conn, client netip.Addr, remote net.Addr) net.Co
 }
 
 func (l *Listener) refuse(nc net.Conn, client netip.Addr, reason string) {
+	l.Refused(reason)
+	l.Log.Debug("connection refused", "client", client, "reason", reason)
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		tcp.SetLinger(0) // a flood must not leave its dead behind
 	}
 	nc.Close()
-	l.Refused(reason)
-	l.Log.Debug("connection refused", "client", client, "reason", reason)
 }
 
 // Close is net.Listener. Connections whose header is still being read are closed too.

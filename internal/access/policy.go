@@ -7,13 +7,20 @@ import (
 	"strings"
 )
 
-// The actions of API Gateway's execution service that a policy can speak of.
+// Action is one of API Gateway's execution service that a policy can speak of.
+type Action uint8
+
 const (
-	Invoke          = "execute-api:Invoke"
-	InvalidateCache = "execute-api:InvalidateCache"
+	Invoke          Action = iota // call the API
+	InvalidateCache               // have a cached response made anew
+	ManageConnections
+	numActions
 )
 
-var actions = []string{Invoke, InvalidateCache, "execute-api:ManageConnections"}
+// String is the action as policies have it.
+func (a Action) String() string {
+	return [...]string{"execute-api:Invoke", "execute-api:InvalidateCache", "execute-api:ManageConnections"}[a]
+}
 
 // Policy is an API Gateway resource policy, evaluated as AWS does: an explicit Deny comes before
 // an Allow, and what nothing allows is denied. It is immutable. Read one with ParsePolicy.
@@ -34,20 +41,10 @@ type statement struct {
 	deny       bool
 	everyone   bool     // Principal "*"
 	principals []string // ARNs and accounts
-	actions    patterns
+	actions    [numActions]bool
 	resources  []resource
 	notThese   bool // NotResource
 	conditions []condition
-}
-
-type patterns struct {
-	list []string // in lower case
-	not  bool
-}
-
-func (p *patterns) take(s string) bool {
-	s = strings.ToLower(s)
-	return slices.ContainsFunc(p.list, func(pattern string) bool { return glob(pattern, s) }) != p.not
 }
 
 // resource is the part of an execute-api ARN that this gateway can compare: stage, method and
@@ -83,7 +80,7 @@ func (v Verdict) String() string {
 // Evaluate says whether a call may do an action, as Invoke. AWS knows one path; here a backend
 // may make another of it, so a Deny counts when it takes any reading of the path, and an Allow
 // has to be found for every one.
-func (p *Policy) Evaluate(r *Request, action string) Verdict {
+func (p *Policy) Evaluate(r *Request, action Action) Verdict {
 	paths, ok := r.Readings()
 	if !ok {
 		return Verdict{}
@@ -104,7 +101,7 @@ func (p *Policy) Evaluate(r *Request, action string) Verdict {
 // nameRoom is how long the name of a resource may be without an allocation.
 const nameRoom = 192
 
-func (p *Policy) one(r *Request, action, path string) Verdict {
+func (p *Policy) one(r *Request, action Action, path string) Verdict {
 	var room [nameRoom]byte
 	name := append(room[:0], apiName(r)...)
 	name = append(name, '/')
@@ -127,8 +124,8 @@ func (p *Policy) one(r *Request, action, path string) Verdict {
 	return out
 }
 
-func (s *statement) applies(r *Request, action, whole, short string) bool {
-	return s.meansCaller(r) && s.actions.take(action) && s.meansResource(whole, short) && s.conditionsHold(r)
+func (s *statement) applies(r *Request, action Action, whole, short string) bool {
+	return s.meansCaller(r) && s.actions[action] && s.meansResource(whole, short) && s.conditionsHold(r)
 }
 
 func (s *statement) meansCaller(r *Request) bool {

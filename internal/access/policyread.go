@@ -194,16 +194,21 @@ func (r *policyReader) actions(s *statement, n *node, not bool) *PolicyError {
 	if bad != nil {
 		return bad
 	}
-	s.actions.not = not
 	for _, one := range list {
-		pattern := strings.ToLower(one.text)
-		known := slices.ContainsFunc(actions, func(a string) bool { return glob(pattern, strings.ToLower(a)) })
+		known := false
+		for a := range numActions {
+			if glob(strings.ToLower(one.text), strings.ToLower(a.String())) {
+				known, s.actions[a] = true, true
+			}
+		}
 		if !known {
 			return wrong(one, "write execute-api:Invoke", "%q is no action of API Gateway's execution service", one.text)
 		}
-		s.actions.list = append(s.actions.list, pattern)
 	}
-	if !s.actions.take(Invoke) {
+	for a := range s.actions {
+		s.actions[a] = s.actions[a] != not
+	}
+	if !s.actions[Invoke] {
 		r.warn("statement %d does not mean execute-api:Invoke: it decides about no call", len(r.policy.statements)+1)
 	}
 	return nil

@@ -1,0 +1,88 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestAccessProblems: rules that could not be kept are told, with the place.
+func TestAccessProblems(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	broken := file("broken.json", "{\"Version\": \"2012-10-17\",\n \"Statement\": [{\"Effect\": \"Perhaps\"}]}")
+	staged := file("staged.json", `{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/prod/GET/*"}}`)
+	const key = "value: 0123456789abcdefghij"
+	for _, tt := range []struct{ name, access, want string }{
+		{"policy", "resource_policy: " + broken, broken + `:2:27: access.resource_policy: "Perhaps" is no Effect; write "Allow" or "Deny"`},
+		{"stage", "resource_policy: " + staged, `tapway.yaml:2:27: access.resource_policy: the policy's resources name the API stage "prod", and it is not said which one this gateway is; set access.api_stage: prod`},
+		{"no policy", "resource_policy: nowhere.json", `access.resource_policy: cannot be read`},
+		{"PROXY of nobody", "proxy_protocol: true", `access.proxy_protocol: nobody is trusted to send a PROXY header; name the proxies in access.trusted_proxies`},
+		{"header", "client_address: x-real-ip", `access.client_address: "x-real-ip" is not one of x-forwarded-for, forwarded`},
+		{"method", "methods: [GET, post]", `access.methods[1]: methods are in capitals, and "post" is another than "POST"; write POST`},
+		{"any method", "methods: ANY", `access.methods[0]: "ANY" is not a method; leave access.methods out to pass all on`},
+		{"short key", "api_keys: [{name: a, value: short}]", `access.api_keys[0].value: an API key has 20 to 128 characters, this one has 5`},
+		{"key with a space", "api_keys: [{name: a, value: 0123456789 0123456789}]", `character 11 of the API key cannot stand in a header`},
+		{"same key", "api_keys: [{name: a, " + key + "}, {name: b, " + key + "}]", `access.api_keys[1].value: a key above has the same value`},
+		{"same name", "api_keys: [{name: a, " + key + "}, {name: a, " + key + "x}]", `access.api_keys[1].name: "a" is taken by a key above`},
+		{"plan", "{usage_plans: [{name: gold}], api_keys: [{name: a, " + key + ", plan: glod}]}", `access.api_keys[0].plan: there is no usage plan "glod"; did you mean "gold"?`},
+		{"plan twice", "usage_plans: [{name: gold}, {name: gold}]", `access.usage_plans[1].name: "gold" is taken by a plan above`},
+		{"burst alone", "usage_plans: [{name: gold, burst: 3}]", `access.usage_plans[0].burst: a burst without a rate bounds nothing`},
+		{"rate of nothing", "usage_plans: [{name: gold, rate: 0}]", `access.usage_plans[0]: 0 calls per second is not a rate`},
+		{"period", "usage_plans: [{name: gold, quota: {limit: 1, period: HOUR}}]", `access.usage_plans[0].quota.period: "HOUR" is not one of DAY, WEEK, MONTH`},
+		{"offset", "usage_plans: [{name: gold, quota: {limit: 1, period: WEEK, offset: 7}}]", `access.usage_plans[0].quota: an offset of 7 is not in a WEEK; write 0 to 6`},
+		{"limit", "usage_plans: [{name: gold, quota: {limit: 0, period: DAY}}]", `a limit of 0 lets nothing pass`},
+		{"plan's route", "usage_plans: [{name: gold, routes: [{match: users, rate: 1}]}]", `access.usage_plans[0].routes[0].match`},
+		{"throttle", "throttle: {rate: 1000001}", `access.throttle: 1.000001e+06 calls per second is not a rate`},
+		{"no rate", "throttle: {burst: 5}", `access.throttle.rate: this key is missing`},
+		{"route", "routes: [{match: GET users}]", `access.routes[0].match`},
+		{"route's throttle", "routes: [{match: GET /users, throttle: {rate: 0}}]", `access.routes[0].throttle: 0 calls per second is not a rate`},
+	} {
+		text := "backend: http://a\naccess: {" + tt.access + "}\n"
+		if strings.HasPrefix(tt.access, "{") {
+			text = "backend: http://a\naccess: " + tt.access + "\n"
+		}
+		_, err := load(text)
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) != 1 || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got  %v\nwant %s", tt.name, err, tt.want)
+		}
+		if strings.Contains(err.Error(), "0123456789") {
+			t.Errorf("%s: the key is in the error: %v", tt.name, err)
+		}
+	}
+	if _, err := load("backend: http://a\nlimits: {connection_rate: 2000000}\n"); err == nil || !strings.Contains(err.Error(), "limits.connection_rate: 2e+06 calls per second is not a rate") {
+		t.Errorf("connection rate: %v", err)
+	}
+	if _, err := load("backend: http://a\naccess: {resource_policy: " + staged + ", api_stage: prod}\n"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestKeyRequired: keys and plans make a key required unless it is said otherwise.
+func TestKeyRequired(t *testing.T) {
+	for text, want := range map[string]bool{
+		"{}":                            false,
+		"{api_key: required}":           true,
+		"{usage_plans: [{name: gold}]}": true,
+		"{api_keys: [{name: a, value: 0123456789abcdefghij}]}": true,
+		"{api_key: off, usage_plans: [{name: gold}]}":          false,
+	} {
+		c, err := load("backend: http://a\naccess: " + text + "\n")
+		if err != nil || c.Access.KeyRequired() != want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	c, err := load("backend: http://a\naccess: {usage_plans: [{name: a}, {name: b, rate: 1}], throttle: {rate: 2}, routes: [{match: /x}, {match: /y, throttle: {rate: 3}}]}\n")
+	if err != nil || strings.Join(c.Access.Counts(), " ") != "access.usage_plans[1] access.throttle access.routes[1].throttle" {
+		t.Errorf("%v %v", c.Access.Counts(), err)
+	}
+}
