@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -40,8 +39,8 @@ type proxyFunction struct {
 	warned  atomic.Bool
 }
 
-// newProxy builds the stages. memory is the function's, 0 if not known.
-func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory int64) (*proxyFunction, error) {
+// newProxy builds the stages. memory is the function's, 0 if not known; region is AWS's.
+func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory int64, region string) (*proxyFunction, error) {
 	way, err := wayOut(c, m, log)
 	if err != nil {
 		return nil, err
@@ -57,7 +56,7 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 	rules := new(stages.Rules)
 	rules.Set(set)
 	handler := proxy.New(routes.Settings(c, rules.Redact, log))
-	gate, err := newGate(c, handler, os.Getenv("AWS_REGION"), log)
+	gate, err := newGate(c, handler, region, log)
 	if err != nil {
 		return nil, err
 	}
