@@ -22,7 +22,7 @@ var (
 	rounds   = flag.Int("rounds", 5, "interleaved rounds; medians are printed")
 	seconds  = flag.Float64("seconds", 2, "length of one measurement")
 	conns    = flag.Int("connections", 64, "client connections")
-	only     = flag.String("only", "", "comma-separated parts: proxy, latency, pipeline, queue, delivery, memory")
+	only     = flag.String("only", "", "comma-separated parts: proxy, latency, pipeline, queue, delivery, memory, access")
 	backlog  = flag.Int("backlog", 1_000_000, "records of the large backlog")
 	peers    = flag.String("peer", "", "other proxies to measure too, name=command with {backend}, {listen} and {port}, separated by ;")
 	dataRoot = flag.String("data", "", "where data directories go (default: the system's temporary directory); it should be a real disk")
@@ -58,7 +58,7 @@ func run() error {
 		run  func() error
 	}{
 		{"proxy", benchProxy}, {"latency", benchLatency}, {"pipeline", benchPipeline},
-		{"queue", benchQueue}, {"delivery", benchDelivery}, {"memory", benchMemory},
+		{"queue", benchQueue}, {"delivery", benchDelivery}, {"memory", benchMemory}, {"access", benchAccess},
 	}
 	fmt.Printf("%s, %d cores, %s; %d rounds of %.1f s, %d connections; medians\n", runtime.Version(), runtime.NumCPU(),
 		time.Now().UTC().Format("2006-01-02"), *rounds, *seconds, *conns)
