@@ -41,9 +41,9 @@ type Config struct {
 
 // ServerTLS is TLS at the front.
 type ServerTLS struct {
-	Cert     string `yaml:"cert" kind:"file" required:"true" doc:"Certificate chain, PEM."`
-	Key      string `yaml:"key" kind:"file" required:"true" doc:"Private key, PEM."`
-	ClientCA string `yaml:"client_ca" kind:"file" doc:"CA of client certificates, PEM. Set: only clients with such a certificate are served (mutual TLS)."`
+	Cert     string        `yaml:"cert" kind:"pem" required:"true" doc:"Certificate chain: a PEM file, or the PEM itself."`
+	Key      tapway.Secret `yaml:"key" kind:"pem" required:"true" doc:"Private key: a PEM file, or the PEM itself, as ${aws-secretsmanager:NAME} gives it."`
+	ClientCA string        `yaml:"client_ca" kind:"pem" doc:"CA of client certificates: a PEM file, or the PEM itself. Set: only clients with such a certificate are served (mutual TLS)."`
 }
 
 // Admin is the second listener.
@@ -63,11 +63,11 @@ type Route struct {
 
 // ClientTLS is TLS towards a backend or a destination.
 type ClientTLS struct {
-	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" doc:"Accept any certificate. The connection is then open to interception."`
-	CA                 string `yaml:"ca" kind:"file" doc:"CA that signed the server's certificate, PEM; default the system's."`
-	ServerName         string `yaml:"server_name" doc:"Name to verify and to send (SNI); default the URL's host."`
-	Cert               string `yaml:"cert" kind:"file" doc:"Client certificate for mutual TLS, PEM."`
-	Key                string `yaml:"key" kind:"file" doc:"Its private key, PEM."`
+	InsecureSkipVerify bool          `yaml:"insecure_skip_verify" doc:"Accept any certificate. The connection is then open to interception."`
+	CA                 string        `yaml:"ca" kind:"pem" doc:"CA that signed the server's certificate: a PEM file, or the PEM itself, as ${aws-ssm:/PATH/NAME} gives it; default the system's."`
+	ServerName         string        `yaml:"server_name" doc:"Name to verify and to send (SNI); default the URL's host."`
+	Cert               string        `yaml:"cert" kind:"pem" doc:"Client certificate for mutual TLS: a PEM file, or the PEM itself."`
+	Key                tapway.Secret `yaml:"key" kind:"pem" doc:"Its private key: a PEM file, or the PEM itself."`
 }
 
 // Proxy is how calls are passed on.
