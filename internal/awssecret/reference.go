@@ -22,8 +22,6 @@ type reference struct {
 	region string // of an ARN; "" is the configured one
 }
 
-func (r reference) String() string { return "${" + r.text + "}" }
-
 // stages are the labels that Secrets Manager itself moves. A secret's name may have an @ in it,
 // so what stands behind one is a stage only if it is one of these.
 var stages = []string{"AWSCURRENT", "AWSPREVIOUS", "AWSPENDING"}
@@ -62,6 +60,18 @@ func parse(text string) (reference, error) {
 		r.region = parts[3]
 	}
 	return r, nil
+}
+
+// parameter is a parameter's name or ARN without version or label.
+func (r reference) parameter() string {
+	from := 0
+	if r.region != "" {
+		from = strings.LastIndexByte(r.id, '/') + 1 // no version has a slash
+	}
+	if i := strings.IndexByte(r.id[from:], ':'); i >= 0 {
+		return r.id[:from+i]
+	}
+	return r.id
 }
 
 func (r reference) what() string {

@@ -43,16 +43,31 @@ func (c *Client) Resolve(ctx context.Context, references []string) (values map[s
 		l.run(func() { l.secret(ctx, same) })
 	}
 	for _, list := range parameters {
-		for len(list) > 0 {
-			n := min(batch, len(list))
-			some := list[:n]
-			list = list[n:]
+		for _, some := range batches(list) {
 			l.run(func() { l.parameters(ctx, some) })
 		}
 	}
 	l.running.Wait()
 	return l.values, l.failed
 }
+
+// batches shares references out so that no call asks for two versions of a parameter: by its
+// name alone the answer tells them apart.
+func batches(list []reference) (out [][]reference) {
+	for _, r := range list {
+		i := slices.IndexFunc(out, func(b []reference) bool {
+			return len(b) < batch && !slices.ContainsFunc(b, func(o reference) bool { return o.parameter() == r.parameter() })
+		})
+		if i < 0 {
+			i, out = len(out), append(out, nil)
+		}
+		out[i] = append(out[i], r)
+	}
+	return out
+}
+
+// Fail is err, told as the reason why a reference gives nothing.
+func Fail(reference string, err error) error { return fmt.Errorf("${%s}: %w", reference, err) }
 
 // lookup is one Resolve.
 type lookup struct {
@@ -76,7 +91,7 @@ func (l *lookup) run(f func()) {
 func (l *lookup) fail(r reference, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.failed[r.text] = fmt.Errorf("%v: %w", r, err)
+	l.failed[r.text] = Fail(r.text, err)
 }
 
 func (l *lookup) found(r reference, value string) {
@@ -151,7 +166,7 @@ func (l *lookup) parameters(ctx context.Context, list []reference) {
 		in.Names = append(in.Names, r.id)
 	}
 	var out struct {
-		Parameters []struct{ ARN, Name, Selector, Value string }
+		Parameters []struct{ ARN, Name, Value string }
 	}
 	f := l.client.call(ctx, list[0], "GetParameters", in, &out)
 	if f != nil && !f.passing() && len(list) > 1 {
@@ -167,7 +182,7 @@ func (l *lookup) parameters(ctx context.Context, list []reference) {
 		}
 		known := false
 		for _, p := range out.Parameters {
-			if r.id == p.Name+p.Selector || r.id == p.ARN+p.Selector || r.id == p.Name || r.id == p.ARN {
+			if p.Name == r.parameter() || p.ARN == r.parameter() {
 				l.found(r, p.Value)
 				known = true
 				break

@@ -329,7 +329,7 @@ func (k *checker) destinations(c *Config) {
 	for i, dest := range c.Destinations {
 		key := fmt.Sprintf("destinations[%d]", i)
 		switch {
-		case dest.Name == "", k.d.isUnchecked(key+".name"):
+		case dest.Name == "", k.d.isUnchecked(key + ".name"):
 		case !made(dest.Name, letters+"-_", 1, 64) || !made(dest.Name[:1], letters, 1, 1):
 			k.fail(key+".name", fmt.Sprintf("%q is not a name", dest.Name), "use up to 64 letters, digits, '-' and '_'")
 		case seen[dest.Name]:

@@ -17,6 +17,15 @@ type Ref struct {
 	Keys []string // where it is used: "destinations[0].headers.Authorization"
 }
 
+// RefNames are the names of references.
+func RefNames(refs []Ref) []string {
+	names := make([]string, len(refs))
+	for i, r := range refs {
+		names[i] = r.Name
+	}
+	return names
+}
+
 // kindsOfReference are how they begin; package awssecret reads the rest.
 var kindsOfReference = []string{"aws-secretsmanager:", "aws-ssm:"}
 
