@@ -30,7 +30,7 @@ func (c *certificate) load(t *config.ServerTLS) (*tls.Config, error) {
 func readCertificate(t *config.ServerTLS) (*tls.Config, error) {
 	pair, err := stages.ReadPair(t.Cert, t.Key)
 	if err != nil {
-		return nil, fmt.Errorf("tls: certificate: %w", err)
+		return nil, fmt.Errorf("tls: %w", err)
 	}
 	next := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if t.ClientCA != "" {

@@ -24,7 +24,7 @@ func ClientTLS(c config.ClientTLS) (*tls.Config, error) {
 	if c.Cert != "" {
 		pair, err := ReadPair(c.Cert, c.Key)
 		if err != nil {
-			return nil, fmt.Errorf("client certificate: %w", err)
+			return nil, fmt.Errorf("client %w", err)
 		}
 		out.Certificates = []tls.Certificate{pair}
 	}
@@ -34,16 +34,16 @@ func ClientTLS(c config.ClientTLS) (*tls.Config, error) {
 // ReadPair reads a certificate chain and its key, each a PEM file or the PEM itself.
 func ReadPair(cert string, key tapway.Secret) (tls.Certificate, error) {
 	certPEM, from, err := readPEM(cert)
-	if err != nil {
-		return tls.Certificate{}, err
+	var keyPEM []byte
+	if err == nil {
+		keyPEM, _, err = readPEM(key.Reveal())
 	}
-	keyPEM, _, err := readPEM(key.Reveal())
-	if err != nil {
-		return tls.Certificate{}, err
+	var pair tls.Certificate
+	if err == nil {
+		pair, err = tls.X509KeyPair(certPEM, keyPEM)
 	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return pair, fmt.Errorf("%s: %w", from, err)
+		return pair, fmt.Errorf("certificate %s: %w", from, err)
 	}
 	return pair, nil
 }
@@ -56,7 +56,7 @@ func ReadPool(ca string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", from)
+		return nil, fmt.Errorf("%s: there is no PEM certificate", from)
 	}
 	return pool, nil
 }
@@ -64,7 +64,7 @@ func ReadPool(ca string) (*x509.CertPool, error) {
 // readPEM gives the content, and the name of the file for errors: the content may be a key.
 func readPEM(value string) (content []byte, from string, err error) {
 	if config.IsPEM(value) {
-		return []byte(strings.TrimSpace(value) + "\n"), "the PEM in the configuration", nil
+		return []byte(strings.TrimSpace(value) + "\n"), "in the configuration", nil
 	}
 	content, err = os.ReadFile(value)
 	return content, value, err
