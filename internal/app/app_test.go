@@ -264,7 +264,7 @@ func TestNewFails(t *testing.T) {
 		"make the data directory":     func(c *config.Config) { c.Data = file },
 		"read the CA":                 func(c *config.Config) { c.Proxy.TLS.CA = "nowhere" },
 		"no PEM certificate":          func(c *config.Config) { c.Proxy.TLS.CA = file },
-		"certificate nowhere":   func(c *config.Config) { c.TLS = &config.ServerTLS{Cert: "nowhere", Key: "nowhere"} },
+		"certificate nowhere":         func(c *config.Config) { c.TLS = &config.ServerTLS{Cert: "nowhere", Key: "nowhere"} },
 		`destination "x"`:             func(c *config.Config) { c.Destinations[0].Format = "xml" },
 		"read the export":             func(c *config.Config) { c.OpenAPI = "nowhere" },
 	} {

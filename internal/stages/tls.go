@@ -56,7 +56,7 @@ func ReadPool(ca string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s: there is no PEM certificate", from)
+		return nil, fmt.Errorf("the CA %s holds no PEM certificate", from)
 	}
 	return pool, nil
 }
