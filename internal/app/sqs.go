@@ -24,7 +24,7 @@ import (
 const (
 	lookEvery   = 15 * time.Second // at the queues, for metrics and readiness
 	lookAgain   = 2 * time.Second  // until they have been found
-	lookTime    = 10 * time.Second // for one look
+	lookTime    = 5 * time.Second  // for one look
 	flushTime   = 5 * time.Second  // for what is still in the outbox when the process ends
 	fewReceives = 3                // times retry.max_attempts: fewer may end a record early
 )
