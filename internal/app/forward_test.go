@@ -263,3 +263,35 @@ func TestFeed(t *testing.T) {
 		t.Error("it keeps records for nobody")
 	}
 }
+
+// settling is a subscription whose Settle fails when told.
+type settling struct {
+	tapway.Subscription
+	err error
+}
+
+func (s *settling) Settle(context.Context, []tapway.Settlement) error { return s.err }
+
+// TestShown: only what is delivered is shown, once, when the queue knows it.
+func TestShown(t *testing.T) {
+	f := newFeed()
+	under := &settling{err: errors.New("later")}
+	s := &shown{under, f}
+	batch := []tapway.Settlement{
+		{Message: tapway.Message{Record: []byte("a")}, Outcome: tapway.Outcome{Verdict: tapway.Delivered}},
+		{Message: tapway.Message{Record: []byte("b")}, Outcome: tapway.Outcome{Verdict: tapway.Retry}},
+		{Message: tapway.Message{Record: []byte("c")}, Outcome: tapway.Outcome{Verdict: tapway.Delivered}},
+	}
+	f.join()
+	if err := s.Settle(t.Context(), batch); err == nil || len(f.kept) != 0 {
+		t.Errorf("a settlement that fails: %v, %d shown", err, len(f.kept))
+	}
+	under.err = nil
+	if err := s.Settle(t.Context(), batch); err != nil || len(f.kept) != 2 || string(f.kept[0].text) != "a" || string(f.kept[1].text) != "c" || f.kept[1].seq != 2 {
+		t.Errorf("%v, shown %+v", err, f.kept)
+	}
+	batch[0].Message.Record[0] = 'x'
+	if string(f.kept[0].text) != "a" {
+		t.Error("what is shown is not a copy")
+	}
+}
