@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
 
@@ -33,6 +35,7 @@ type Forwarder struct {
 
 	mu     sync.Mutex // of what Reload changes
 	config *config.Config
+	way    *egress.Dialer
 }
 
 // ErrNothingToForward says that a configuration has nothing a Forwarder could do.
@@ -60,6 +63,10 @@ func NewForwarder(c *config.Config, o Options) (*Forwarder, error) {
 
 // build makes the parts; what it has opened before an error, close closes.
 func (f *Forwarder) build(c *config.Config) (err error) {
+	if f.way, err = wayOut(c, f.metrics, f.log); err != nil {
+		return err
+	}
+	f.once.use(f.way)
 	if c.Admin.Listen != "off" {
 		if f.adminLis, err = listen("the admin API", c.Admin.Listen); err != nil {
 			return err
@@ -69,7 +76,7 @@ func (f *Forwarder) build(c *config.Config) (err error) {
 		return err
 	}
 	f.destinations = &destinations{queue: f.queue, version: f.options.Version, log: f.log, metrics: f.metrics}
-	if err = f.destinations.set(c.Destinations); err != nil {
+	if err = f.destinations.set(c.Destinations, f.way); err != nil {
 		return err
 	}
 	f.metrics.watch(f.queue, nil, f.destinations)
@@ -157,7 +164,7 @@ func (f *Forwarder) ready() (warning string, err error) {
 	return text(f.queue.warning()), nil
 }
 
-// Reload is App.Reload for the destinations, which is all that can change here.
+// Reload is App.Reload for the destinations and the way to them, which is all that can change here.
 func (f *Forwarder) Reload() (restart []string, err error) {
 	restart, err = f.reload()
 	if err != nil {
@@ -177,11 +184,18 @@ func (f *Forwarder) reload() ([]string, error) {
 	if len(c.Destinations) == 0 {
 		return nil, fmt.Errorf("%w: the new configuration has no destination", ErrNothingToForward)
 	}
-	plan, err := f.destinations.plan(c.Destinations)
+	way := f.way
+	if !reflect.DeepEqual(c.Egress, f.config.Egress) {
+		if way, err = wayOut(c, f.metrics, f.log); err != nil {
+			return nil, err
+		}
+	}
+	plan, err := f.destinations.plan(c.Destinations, way)
 	if err != nil {
 		return nil, err
 	}
-	f.config = c
+	f.config, f.way = c, way
+	f.once.use(way)
 	f.destinations.apply(plan)
 	f.log.Info("reloaded", "file", f.options.Source.File, "destinations", f.destinations.names())
 	warnRestart(f.log, restart)

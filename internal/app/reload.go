@@ -45,7 +45,13 @@ func (a *App) reload() ([]string, error) {
 		}
 	}
 	restart := keepBack(c, a.config, a.lease)
-	routes, err := stages.NewRoutes(c)
+	way := a.way
+	if !reflect.DeepEqual(c.Egress, a.config.Egress) {
+		if way, err = wayOut(c, a.metrics, a.log); err != nil {
+			return nil, err
+		}
+	}
+	routes, err := stages.NewRoutes(c, way)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +59,7 @@ func (a *App) reload() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := a.destinations.plan(c.Destinations) // last: it makes positions in the queue
+	plan, err := a.destinations.plan(c.Destinations, way) // last: it makes positions in the queue
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +69,8 @@ func (a *App) reload() ([]string, error) {
 	a.rules.Set(next)
 	a.proxy.Reload(routes.Settings(c, a.rules.Redact, a.log))
 	a.routes.Close()
-	a.routes, a.config = routes, c
+	a.routes, a.config, a.way = routes, c, way
+	a.once.use(way)
 	a.destinations.apply(plan)
 	a.log.Info("reloaded", "file", a.options.Source.File, "routes", routes.Count(), "destinations", a.destinations.names())
 	warnRestart(a.log, restart)

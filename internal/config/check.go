@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/filter"
 	"github.com/tapway/tapway/internal/redact"
 	"github.com/tapway/tapway/internal/route"
@@ -25,6 +26,7 @@ func check(d *decoder, c *Config) {
 	k.destinations(c)
 	k.queues(c)
 	k.capture(c)
+	k.egress(c)
 	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !loopback(host) && c.Admin.Token == "" && !k.failed("admin.token") {
 		k.fail("admin.token", "the admin API listens beyond loopback without a token", "set admin.token, or listen on 127.0.0.1")
 	}
@@ -124,6 +126,10 @@ var kinds = map[string]func(string) error{
 	"bucket":  checkBucket,
 	"filter": func(s string) error {
 		_, err := filter.Parse(s)
+		return err
+	},
+	"egress": func(s string) error {
+		_, err := egress.ParseRule(s)
 		return err
 	},
 	"match": func(s string) error {
@@ -367,6 +373,38 @@ func (k *checker) capture(c *Config) {
 			}
 		}
 		k.fail(key, err.Error(), "")
+	}
+}
+
+// egress tells of backends and destinations that could never be dialled.
+func (k *checker) egress(c *Config) {
+	policy, err := c.Egress.Policy()
+	if err != nil || c.Egress.ReportOnly {
+		return // what is wrong with a rule has been told
+	}
+	one := func(key, to string) {
+		host, port, ok := egress.HostOf(to)
+		if !ok || k.failed(key) {
+			return
+		}
+		if v, never := policy.Never(host, port); never {
+			at := net.JoinHostPort(host, strconv.Itoa(int(port)))
+			hint := "add " + at + " to egress.allow, or the network it is in"
+			switch {
+			case v.Rule == egress.HostForm:
+				hint = "write it as 192.0.2.1"
+			case v.Rule != egress.AllowList:
+				hint = "remove that rule from egress.deny, or add a more specific one to egress.allow"
+			}
+			k.fail(key, fmt.Sprintf("%s can never be dialled (%s)", at, v), hint)
+		}
+	}
+	one("backend", c.Backend)
+	for i, r := range c.Routes {
+		one(fmt.Sprintf("routes[%d].backend", i), r.Backend)
+	}
+	for i, d := range c.Destinations {
+		one(fmt.Sprintf("destinations[%d].url", i), d.URL)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/egress"
 )
 
 // Config is the whole of tapway.yaml. The tag yaml is the key, doc its explanation, def the
@@ -35,6 +36,7 @@ type Config struct {
 	Destinations []Destination `yaml:"destinations" env:"TAPWAY_DESTINATION" doc:"Where records are delivered. Each has its own position, retries and dead letters."`
 	Lambda       Lambda        `yaml:"lambda" doc:"What is different in AWS Lambda."`
 	Access       Access        `yaml:"access" doc:"Who may come in."`
+	Egress       Egress        `yaml:"egress" doc:"Where tapway itself may go: every dial, to backends, destinations and whatever else, is asked about. docs/egress.md has the rules. Without this key the backends and destinations of this file may be dialled wherever they are, but a name not when it leads to link-local or metadata addresses; hosts that others name only when they are public."`
 	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
 	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
 }
@@ -170,6 +172,18 @@ type Access struct {
 	TrustedProxies []string `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For and Forwarded are believed."`
 }
 
+// Egress is where tapway may go.
+type Egress struct {
+	Allow      []string `yaml:"allow" kind:"egress" env:"TAPWAY_EGRESS_ALLOW" doc:"Addresses, networks and names, each with a port or a range of ports or for all ports: 172.16.0.10:443, 10.0.0.0/8, [2001:db8::/32]:8000-8999, api.example.com:443, *.example.com. With one or more, everything else is denied, the backends and destinations of this file included. In the environment parted by |."`
+	Deny       []string `yaml:"deny" kind:"egress" env:"TAPWAY_EGRESS_DENY" example:"203.0.113.0/24" doc:"What is denied, in the same form. The most specific rule wins, and deny wins on a tie."`
+	ReportOnly bool     `yaml:"report_only" env:"TAPWAY_EGRESS_REPORT_ONLY" doc:"Log and count what would be denied, and dial it all the same."`
+}
+
+// Policy are these rules, ready to be asked.
+func (e Egress) Policy() (*egress.Policy, error) {
+	return egress.New(egress.Rules{Allow: e.Allow, Deny: e.Deny, ReportOnly: e.ReportOnly})
+}
+
 // Limits bound one client.
 type Limits struct {
 	HeaderBytes    Size     `yaml:"header_bytes" def:"64KiB" doc:"Request line and headers."`
@@ -204,5 +218,5 @@ type Size int64
 // refused rather than ignored: nothing would enforce them.
 var unsupported = map[string]bool{
 	"access.resource_policy": true, "access.usage_plans": true, "access.api_keys": true, "access.throttle": true,
-	"access.jwt": true, "access.webhook": true, "egress": true, "cache": true, "alarms": true, "aws": true,
+	"access.jwt": true, "access.webhook": true, "cache": true, "alarms": true, "aws": true,
 }

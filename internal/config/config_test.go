@@ -111,7 +111,7 @@ func TestProblems(t *testing.T) {
 		{"two ways", "backend: http://a\nroutes: [{match: /x, backend: http://b}]\n", `tapway.yaml:1:10: backend: backend, routes and openapi exclude each other`},
 		{"admin without a token", "backend: http://a\nadmin: {listen: \":9090\"}\n", `tapway.yaml:2:8: admin.token: the admin API listens beyond loopback without a token`},
 		{"not carried out", "backend: http://a\naccess:\n  jwt: {issuer: x}\n", `tapway.yaml:3:3: access.jwt: this version does not carry it out`},
-		{"not carried out at the top", "backend: http://a\negress: {}\n", `tapway.yaml:2:1: egress: this version does not carry it out`},
+		{"not carried out at the top", "backend: http://a\ncache: {}\n", `tapway.yaml:2:1: cache: this version does not carry it out`},
 		{"syntax", "backend: \"http://a\nlisten: x\n", `tapway.yaml:1:10: not valid YAML: `},
 		{"key twice", "backend: http://a\nbackend: http://b\n", `backend`},
 		{"two documents", "backend: http://a\n---\nlisten: :1\n", `a second YAML document`},

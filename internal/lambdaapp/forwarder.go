@@ -24,9 +24,13 @@ type forwarder struct {
 
 func newForwarder(c *config.Config, cloud *cloud, m *metrics, log *slog.Logger, version string) (*forwarder, error) {
 	f := &forwarder{metrics: m, log: log}
+	way, err := wayOut(c, m, log)
+	if err != nil {
+		return nil, err
+	}
 	byQueue := map[string]*lambdasqs.Destination{} // by the queue's name; "" is any queue
 	for _, one := range c.Destinations {
-		d, err := stages.NewDestination(one, version, func(a delivery.Attempt) { m.attempt(a.Destination, a.Took) })
+		d, err := stages.NewDestination(one, way, version, func(a delivery.Attempt) { m.attempt(a.Destination, a.Took) })
 		if err != nil {
 			return nil, settingsf("destination %q: %v", one.Name, err)
 		}

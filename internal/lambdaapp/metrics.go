@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/emf"
 )
 
@@ -59,6 +60,17 @@ func (m *metrics) message(destination string, o tapway.Outcome) {
 
 func (m *metrics) attempt(destination string, took time.Duration) {
 	m.out.Add("delivery_ms", emf.Milliseconds, millis(took), emf.Dimension{Name: "destination", Value: destination})
+}
+
+// dialled is told of every connection that was to be made. Those that the policy lets pass are
+// not worth a metric here, and neither is the rule: the log has it.
+func (m *metrics) dialled(o egress.Outcome, _ string) {
+	switch o {
+	case egress.Denied:
+		m.out.Add("egress_denied", emf.Count, 1)
+	case egress.WouldDeny:
+		m.out.Add("egress_would_deny", emf.Count, 1)
+	}
 }
 
 func (m *metrics) coldStart(took time.Duration) {

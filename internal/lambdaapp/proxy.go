@@ -12,6 +12,7 @@ import (
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/lambdahttp"
 	"github.com/tapway/tapway/internal/lambdaruntime"
 	"github.com/tapway/tapway/internal/proxy"
@@ -40,7 +41,11 @@ type proxyFunction struct {
 
 // newProxy builds the stages. memory is the function's, 0 if not known.
 func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory int64) (*proxyFunction, error) {
-	routes, err := stages.NewRoutes(c)
+	way, err := wayOut(c, m, log)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := stages.NewRoutes(c, way)
 	if err != nil {
 		return nil, &SettingsError{err.Error()}
 	}
@@ -76,6 +81,15 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 		},
 	}
 	return &proxyFunction{door: door, sender: s, metrics: m, log: log, timeout: c.Proxy.Timeout.D()}, nil
+}
+
+// wayOut is asked for every connection to a backend or a destination.
+func wayOut(c *config.Config, m *metrics, log *slog.Logger) (*egress.Dialer, error) {
+	policy, err := c.Egress.Policy()
+	if err != nil {
+		return nil, &SettingsError{err.Error()}
+	}
+	return &egress.Dialer{Policy: policy, Observe: m.dialled, Log: log}, nil
 }
 
 // Invoke is lambdaruntime.Handler.
