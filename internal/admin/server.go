@@ -13,6 +13,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,12 +22,15 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
 
 // Server is the admin API as an http.Handler (see Handler). Fields that are nil answer 501
 // with a message that says what is missing, as when the data directory is open offline.
 type Server struct {
 	Store   tapway.Store
+	SQS     *sqsqueue.Queue                                              // used for /queue, /ledger, /deadletters* when Store is nil
+	Follow  func(ctx context.Context) iter.Seq2[*tapway.Exchange, error] // live feed for /tail when there is no Store
 	Version string
 	Token   tapway.Secret // "": none is asked; only for loopback
 
