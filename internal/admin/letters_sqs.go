@@ -117,6 +117,7 @@ func (s sqsLetters) resolve(ctx context.Context, j *job) (Progress, error) {
 		return *p, nil
 	}
 	j.report(*p)
+	p.About = false // unless SQS does it by itself
 	for _, name := range names {
 		if !j.everything() && counts[name] == 0 {
 			continue
@@ -228,6 +229,7 @@ func (s sqsLetters) purgeAll(ctx context.Context, name string, expected int64, p
 	}
 	p.OK += int64(n)
 	p.Matched += int64(n) - expected
+	p.About = true
 	p.Note = "SQS takes up to a minute to empty the queue; objects of large records stay in the bucket until its lifecycle rule removes them"
 }
 
@@ -254,7 +256,7 @@ func (s sqsLetters) move(ctx context.Context, j *job, name string, expected int6
 		return true
 	}
 	ok, matched := p.OK, p.Matched
-	p.Moving = []string{name}
+	p.Moving, p.About = []string{name}, true
 	tick := time.NewTicker(moveEvery)
 	defer tick.Stop()
 	for {
