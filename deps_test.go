@@ -53,6 +53,9 @@ internal/blob/s3blob:       . internal/awsbase github.com/aws/aws-sdk-go-v2/aws 
 internal/queue/sqsqueue:    . internal/awsbase internal/record internal/queue/claimcheck github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
 internal/queue/sqsqueue/sqstest:
 
+internal/spill:             . internal/record internal/queue/sqsqueue # what a queue did not take
+internal/outbox:            . internal/record internal/queue/sqsqueue internal/spill
+
 internal/cloud:             . internal/* github.com/aws/aws-sdk-go-v2 # the only one that links the SDK's config: never in the bootstrap
 internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
 

@@ -15,8 +15,11 @@ import (
 
 // Stats tells how full the queues are, as SQS counts approximately. Leased has what is retried
 // later as well: SQS does not tell them apart. When the oldest was sent only CloudWatch knows
-// (ApproximateAgeOfOldestMessage), and bytes nobody.
+// (ApproximateAgeOfOldestMessage), and bytes nobody. It fails when SQS does not answer within
+// Config.Patience.
 func (q *Queue) Stats(ctx context.Context) (tapway.Stats, error) {
+	ctx, cancel := context.WithTimeout(ctx, q.c.Patience)
+	defer cancel()
 	st := tapway.Stats{Destinations: make([]tapway.DestinationStats, len(q.names))}
 	errs := make([]error, len(q.names))
 	parallel(len(q.names), 8, func(i int) {
@@ -28,6 +31,16 @@ func (q *Queue) Stats(ctx context.Context) (tapway.Stats, error) {
 	})
 	if err := errors.Join(errs...); err != nil {
 		return tapway.Stats{}, fmt.Errorf("state of the SQS queues: %w", err)
+	}
+	ahead := tapway.Ledger{Destinations: make([]tapway.LedgerLine, len(q.names))}
+	for i, name := range q.names {
+		ahead.Destinations[i].Destination = name
+	}
+	if err := q.addAhead(ctx, &ahead); err != nil {
+		return tapway.Stats{}, err
+	}
+	for i := range st.Destinations {
+		st.Destinations[i].Queued += ahead.Destinations[i].Queued
 	}
 	for _, d := range st.Destinations {
 		st.Records += d.Queued + d.Dead
