@@ -265,7 +265,7 @@ func summary(cmd *cobra.Command, asJSON bool, p admin.Progress, dryRun bool, wha
 			return err
 		}
 	case dryRun:
-		fmt.Fprintf(out, "%s%d would be %s.\n", about(p), p.Matched, done)
+		fmt.Fprintf(out, "%s%d would be %s.\n", about(p), p.Matched-p.Skipped, done)
 	default:
 		fmt.Fprintf(out, "%s%d of %d %s", about(p), p.OK, p.Matched, done)
 		if p.Failed > 0 {

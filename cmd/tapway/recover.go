@@ -21,11 +21,11 @@ import (
 
 // recoverFlags say what to recover and from where.
 type recoverFlags struct {
-	aws                                  awsFlags
-	config, bucket, prefix, destination  string
-	fromLog                              string
-	rate                                 float64
-	dryRun, json                         bool
+	aws                                 awsFlags
+	config, bucket, prefix, destination string
+	fromLog                             string
+	rate                                float64
+	dryRun, json                        bool
 }
 
 func newRecover() *cobra.Command {
@@ -142,7 +142,7 @@ type recovery struct {
 }
 
 const (
-	recoverWorkers = 16 // side by side: SQS takes them in batches
+	recoverWorkers  = 16 // side by side: SQS takes them in batches
 	recoverPatience = 10 // failures in a row after which nothing else is tried
 )
 

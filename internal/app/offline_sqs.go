@@ -18,10 +18,8 @@ import (
 	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
+	"github.com/tapway/tapway/internal/spill"
 )
-
-// spillPrefix begins the keys of records that SQS did not take: spill/DESTINATION/….
-const spillPrefix = "spill/"
 
 // OfflineSQS is Offline for a queue on SQS: the admin API over it, without a process that
 // captures or delivers. It makes no call before it is asked. To look at messages is to receive
@@ -97,11 +95,11 @@ func spilledIn(account *cloud.Account, bucket string) (func(context.Context) (ma
 	}
 	return func(ctx context.Context) (map[string]uint64, error) {
 		counts := map[string]uint64{}
-		for key, err := range blobs.List(ctx, spillPrefix) {
+		for key, err := range blobs.List(ctx, spill.Prefix) {
 			if err != nil {
 				return nil, err
 			}
-			destination, _, ok := strings.Cut(strings.TrimPrefix(key, spillPrefix), "/")
+			destination, _, ok := strings.Cut(strings.TrimPrefix(key, spill.Prefix), "/")
 			if ok {
 				counts[destination]++
 			}
