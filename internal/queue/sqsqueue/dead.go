@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -327,21 +328,24 @@ func (d *destination) putBack(ctx context.Context, dead *target, kept map[string
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.q.c.Patience)
 	defer cancel()
 	url, _, _ := dead.ready()
-	var handles []string
-	for _, h := range kept {
-		handles = append(handles, h)
+	if err := d.show(ctx, url, slices.Collect(maps.Values(kept))); err != nil {
+		d.q.c.Log.Warn("dead letters that were looked at stay hidden for up to ten minutes", "destination", d.name, "messages", len(kept), "error", err)
 	}
+}
+
+// show makes messages visible at once. A message that is no longer this process's is no error.
+func (d *destination) show(ctx context.Context, url string, handles []string) error {
 	n := (len(handles) + maxEntries - 1) / maxEntries
+	failed := make([]error, n)
 	parallel(n, 4, func(i int) {
 		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
 		for j, h := range handles[i*maxEntries : min((i+1)*maxEntries, len(handles))] {
 			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(j)), ReceiptHandle: &h})
 		}
 		errs := make([]error, len(in.Entries))
-		if err := d.q.try(ctx, func(ctx context.Context) error { return d.change(ctx, in, errs) }); err != nil {
-			d.q.c.Log.Warn("dead letters that were looked at stay hidden for up to ten minutes", "destination", d.name, "messages", len(errs), "error", err)
-		}
+		failed[i] = d.q.try(ctx, func(ctx context.Context) error { return d.change(ctx, in, errs) })
 	})
+	return errors.Join(uniq(failed)...)
 }
 
 // deleteDead removes messages from the dead-letter queue.
