@@ -33,6 +33,7 @@ type awsWorld struct {
 	*testing.T
 	dir   string
 	env   []string
+	url   string // of SQS
 	sqs   *sqstest.Server
 	blobs *s3blob.Store
 	queue *sqsqueue.Queue // as a forwarder has it
@@ -62,6 +63,7 @@ func newAWS(t *testing.T) *awsWorld {
 // connect makes the clients of the test itself, and the environment of the commands.
 func (w *awsWorld) connect(sqsURL, s3URL, queues string) {
 	w.Helper()
+	w.url = sqsURL
 	cfg := aws.Config{Region: sqstest.Region, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "SECRETTEST"}, nil
 	})}

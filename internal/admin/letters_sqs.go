@@ -305,7 +305,7 @@ func (m move) running() bool { return m.Status == "RUNNING" || m.Status == "CANC
 
 // lastMove is the newest move; none is the zero move.
 func (s sqsLetters) lastMove(ctx context.Context, name string) (move, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	m, err := s.SQS.LastMove(ctx, name)
 	if errors.Is(err, tapway.ErrNotFound) {
