@@ -105,13 +105,16 @@ func recordsIn(line []byte) (found []logged) {
 		line = line[start:]
 		var l logged
 		dec := json.NewDecoder(bytes.NewReader(line))
-		if err := dec.Decode(&l); err != nil {
-			var wrong *json.UnmarshalTypeError
-			if !errors.As(err, &wrong) {
-				line = line[1:]
-				continue
-			}
+		err := dec.Decode(&l)
+		var syntax *json.SyntaxError
+		switch {
+		case errors.As(err, &syntax): // go on where it stops being JSON, or a long line takes for ever
+			line = line[max(1, min(int(syntax.Offset)-1, len(line))):]
+			continue
+		case errors.As(err, new(*json.UnmarshalTypeError)):
 			l = logged{} // an object, of somebody else's
+		case err != nil: // the line ends in the middle of an object
+			return found
 		}
 		line = line[dec.InputOffset():]
 		switch {

@@ -312,7 +312,7 @@ func TestSQSStats(t *testing.T) {
 		w.fails(1, line, "is not possible here: ")
 	}
 	w.fails(2, "ledger --queue x --data y", "--queue names the queue itself")
-	w.fails(1, "ledger --queue sqs://", "queue")
+	w.fails(2, "ledger --queue sqs://", "does not name a queue")
 
 	// Any directory, by flag or environment.
 	w.dir = t.TempDir()
@@ -468,15 +468,15 @@ func TestRecoverFromLog(t *testing.T) {
 		`{"level":"INFO","msg":"call"}`, "START RequestId: x", line(1, true, `"siem"`),
 		"2026-01-02T03:04:05 " + line(2, true, `"siem","lake"`) + "\t" + line(3, true, `"siem"`),
 		fmt.Sprintf(`{"timestamp":1,"message":%q}`, line(4, true, `"siem"`)),
-		line(5, false, `"siem"`), `{"destinations":5,"record":{}} {broken`, line(6, true, `"siem"`)[:200],
+		line(5, false, `"siem"`), `{"destinations":5,"record":{}} {broken`, "{ {" + line(7, true, `"siem"`), line(6, true, `"siem"`)[:200],
 	}, "\n")
 	if _, errOut, code := w.run(log, "queue", "recover", "--from-log", "-", "--dry-run"); code != 0 || !strings.Contains(errOut, w.id(5)+": the log has it without its bodies") {
 		t.Errorf("dry run: exit %d\n%s", code, errOut)
 	}
 	w.want("records-siem", 0)
 	write(t, w.dir, "function.log", log)
-	w.must("queue recover --from-log function.log", "4 of 5 recovered, 1 skipped.")
-	w.want("records-siem", 4)
+	w.must("queue recover --from-log function.log", "5 of 6 recovered, 1 skipped.")
+	w.want("records-siem", 5)
 	w.want("records-lake", 1)
 	w.fails(1, "queue recover --from-log "+filepath.Join("no", "such"), "read the log")
 	w.fails(2, "queue recover --from-log - --prefix x", "--prefix is of the bucket")
@@ -486,7 +486,7 @@ func TestRecoverFromLog(t *testing.T) {
 // behind anything that is no brace.
 func FuzzRecordsIn(f *testing.F) {
 	good := fmt.Sprintf(`{"destinations":["siem"],"whole":true,"record":%s}`, record.Append(nil, exchange(1)))
-	for _, s := range []string{"", "{", "x {} y", `{"message":"{\"record\":1}"}`, good, good + good, `{"a":` + good, `[{"whole":"x"}]`} {
+	for _, s := range []string{"", "{", "x {} y", strings.Repeat(`{"a":`, 20_000), strings.Repeat(`{"a":`, 20_000) + "x", `{"message":"{\"record\":1}"}`, good, good + good, `{"a":` + good, `[{"whole":"x"}]`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -130,14 +130,15 @@ func (f *stateFlags) open(ctx context.Context, errOut io.Writer) (*admin.Client,
 			token = c.Admin.Token
 		}
 		if data == "" && f.admin == "" {
-			if wrong := problems.At("queue"); len(wrong) > 0 {
-				return nil, nil, wrong
+			wrong := problems.At("queue")
+			if len(wrong) > 0 && f.aws.queue != "" {
+				return nil, nil, &usageError{wrong}
 			}
-			if c.Queue != "disk" {
+			if len(wrong) == 0 && c.Queue != "disk" {
 				return f.openSQS(ctx, c, token, errOut)
 			}
-			if wrong := problems.At("data"); len(wrong) > 0 {
-				return nil, nil, fmt.Errorf("%w; name the data directory with --data, or a running process with --admin", wrong)
+			if wrong = append(wrong, problems.At("data")...); len(wrong) > 0 {
+				return nil, nil, fmt.Errorf("%w; name the data directory with --data, or a running process with --admin", wrong[:1])
 			}
 		}
 		if data == "" {
