@@ -131,7 +131,7 @@ func newRoot() *cobra.Command {
 		return usagef("%s (see %s --help)", flagMistake(err), cmd.CommandPath())
 	})
 	group(root,
-		newDemo(), newServe(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
+		newDemo(), newServe(), newForward(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
 		newDiscover(), newConfig(), newDoctor(), newVersion(),
 	)
 	return root

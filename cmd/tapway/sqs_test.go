@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
@@ -497,4 +498,44 @@ func FuzzRecordsIn(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSQSForward: while `tapway forward` runs, the same commands ask it.
+func TestSQSForward(t *testing.T) {
+	t.Parallel()
+	w := newAWS(t)
+	sink := newSink(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	write(t, w.dir, "tapway.yaml", fmt.Sprintf("admin: {listen: %q}\nqueue: sqs://records-{destination}\n"+
+		"destinations:\n  - {name: siem, url: %s}\n  - {name: lake, url: http://127.0.0.1:1/}\n", address, sink.URL))
+	process := beginCommand(t, w.command("forward"))
+	waitFor(t, "the forwarder", func() bool {
+		_, _, code := w.run("", "queue", "stats", "--admin", address)
+		return code == 0
+	})
+	watch := beginCommand(t, w.command("tail"))
+	waitFor(t, "what is delivered, in tail", func() bool {
+		w.enqueue("siem", 1, 2) // until tail is connected
+		return strings.Contains(watch.out.String(), "n=1")
+	})
+	watch.interrupt(t, 5*time.Second)
+	if strings.Contains(watch.err.String(), "looks into the queue") {
+		t.Errorf("tail looked into the queue beside the process: %s", watch.err)
+	}
+	w.must("queue stats", "delivering")
+	waitFor(t, "the ledger", func() bool {
+		l := decode[admin.LedgerState](t, w.must("ledger --json"))
+		return l.Scope == admin.ScopeProcess && l.Destinations[1].Delivered > 0
+	})
+	w.must("ledger", "DIFFERENCE", "no loss")
+	w.must("queue pause siem", "siem paused.")
+	w.must("queue resume siem", "siem resumed.")
+	w.fails(1, "export", "SQS keeps no history")
+	process.interrupt(t, 30*time.Second)
+	w.must("ledger", "This is what lies in SQS")
 }

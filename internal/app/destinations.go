@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/delivery"
@@ -19,7 +18,7 @@ import (
 
 // destinations are the workers, one for each destination.
 type destinations struct {
-	queue   tapway.Store
+	queue   engine
 	version string
 	log     *slog.Logger
 	metrics *metrics
@@ -220,22 +219,6 @@ func (ds *destinations) names() []string {
 		names = append(names, d.config.Name)
 	}
 	return names
-}
-
-// warnLeft names destinations that the queue still keeps records for although nobody
-// delivers them any more: they use disk for ever.
-func (ds *destinations) warnLeft() {
-	s, err := ds.queue.Stats(context.Background())
-	if err != nil {
-		return
-	}
-	names := ds.names()
-	for _, d := range s.Destinations {
-		if !slices.Contains(names, d.Destination) {
-			ds.log.Warn("records are kept for a destination that is not configured; `tapway queue forget` gives them up",
-				"destination", d.Destination, "queued", d.Queued, "dead", d.Dead)
-		}
-	}
 }
 
 // live gives the destinations to the admin API.

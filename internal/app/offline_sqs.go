@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"log/slog"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -41,9 +40,7 @@ func OfflineSQS(account *cloud.Account, c *config.Config, version string, log *s
 	return s, func() {
 		o.close()
 		q.Close()
-		if client, ok := account.Config.HTTPClient.(*http.Client); ok {
-			client.CloseIdleConnections()
-		}
+		account.Close()
 	}, nil
 }
 

@@ -93,9 +93,22 @@ func Queues(c *config.Config) map[string]string {
 // records behind them, if there is one. Without destinations there is one queue, named
 // "default", as a proxy function has it. It makes no call.
 func (a *Account) Queue(c *config.Config, lease time.Duration, log *slog.Logger) (*sqsqueue.Queue, error) {
-	client, err := a.SQS()
+	o, err := a.QueueConfig(c, lease, log)
 	if err != nil {
 		return nil, err
+	}
+	q, err := sqsqueue.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	return q, nil
+}
+
+// QueueConfig is what Queue makes its queues from, for those who add to it.
+func (a *Account) QueueConfig(c *config.Config, lease time.Duration, log *slog.Logger) (sqsqueue.Config, error) {
+	client, err := a.SQS()
+	if err != nil {
+		return sqsqueue.Config{}, err
 	}
 	o := sqsqueue.Config{Client: client, Queues: Queues(c), DeadLetters: map[string]string{}, Lease: lease, Log: log}
 	for destination := range o.Queues {
@@ -106,13 +119,16 @@ func (a *Account) Queue(c *config.Config, lease time.Duration, log *slog.Logger)
 	if c.Bucket != "" {
 		blobs, err := a.Blobs(c.Bucket)
 		if err != nil {
-			return nil, err
+			return sqsqueue.Config{}, err
 		}
 		o.Claims = &claimcheck.Check{Store: blobs, Prefix: "records/", Keep: !c.Lambda.DeleteObjects}
 	}
-	q, err := sqsqueue.New(o)
-	if err != nil {
-		return nil, fmt.Errorf("queue: %w", err)
+	return o, nil
+}
+
+// Close closes connections that nobody uses.
+func (a *Account) Close() {
+	if client, ok := a.Config.HTTPClient.(interface{ CloseIdleConnections() }); ok {
+		client.CloseIdleConnections()
 	}
-	return q, nil
 }

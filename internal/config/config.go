@@ -20,7 +20,7 @@ type Config struct {
 	TLS    *ServerTLS `yaml:"tls" doc:"HTTPS at the front; HTTP/2 is offered then. Without it the gateway speaks plain HTTP."`
 	H2C    bool       `yaml:"h2c" doc:"Also accept HTTP/2 without TLS (prior knowledge)."`
 	Data   string     `yaml:"data" def:"./tapway-data" doc:"Directory of the queue, dead letters, history and ledger. One process at a time."`
-	Queue  string     `yaml:"queue" def:"disk" kind:"queue" env:"TAPWAY_QUEUE" doc:"The queue: disk is the one embedded in this process; sqs://NAME, or a queue's URL or ARN, is one of Amazon SQS, for tapway on Lambda. {destination} in it stands for the destination's name: each has a queue of its own."`
+	Queue  string     `yaml:"queue" def:"disk" kind:"queue" env:"TAPWAY_QUEUE" doc:"The queue: disk is the one embedded in this process; sqs://NAME, or a queue's URL or ARN, is one of Amazon SQS, shared with other processes and with tapway on Lambda. {destination} in it stands for the destination's name: each has a queue of its own."`
 	Bucket string     `yaml:"bucket" kind:"bucket" env:"TAPWAY_BUCKET" example:"my-records" doc:"S3 bucket for what an SQS queue cannot take: records too large for a message, and records that SQS refused."`
 	Admin  Admin      `yaml:"admin" doc:"Health, metrics and the API the command line talks to."`
 
