@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -47,6 +48,9 @@ func (q *Queue) Stats(ctx context.Context) (tapway.Stats, error) {
 	return st, nil
 }
 
+// Queues is each destination's queue as it was configured.
+func (q *Queue) Queues() map[string]string { return maps.Clone(q.c.Queues) }
+
 // Destinations are the configured destinations, sorted.
 func (q *Queue) Destinations() []string { return append([]string(nil), q.names...) }
 
@@ -63,7 +67,7 @@ type Move struct {
 // StartMove has SQS itself move all dead letters of a destination back into its queue, at most
 // rate a second; 0 lets SQS choose, 500 is the most. It returns at once and goes on without
 // tapway. The messages keep the attributes of their death, which the next death replaces. SQS does it
-// only for a queue that is the target of a redrive policy.
+// only for a queue that is the target of a redrive policy; a refusal wraps ErrNoMove.
 func (q *Queue) StartMove(ctx context.Context, destination string, rate int) (handle string, err error) {
 	from, to, err := q.arns(ctx, destination)
 	if err != nil {
@@ -81,11 +85,19 @@ func (q *Queue) StartMove(ctx context.Context, destination string, rate int) (ha
 		}
 		return err
 	})
+	if err != nil && !transient(err) {
+		err = fmt.Errorf("%w: %w", ErrNoMove, err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("move the dead letters of destination %q: %w", destination, err)
 	}
 	return handle, nil
 }
+
+// ErrNoMove says that SQS refuses to move dead letters by itself: their queue is not the target
+// of a redrive policy, a move is under way, or the permission for it is missing. Redrive does
+// without.
+var ErrNoMove = errors.New("SQS does not move them by itself")
 
 // LastMove is the newest move of a destination's dead letters; ErrNotFound when there was none.
 func (q *Queue) LastMove(ctx context.Context, destination string) (Move, error) {
