@@ -95,7 +95,7 @@ type Proxy struct {
 // Capture is what is recorded.
 type Capture struct {
 	MaxBody    Size   `yaml:"max_body" def:"10MiB" doc:"Bytes kept of each body; what passes beyond is counted, hashed and marked truncated."`
-	Memory     Size   `yaml:"memory" def:"64MiB" doc:"Memory for all bodies being captured together; beyond it they go to temporary files."`
+	Memory     Size   `yaml:"memory" def:"64MiB" doc:"Memory for all bodies being captured together; beyond it they go to temporary files. A call that would wait for either longer than 50 ms is recorded without its bodies (encoding withheld; size and sha256 stay)."`
 	Redact     Redact `yaml:"redact" doc:"What is replaced by [REDACTED] before anything is stored, in both directions."`
 	Rules      []Rule `yaml:"rules" doc:"The first rule whose condition holds decides; a call that none takes is kept whole."`
 	Durability string `yaml:"durability" def:"commit" enum:"commit write" doc:"commit: the record is on disk before the response ends. write: handed to the operating system, on disk within 10 ms."`
