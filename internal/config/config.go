@@ -154,7 +154,7 @@ type Batch struct {
 type Retry struct {
 	MaxAttempts int      `yaml:"max_attempts" def:"8" doc:"Attempts before a record becomes a dead letter."`
 	Min         Duration `yaml:"min" def:"1s" doc:"Upper bound of the first pause; it doubles each time."`
-	Max         Duration `yaml:"max" def:"15m" doc:"Upper bound of any pause."`
+	Max         Duration `yaml:"max" def:"15m" doc:"Upper bound of any pause, unless Retry-After asks for more: a record then waits up to a day; its destination stops for an hour at most, or max if that is longer."`
 }
 
 // Lambda is what is different in AWS Lambda.
