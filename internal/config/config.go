@@ -80,7 +80,7 @@ type Proxy struct {
 	MaxRequest       Size      `yaml:"max_request" def:"0" doc:"Largest request body passed on; more is answered 413. 0: no limit."`
 	NoHeaders        bool      `yaml:"no_headers" env:"NO_HEADERS" doc:"Do not pass the client's headers to the backend, except those that describe the body."`
 	PreserveHost     bool      `yaml:"preserve_host" doc:"Send the client's Host to the backend instead of the backend's own."`
-	Forwarded        string    `yaml:"forwarded" def:"on" enum:"on off" doc:"Whether the backend gets X-Forwarded-For, -Proto, -Host and Forwarded."`
+	Forwarded        string    `yaml:"forwarded" def:"on" enum:"on off" doc:"Whether the backend gets X-Forwarded-For, -Proto, -Host and Forwarded. With on, what clients other than access.trusted_proxies send in headers of proxies does not reach it: X-Real-IP and X-Forwarded-Port are corrected, other X-Forwarded-…, True-Client-IP, CF-Connecting-IP, X-Client-IP, X-Original-URL, X-Rewrite-URL and the like are dropped. off passes all of them as sent."`
 	FilteredPaths    []string  `yaml:"filtered_paths" env:"FILTERED_PATH" example:"/internal" doc:"Paths (and all below them) answered 403 instead of being passed on, in whatever spelling."`
 	FilteredMessage  string    `yaml:"filtered_message" def:"Filtered URL." env:"FILTERED_URL_MSG" doc:"What such a call is told."`
 	AppName          string    `yaml:"app_name" def:"tapway" env:"APP_NAME" doc:"Name on the page shown when the backend is down."`
@@ -167,7 +167,7 @@ type Lambda struct {
 
 // Access is who may come in.
 type Access struct {
-	TrustedProxies []string `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For and Forwarded are believed."`
+	TrustedProxies []string `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For and Forwarded are believed, and whose other headers about where a call came from (X-Real-IP, CF-Connecting-IP, …) are passed on."`
 }
 
 // Limits bound one client.
