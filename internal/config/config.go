@@ -55,7 +55,7 @@ type Admin struct {
 // Route sends matching calls to a backend.
 type Route struct {
 	Match        string     `yaml:"match" required:"true" kind:"match" example:"GET /api/v1/users/{id}" doc:"Method (or ANY) and API Gateway path template."`
-	Backend      string     `yaml:"backend" required:"true" kind:"template" example:"https://users.internal/v1/users/{id}" doc:"Backend URL; {name} and {proxy} stand for the matched path parameters."`
+	Backend      string     `yaml:"backend" required:"true" kind:"template" example:"https://users.internal/v1/users/{id}" doc:"Backend URL; {name} and {proxy} stand for the matched path parameters. A call whose parameter would lead elsewhere (.., %2e%2e%2f) is answered 400."`
 	Timeout      *Duration  `yaml:"timeout" doc:"Total time of a call; default proxy.timeout."`
 	PreserveHost *bool      `yaml:"preserve_host" doc:"Send the client's Host; default proxy.preserve_host."`
 	TLS          *ClientTLS `yaml:"tls" doc:"TLS to this backend; default proxy.tls."`
