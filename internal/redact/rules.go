@@ -171,6 +171,7 @@ func New(rules Rules) (*Redactor, error) {
 		form:       newNameSet(rules.Form),
 		formSearch: newSearch(rules.Form, false),
 		json:       newProgram(paths),
+		fields:     newFieldNames(rules.Form, paths),
 		mark:       newMarker(rules.Key),
 		maxDecoded: rules.MaxDecoded,
 		on:         len(rules.Headers)+len(rules.Cookies)+len(rules.Query)+len(rules.Path)+len(rules.Form)+len(paths) > 0,
