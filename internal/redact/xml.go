@@ -82,12 +82,12 @@ func (s *xmlScan) markup(i int) int {
 	switch {
 	case len(rest) < 2:
 		return -1
-	case rest[1] == '!': // DOCTYPE; what it may define cannot be followed
+	case rest[1] == '!': // what a document type may define cannot be followed
 		n := bytes.IndexByte(rest, '>')
-		if n < 0 || bytes.IndexByte(rest[:n], '[') >= 0 {
+		if n < 0 || !bytes.HasPrefix(rest, []byte("<!DOCTYPE")) || bytes.ContainsAny(rest[1:n], "[<") {
 			return -1
 		}
-		return i + n + 1
+		return s.words(rest[:n][len("<!DOCTYPE"):], i+n+1)
 	case rest[1] == '/':
 		return s.end(i)
 	}
