@@ -109,8 +109,8 @@ type Redact struct {
 	Cookies  []string      `yaml:"cookies" doc:"Cookie names, for when whole Cookie headers are not redacted."`
 	Query    []string      `yaml:"query" example:"session" doc:"Query parameter names."`
 	Path     []string      `yaml:"path" doc:"Path parameter names of routes."`
-	JSON     []string      `yaml:"json" example:"$..card.number" doc:"Fields of JSON bodies, as RFC 9535 JSONPath."`
-	Form     []string      `yaml:"form" doc:"Form and multipart field names."`
+	JSON     []string      `yaml:"json" example:"$..card.number" doc:"Fields of JSON bodies, as RFC 9535 JSONPath. Their last names also count in XML, and in plain text before = or :."`
+	Form     []string      `yaml:"form" doc:"Form and multipart field names; also for XML and plain text."`
 	Key      tapway.Secret `yaml:"key" doc:"Makes [REDACTED:3f9a1c02] of equal values, so that records can be joined without knowing the value."`
 }
 
