@@ -235,16 +235,21 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 		l.withoutBodies()
 		return 0, nil
 	}
+	claimed := int64(0)
+	defer func() { l.rec.finishing.release(claimed) }()
 	if decision == Keep {
-		got, err := l.claim()
-		if err != nil {
+		if claimed, err = l.claim(); err != nil {
 			decision = NoBodies
 			l.request.err = errors.Join(l.request.err, fmt.Errorf("wait for memory to finish an exchange: %w", err))
+			err = nil
 		}
-		defer l.rec.finishing.release(got)
 	}
 	l.takeBodies(decision)
 	l.redact()
+	if need := l.request.extra(&l.ex.Request) + l.answer.extra(&l.ex.Response); need < claimed {
+		l.rec.finishing.release(claimed - need) // others need not wait for this one's commit
+		claimed = need
+	}
 	l.takeTimes(blocked)
 	start := time.Now()
 	told = true
@@ -252,14 +257,19 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 	return time.Since(start), err
 }
 
-// claim takes the memory to finish the exchange, within the grace: loading, redacting and framing
-// make up to three copies of the bodies. Small ones that are in memory already need not ask.
+// claim takes the memory to finish the exchange, within the grace: redacting and framing make up to two
+// copies of the bodies, and loading another. Small ones that are in memory already need not ask.
 func (l *call) claim() (got int64, err error) {
-	size := l.request.kept + l.answer.kept
-	if size < bigExchange && l.request.spool == nil && l.answer.spool == nil {
+	size := 2 * (l.request.kept + l.answer.kept)
+	for _, k := range [...]*keeper{&l.request, &l.answer} {
+		if k.spool != nil {
+			size += k.kept
+		}
+	}
+	if size < 2*bigExchange && l.request.spool == nil && l.answer.spool == nil {
 		return 0, nil
 	}
-	return l.grace.take(l.rec.finishing, 3*size)
+	return l.grace.take(l.rec.finishing, size)
 }
 
 func (l *call) redact() {

@@ -193,6 +193,16 @@ func (k *keeper) body(b *tapway.Body) {
 	}
 }
 
+// extra is how much memory b takes until it is stored, beside the keeper's buffer: a frame, and b
+// itself when it was loaded or redacted.
+func (k *keeper) extra(b *tapway.Body) int64 {
+	n := int64(len(b.Bytes))
+	if n > 0 && (len(k.buf) == 0 || &b.Bytes[0] != &k.buf[0]) {
+		n *= 2
+	}
+	return n
+}
+
 // withheld fills b for an exchange without bodies. Truncated keeps to what it means: there was more
 // than the limit, or than was read.
 func (k *keeper) withheld(b *tapway.Body) {
