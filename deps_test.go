@@ -29,7 +29,7 @@ internal/record:            . schema internal/content github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
 internal/http1:
-internal/config:            . internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
+internal/config:            . internal/egress internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
 internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
 
 internal/access:            .
@@ -59,7 +59,7 @@ internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
 internal/lambdasqs:         . internal/delivery internal/record
 internal/emf:
 
-internal/stages:            . internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/http1
+internal/stages:            . internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
 internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
 internal/lambdaruntime:             # the Runtime API's client: standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
@@ -73,6 +73,7 @@ internal/app:               . internal/* github.com/prometheus/client_golang gol
 cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml github.com/aws/aws-sdk-go-v2
 bench:                      . internal/*
+deploy/terraform:           # tests of the modules
 `
 
 func TestImports(t *testing.T) {
