@@ -175,7 +175,7 @@ func newQueueControl(action string) *cobra.Command {
 	var state stateFlags
 	var yes bool
 	short := map[string]string{
-		"pause":  "Stop delivering to a destination; its records stay queued",
+		"pause":  "Stop delivering to a destination, over restarts too, until it is resumed; its records stay queued",
 		"resume": "Deliver to a paused destination again",
 		"forget": "Remove a destination that is no longer configured, with all it had queued or dead",
 	}[action]

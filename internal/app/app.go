@@ -114,7 +114,8 @@ func (a *App) build(c *config.Config) (err error) {
 	if err = a.newServer(c); err != nil {
 		return err
 	}
-	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics}
+	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics,
+		pauses: openPauses(c.Data, c.Destinations, a.queue, a.log)}
 	if err = a.destinations.set(c.Destinations, a.way); err != nil {
 		return err
 	}

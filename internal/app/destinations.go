@@ -23,6 +23,7 @@ type destinations struct {
 	version string
 	log     *slog.Logger
 	metrics *metrics
+	pauses  *delivery.Pauses
 
 	mu      sync.Mutex
 	all     []*destination
@@ -35,6 +36,7 @@ type destination struct {
 	way       *egress.Dialer
 	worker    *delivery.Worker
 	transport *http1.Transport
+	pauses    *delivery.Pauses
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when Run has returned
@@ -89,7 +91,10 @@ func (ds *destinations) make(c config.Destination, way *egress.Dialer) (*destina
 		return nil, err
 	}
 	worker := &delivery.Worker{Sender: d.Sender, Match: d.Match, Concurrency: c.Concurrency, Log: ds.log}
-	return &destination{config: c, way: way, worker: worker, transport: d.Transport}, nil
+	if reason, paused := ds.pauses.Reason(c.Name); paused {
+		worker.Pause(reason)
+	}
+	return &destination{config: c, way: way, worker: worker, transport: d.Transport, pauses: ds.pauses}, nil
 }
 
 // apply stops what the plan leaves out and starts what it adds. A destination that changed
@@ -235,9 +240,7 @@ func (ds *destinations) live() []admin.Destination {
 }
 
 // Name, Pause, Resume and State are what the admin API wants of a destination.
-func (d *destination) Name() string        { return d.config.Name }
-func (d *destination) Pause(reason string) { d.worker.Pause(reason) }
-func (d *destination) Resume()             { d.worker.Resume() }
+func (d *destination) Name() string { return d.config.Name }
 
 func (d *destination) State() admin.DestinationState {
 	s := d.worker.State()

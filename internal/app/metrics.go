@@ -119,11 +119,12 @@ var (
 	descInFlight = prometheus.NewDesc("tapway_calls_in_flight", "Calls that have begun and not ended.", nil, nil)
 	descMemory   = prometheus.NewDesc("tapway_capture_memory_bytes", "Capture buffers in use.", nil, nil)
 	descSpool    = prometheus.NewDesc("tapway_capture_spool_bytes", "Bytes of bodies in temporary files.", nil, nil)
+	descBodiless = prometheus.NewDesc("tapway_capture_bodiless_total", "Calls recorded without a body because there was neither memory nor a temporary file to keep it in.", nil, nil)
 	descWorking  = prometheus.NewDesc("tapway_destination_working", "1 while the destination is delivered to, 0 while its circuit is open or it is paused.", []string{"destination"}, nil)
 )
 
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descCalls, descStored, descDropped, descLine, descGone, descDiff, descBytes, descLimit, descOldest, descRetrying, descOutbox, descOutAge, descReach, descInFlight, descMemory, descSpool, descWorking} {
+	for _, d := range []*prometheus.Desc{descCalls, descStored, descDropped, descLine, descGone, descDiff, descBytes, descLimit, descOldest, descRetrying, descOutbox, descOutAge, descReach, descInFlight, descMemory, descSpool, descBodiless, descWorking} {
 		ch <- d
 	}
 }
@@ -165,6 +166,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(descInFlight, float64(held.InFlight))
 		gauge(descMemory, float64(held.Memory))
 		gauge(descSpool, float64(held.SpoolBytes))
+		counter(descBodiless, uint64(c.recorder.Bodiless()))
 	}
 	for _, d := range c.destinations.live() {
 		s := d.State()

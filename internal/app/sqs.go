@@ -37,6 +37,7 @@ type sqsEngine struct {
 	log     *slog.Logger
 	limits  map[string]int // retry.max_attempts by destination; none: this process only sends
 	feed    *feed
+	spilled func(context.Context) (map[string]uint64, error) // nil: there is no bucket
 
 	// What a process that only forwards does not have.
 	disk   *diskqueue.Queue
@@ -63,6 +64,9 @@ func openSQS(c *config.Config, log *slog.Logger, forwards bool) (_ engine, err e
 	}
 	if e.account, err = cloud.Open(context.Background(), "", ""); err != nil {
 		return nil, fmt.Errorf("queue %s: %w", c.Queue, err)
+	}
+	if e.spilled, err = spilledIn(e.account, c.Bucket); err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", c.Bucket, err)
 	}
 	conf, err := e.account.QueueConfig(c, lease(c.Destinations), log)
 	if err != nil {
@@ -335,6 +339,7 @@ func (e *sqsEngine) figures(ctx context.Context) (f figures) {
 
 func (e *sqsEngine) serve(s *admin.Server) {
 	s.SQS, s.Follow = e.remote, e.feed.follow
+	s.Oldest, s.Spilled = oldestInSQS(e.account, e.remote), e.spilled
 	if e.disk != nil {
 		s.Follow = e.follow
 	}

@@ -122,6 +122,7 @@ func (p *pass) serve() {
 }
 
 func (p *pass) refuse(r *Refusal) {
+	p.call.Route, p.call.Params = r.Route, r.Params
 	pg := page{status: r.Status, message: r.Message, reason: r.Reason}
 	if pg.status == 0 {
 		pg.status = http.StatusNotFound
