@@ -24,7 +24,7 @@ var (
 	lambda     = flag.Bool("lambda", false, "measure the Lambda functions instead; `make bench-lambda` builds them first")
 	bootstraps = flag.String("bootstraps", "bin", "where lambda-ARCH/bootstrap and tapway-lambda-ARCH.zip lie")
 	buildWith  = flag.String("build", "", "flags of go build beside -ldflags that the bootstraps were built with, for the variants")
-	calls      = flag.Int("calls", 300, "invocations of one contender in one round")
+	calls      = flag.Int("calls", 300, "invocations of one contender in one round; a quarter of them with the large payload")
 	python     = flag.String("python", "python3", "the interpreter with urllib3 (and boto3)")
 )
 
@@ -156,6 +156,14 @@ func (e *environment) call(event []byte) (timing, error) {
 		err = fmt.Errorf("the reply is %.300s", t.body)
 	}
 	return t, err
+}
+
+// callsOf is how many invocations with a payload of that size make a round.
+func callsOf(size int) int {
+	if size > 10<<10 {
+		return max(*calls/4, 1)
+	}
+	return *calls
 }
 
 // eventOf is a POST of size bytes of JSON that the backend answers with as many, by a front.

@@ -54,9 +54,9 @@ func added(size int) error {
 		return e.run("floor", nil, self, "role:floor", e.api.addr(), strings.TrimPrefix(e.backend.url(), "http://"), strconv.Itoa(size))
 	}
 	for range *rounds {
-		err := in(bootstrap("proxy"), func(e *environment, _ *function) error { return e.addedRound(all, events) })
+		err := in(bootstrap("proxy"), func(e *environment, _ *function) error { return e.addedRound(all, events, callsOf(size)) })
 		if err == nil {
-			err = in(copies, func(e *environment, _ *function) error { return e.addedRound(floor, events[:1]) })
+			err = in(copies, func(e *environment, _ *function) error { return e.addedRound(floor, events[:1], callsOf(size)) })
 		}
 		if err != nil {
 			return err
@@ -69,13 +69,13 @@ func added(size int) error {
 	return nil
 }
 
-func (e *environment) addedRound(all []addedSeries, events [][]byte) error {
+func (e *environment) addedRound(all []addedSeries, events [][]byte, number int) error {
 	was := make([]int, len(all))
 	for i := range all {
 		was[i] = len(all[i].both)
 	}
 	const warmUp = 50
-	for n := range *calls + warmUp {
+	for n := range number + warmUp {
 		for i := range all {
 			t, err := e.callAny(events[i])
 			if err != nil {
