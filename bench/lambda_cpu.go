@@ -24,7 +24,7 @@ type passer struct {
 
 func pythonAs(name, mode string) *passer {
 	return &passer{name: name, start: func(e *environment) (*function, error) {
-		return e.run(name, []string{"MODE=" + mode, "BACKEND=" + e.backend.url(), "QUEUE_URL=http://" + e.sqsAddr + "/000000000000/records"}, *python, "bench/python/runtime.py")
+		return e.run(name, []string{"PYTHONDONTWRITEBYTECODE=1", "MODE=" + mode, "BACKEND=" + e.backend.url(), "QUEUE_URL=http://" + e.sqsAddr + "/000000000000/records"}, *python, "bench/python/runtime.py")
 	}}
 }
 
