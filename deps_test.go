@@ -29,7 +29,7 @@ internal/record:            . schema internal/content github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
 internal/http1:
-internal/config:            . internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
+internal/config:            . internal/egress internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
 internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
 
 internal/access:            .
@@ -59,7 +59,7 @@ internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
 internal/lambdasqs:         . internal/delivery internal/record
 internal/emf:
 
-internal/stages:            . internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/http1
+internal/stages:            . internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
 internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
 internal/lambdaruntime:             # the Runtime API's client: standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
@@ -77,6 +77,7 @@ bench/variant/runtime:      internal/lambdaruntime
 bench/variant/sqs:          . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue
 bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue internal/blob/s3blob
 bench/variant/config:       . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue internal/blob/s3blob internal/config
+deploy/terraform:           # tests of the modules
 `
 
 func TestImports(t *testing.T) {

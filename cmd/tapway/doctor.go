@@ -16,7 +16,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapway/tapway/internal/app"
+	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/route"
 	"github.com/tapway/tapway/internal/stages"
 )
@@ -86,7 +88,7 @@ func examine(ctx context.Context, file, data string, report func(finding)) {
 	c := config.Default()
 	if file == "" {
 		report(finding{"configuration", true, "no tapway.yaml here, defaults used", "write one with `tapway config init > tapway.yaml`, or use flags"})
-	} else if loaded, err := config.Load(config.Source{File: file}); err != nil {
+	} else if loaded, err := config.Load(config.Source{File: file, Resolve: cloud.Secrets(ctx)}); err != nil {
 		report(finding{"configuration", false, err.Error(), ""})
 	} else {
 		c = loaded
@@ -106,11 +108,17 @@ func examine(ctx context.Context, file, data string, report func(finding)) {
 			report(examinePort("admin port", c.Admin.Listen))
 		}
 	}
+	policy, err := c.Egress.Policy()
+	if err != nil {
+		report(finding{"egress", false, err.Error(), ""})
+		return
+	}
+	dial := (&egress.Dialer{Policy: policy}).For(egress.Operator)
 	seen := map[string]bool{}
 	backend := func(to string, t config.ClientTLS) {
 		if u, err := url.Parse(to); err == nil && !seen[u.Scheme+u.Host] && !strings.ContainsAny(u.Host, "{}") {
 			seen[u.Scheme+u.Host] = true
-			report(examineURL(ctx, "backend", u.Scheme+"://"+u.Host, t))
+			report(examineURL(ctx, dial, "backend", u.Scheme+"://"+u.Host, t))
 		}
 	}
 	if c.Backend != "" {
@@ -127,7 +135,7 @@ func examine(ctx context.Context, file, data string, report func(finding)) {
 		report(examineExport(c.OpenAPI, c.StageVariables))
 	}
 	for _, d := range c.Destinations {
-		report(examineURL(ctx, d.Name, d.URL, d.TLS))
+		report(examineURL(ctx, dial, d.Name, d.URL, d.TLS))
 	}
 }
 
@@ -218,8 +226,10 @@ func examinePort(name, addr string) finding {
 	return finding{name, true, addr + " is free", ""}
 }
 
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
 // examineURL dials, with TLS where the URL says so; it sends no request.
-func examineURL(ctx context.Context, name, to string, t config.ClientTLS) finding {
+func examineURL(ctx context.Context, dial dialFunc, name, to string, t config.ClientTLS) finding {
 	u, err := url.Parse(to)
 	if err != nil {
 		return finding{name, false, "not a URL", ""}
@@ -232,7 +242,10 @@ func examineURL(ctx context.Context, name, to string, t config.ClientTLS) findin
 	defer cancel()
 	began := time.Now()
 	addr := net.JoinHostPort(u.Hostname(), port)
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	conn, err := dial(ctx, "tcp", addr)
+	if errors.As(err, new(*egress.DeniedError)) {
+		return finding{name, false, err.Error(), "`tapway egress explain " + printable(addr) + "` tells more; the rules are under egress:"}
+	}
 	if err != nil {
 		return finding{name, false, err.Error(), "is it running, and reachable from here?"}
 	}

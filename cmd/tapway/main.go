@@ -132,7 +132,7 @@ func newRoot() *cobra.Command {
 	})
 	group(root,
 		newDemo(), newServe(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
-		newDiscover(), newConfig(), newDoctor(), newVersion(),
+		newDiscover(), newEgress(), newConfig(), newDoctor(), newVersion(),
 	)
 	return root
 }

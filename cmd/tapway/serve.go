@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapway/tapway/internal/app"
+	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/config"
 )
 
@@ -26,7 +27,7 @@ func newServe() *cobra.Command {
 		Example: "  tapway serve --backend http://127.0.0.1:3000 --destination http://127.0.0.1:4000/in\n  tapway serve -c tapway.yaml",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			source := config.Source{File: configFile(file), Set: map[string]string{}}
+			source := config.Source{File: configFile(file), Set: map[string]string{}, Resolve: cloud.Secrets(cmd.Context())}
 			for key, value := range flags {
 				if name := flagNames[key]; cmd.Flags().Changed(name) {
 					source.Set[key] = *value

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/app"
+	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/config"
 )
 
@@ -73,7 +75,7 @@ func (f *stateFlags) open(ctx context.Context) (*admin.Client, func(), error) {
 	}
 	data := f.data
 	if file := configFile(f.config); file != "" && (data == "" || token == "") {
-		c, problems, err := config.Peek(config.Source{File: file})
+		c, problems, err := config.Peek(config.Source{File: file, Resolve: onlyFor(cloud.Secrets(ctx), "data", "admin.token")})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -124,6 +126,20 @@ func (f *stateFlags) open(ctx context.Context) (*admin.Client, func(), error) {
 		return nil, nil, err
 	}
 	return admin.Local(server), closeStore, nil
+}
+
+// onlyFor looks up what some keys need and leaves the other references alone: the operator may
+// have no right to the secrets of the service.
+func onlyFor(resolve func([]config.Ref) (map[string]string, map[string]error), keys ...string) func([]config.Ref) (map[string]string, map[string]error) {
+	return func(refs []config.Ref) (map[string]string, map[string]error) {
+		refs = slices.DeleteFunc(slices.Clone(refs), func(r config.Ref) bool {
+			return !slices.ContainsFunc(r.Keys, func(key string) bool { return slices.Contains(keys, key) })
+		})
+		if len(refs) == 0 {
+			return nil, nil
+		}
+		return resolve(refs)
+	}
 }
 
 func adminURL(s string) (string, error) {

@@ -90,7 +90,7 @@ func TestHelp(t *testing.T) {
 			}
 		}
 	})
-	for _, name := range []string{"tail", "dlq list", "dlq show", "dlq redrive", "dlq purge", "queue stats", "queue check", "replay", "ledger", "discover", "config check", "doctor", "version"} {
+	for _, name := range []string{"tail", "dlq list", "dlq show", "dlq redrive", "dlq purge", "queue stats", "queue check", "replay", "ledger", "discover", "egress explain", "config check", "doctor", "version"} {
 		cmd, _, err := newRoot().Find(strings.Fields(name))
 		if err != nil || cmd.Flags().Lookup("json") == nil {
 			t.Errorf("tapway %s has no --json (%v)", name, err)

@@ -22,6 +22,7 @@ import (
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
 	"github.com/tapway/tapway/internal/proxy"
 	"github.com/tapway/tapway/internal/queue/diskqueue"
@@ -62,6 +63,7 @@ type App struct {
 	mu     sync.Mutex // of what Reload changes
 	config *config.Config
 	routes *stages.Routes
+	way    *egress.Dialer
 }
 
 // New opens the queue and the listeners, and builds everything from c. Nothing is served
@@ -80,7 +82,11 @@ func New(c *config.Config, o Options) (*App, error) {
 
 // build makes the parts; what it has opened before an error, close closes.
 func (a *App) build(c *config.Config) (err error) {
-	if a.routes, err = stages.NewRoutes(c); err != nil {
+	if a.way, err = wayOut(c, a.metrics, a.log); err != nil {
+		return err
+	}
+	a.once.use(a.way)
+	if a.routes, err = stages.NewRoutes(c, a.way); err != nil {
 		return err
 	}
 	set, err := stages.NewRuleSet(c)
@@ -110,7 +116,7 @@ func (a *App) build(c *config.Config) (err error) {
 		return err
 	}
 	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics}
-	if err = a.destinations.set(c.Destinations); err != nil {
+	if err = a.destinations.set(c.Destinations, a.way); err != nil {
 		return err
 	}
 	a.metrics.watch(a)

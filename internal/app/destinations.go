@@ -13,6 +13,7 @@ import (
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/delivery"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
 	"github.com/tapway/tapway/internal/stages"
 )
@@ -32,6 +33,7 @@ type destinations struct {
 // destination is one worker with the configuration it was made from.
 type destination struct {
 	config    config.Destination
+	way       *egress.Dialer
 	worker    *delivery.Worker
 	transport *http1.Transport
 
@@ -40,8 +42,8 @@ type destination struct {
 }
 
 // set makes the workers without starting them.
-func (ds *destinations) set(list []config.Destination) error {
-	plan, err := ds.plan(list)
+func (ds *destinations) set(list []config.Destination, way *egress.Dialer) error {
+	plan, err := ds.plan(list, way)
 	if err != nil {
 		return err
 	}
@@ -49,19 +51,19 @@ func (ds *destinations) set(list []config.Destination) error {
 	return nil
 }
 
-// plan makes what list asks for and changes nothing: a destination that stays as it is
-// keeps its worker.
-func (ds *destinations) plan(list []config.Destination) ([]*destination, error) {
+// plan makes what list asks for and changes nothing: a destination that stays as it is, and
+// whose connections were let out by the same way, keeps its worker.
+func (ds *destinations) plan(list []config.Destination, way *egress.Dialer) ([]*destination, error) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
 	var plan []*destination
 	for _, c := range list {
-		i := slices.IndexFunc(ds.all, func(d *destination) bool { return reflect.DeepEqual(d.config, c) })
+		i := slices.IndexFunc(ds.all, func(d *destination) bool { return d.way == way && reflect.DeepEqual(d.config, c) })
 		if i >= 0 {
 			plan = append(plan, ds.all[i])
 			continue
 		}
-		d, err := ds.make(c)
+		d, err := ds.make(c, way)
 		if err != nil {
 			return nil, fmt.Errorf("destination %q: %w", c.Name, err)
 		}
@@ -82,13 +84,13 @@ func (ds *destinations) plan(list []config.Destination) ([]*destination, error) 
 }
 
 // make builds one destination, still without its position in the queue.
-func (ds *destinations) make(c config.Destination) (*destination, error) {
-	d, err := stages.NewDestination(c, ds.version, ds.metrics.attempt)
+func (ds *destinations) make(c config.Destination, way *egress.Dialer) (*destination, error) {
+	d, err := stages.NewDestination(c, way, ds.version, ds.metrics.attempt)
 	if err != nil {
 		return nil, err
 	}
 	worker := &delivery.Worker{Sender: d.Sender, Match: d.Match, Concurrency: c.Concurrency, Log: ds.log}
-	return &destination{config: c, worker: worker, transport: d.Transport}, nil
+	return &destination{config: c, way: way, worker: worker, transport: d.Transport}, nil
 }
 
 // apply stops what the plan leaves out and starts what it adds. A destination that changed

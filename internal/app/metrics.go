@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/delivery"
+	"github.com/tapway/tapway/internal/egress"
 )
 
 // metrics are Prometheus metrics. What the hot path counts is prepared beforehand, so that
@@ -24,6 +25,7 @@ type metrics struct {
 	lost     prometheus.Counter
 	attempts *prometheus.CounterVec
 	took     *prometheus.HistogramVec
+	egress   *prometheus.CounterVec
 }
 
 var (
@@ -41,6 +43,7 @@ func newMetrics() *metrics {
 		lost:     prometheus.NewCounter(prometheus.CounterOpts{Name: "tapway_enqueue_failures_total", Help: "Calls whose record could not be stored; the ledger has the reasons."}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_delivery_attempts_total", Help: "Requests to destinations by what came of them."}, []string{"destination", "class"}),
 		took:     prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tapway_delivery_attempt_duration_seconds", Help: "Time of one request to a destination.", Buckets: seconds}, []string{"destination"}),
+		egress:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_egress_total", Help: "Connections that were to be made, by the egress policy's verdict (allowed, denied, would_deny) and the rule that gave it."}, []string{"verdict", "rule"}),
 	}
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_calls_total", Help: "Calls by the class of their status and who answered."}, []string{"status", "origin"})
 	for i, class := range classes {
@@ -48,7 +51,7 @@ func newMetrics() *metrics {
 			m.calls[i][j] = calls.WithLabelValues(class, string(origin))
 		}
 	}
-	m.registry.MustRegister(calls, m.duration, m.overhead, m.commit, m.lost, m.attempts, m.took,
+	m.registry.MustRegister(calls, m.duration, m.overhead, m.commit, m.lost, m.attempts, m.took, m.egress,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -79,6 +82,11 @@ func (m *metrics) call(ex *tapway.Exchange, err error, took time.Duration) {
 func (m *metrics) attempt(a delivery.Attempt) {
 	m.attempts.WithLabelValues(a.Destination, a.Class.String()).Inc()
 	m.took.WithLabelValues(a.Destination).Observe(a.Took.Seconds())
+}
+
+// dialled is told of every connection that was to be made.
+func (m *metrics) dialled(o egress.Outcome, rule string) {
+	m.egress.WithLabelValues(string(o), rule).Inc()
 }
 
 // watch adds what is read from the app when it is scraped.

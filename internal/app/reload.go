@@ -52,7 +52,13 @@ func (a *App) reload() ([]string, error) {
 		// Until then a record that is on its way this long may be sent twice.
 		restart = append(restart, "destinations (the longest timeout)")
 	}
-	routes, err := stages.NewRoutes(c)
+	way := a.way
+	if !reflect.DeepEqual(c.Egress, a.config.Egress) {
+		if way, err = wayOut(c, a.metrics, a.log); err != nil {
+			return nil, err
+		}
+	}
+	routes, err := stages.NewRoutes(c, way)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +66,7 @@ func (a *App) reload() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := a.destinations.plan(c.Destinations) // last: it makes positions in the queue
+	plan, err := a.destinations.plan(c.Destinations, way) // last: it makes positions in the queue
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +76,8 @@ func (a *App) reload() ([]string, error) {
 	a.rules.Set(next)
 	a.proxy.Reload(routes.Settings(c, a.rules.Redact, a.log))
 	a.routes.Close()
-	a.routes, a.config = routes, c
+	a.routes, a.config, a.way = routes, c, way
+	a.once.use(way)
 	a.destinations.apply(plan)
 	a.log.Info("reloaded", "file", source.File, "routes", routes.Count(), "destinations", a.destinations.names())
 	if len(restart) > 0 {

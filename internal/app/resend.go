@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/delivery"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
 )
 
@@ -20,10 +23,26 @@ import (
 type once struct {
 	version   string
 	transport *http1.Transport
+	way       atomic.Pointer[egress.Dialer]
 }
 
 func newOnce(version string) *once {
-	return &once{version, &http1.Transport{HTTP2: true, ConnectTimeout: 5 * time.Second, ResponseHeaderTimeout: 30 * time.Second}}
+	o := &once{version: version}
+	o.way.Store(new(egress.Dialer))
+	o.transport = &http1.Transport{
+		HTTP2: true, ConnectTimeout: 5 * time.Second, ResponseHeaderTimeout: 30 * time.Second,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return o.way.Load().For(egress.Operator)(ctx, network, addr)
+		},
+	}
+	return o
+}
+
+// use lets further connections out by another way.
+func (o *once) use(way *egress.Dialer) {
+	if o.way.Swap(way) != way {
+		o.transport.CloseIdleConnections()
+	}
 }
 
 func (o *once) close() { o.transport.CloseIdleConnections() }

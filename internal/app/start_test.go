@@ -32,8 +32,13 @@ func load(t *testing.T, text string) *config.Config {
 // start builds and runs an App; stop ends it and waits.
 func start(t *testing.T, c *config.Config) (a *App, stop func()) {
 	t.Helper()
+	return startWith(t, c, Options{Version: "test", Log: slog.New(slog.DiscardHandler)})
+}
+
+func startWith(t *testing.T, c *config.Config, o Options) (a *App, stop func()) {
+	t.Helper()
 	before := goleak.IgnoreCurrent()
-	a, err := New(c, Options{Version: "test", Log: slog.New(slog.DiscardHandler)})
+	a, err := New(c, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/filter"
 	"github.com/tapway/tapway/internal/redact"
 	"github.com/tapway/tapway/internal/route"
@@ -25,7 +28,8 @@ func check(d *decoder, c *Config) {
 	k.destinations(c)
 	k.queues(c)
 	k.capture(c)
-	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !loopback(host) && c.Admin.Token == "" && !k.failed("admin.token") {
+	k.egress(c)
+	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !d.unchecked["admin.listen"] && !loopback(host) && c.Admin.Token == "" && !k.failed("admin.token") {
 		k.fail("admin.token", "the admin API listens beyond loopback without a token", "set admin.token, or listen on 127.0.0.1")
 	}
 }
@@ -56,9 +60,10 @@ func (k *checker) fail(key, message, hint string) {
 	k.d.problems = append(k.d.problems, p)
 }
 
-// failed reports whether key has a problem already, so that one mistake is told once.
+// failed reports whether key has a problem already, so that one mistake is told once, or a value
+// that is not known here.
 func (k *checker) failed(key string) bool {
-	return slices.ContainsFunc(k.d.problems, func(p Problem) bool { return p.Key == key })
+	return k.d.isUnchecked(key) || slices.ContainsFunc(k.d.problems, func(p Problem) bool { return p.Key == key })
 }
 
 func (k *checker) fields(v reflect.Value, key string) {
@@ -94,6 +99,9 @@ func (k *checker) value(f field, v reflect.Value, key string) {
 	if v.Kind() != reflect.String || v.String() == "" || k.failed(key) {
 		return
 	}
+	if f.kind == "file" || f.kind == "pem" && !IsPEM(v.String()) {
+		v.SetString(k.d.path(v.String()))
+	}
 	text := v.String()
 	if len(f.enum) > 0 && !slices.Contains(f.enum, text) {
 		k.fail(key, fmt.Sprintf("%q is not one of %s", text, strings.Join(f.enum, ", ")), didYouMean(text, f.enum))
@@ -119,11 +127,16 @@ var kinds = map[string]func(string) error{
 	"url":     func(s string) error { return checkURL(s, true) },
 	"backend": func(s string) error { return checkURL(s, false) },
 	"file":    checkFile,
+	"pem":     checkPEM,
 	"cidr":    checkCIDR,
 	"queue":   checkQueue,
 	"bucket":  checkBucket,
 	"filter": func(s string) error {
 		_, err := filter.Parse(s)
+		return err
+	},
+	"egress": func(s string) error {
+		_, err := egress.ParseRule(s)
 		return err
 	},
 	"match": func(s string) error {
@@ -183,6 +196,19 @@ func checkFile(s string) error {
 		return fmt.Errorf("cannot be read: %w", err)
 	}
 	return f.Close()
+}
+
+// IsPEM reports whether the value of a key that takes a file or its content is the content.
+func IsPEM(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), "-----BEGIN ") }
+
+func checkPEM(s string) error {
+	if !IsPEM(s) {
+		return checkFile(s)
+	}
+	if block, _ := pem.Decode([]byte(strings.TrimSpace(s))); block == nil {
+		return errors.New("it begins as PEM but does not go on as such; are its line ends there? In YAML write | behind the key and the lines below it")
+	}
+	return nil
 }
 
 func checkCIDR(s string) error {
@@ -272,7 +298,7 @@ func (k *checker) backends(c *Config) {
 	for i, r := range c.Routes {
 		key := fmt.Sprintf("routes[%d]", i)
 		method, template, err := route.ParseMatch(r.Match)
-		if err != nil || k.failed(key+".match") || r.Backend == "" {
+		if err != nil || k.failed(key+".match") || k.failed(key+".backend") || r.Backend == "" {
 			bad = true
 			continue
 		}
@@ -309,7 +335,7 @@ func (k *checker) destinations(c *Config) {
 	for i, dest := range c.Destinations {
 		key := fmt.Sprintf("destinations[%d]", i)
 		switch {
-		case dest.Name == "":
+		case dest.Name == "", k.d.isUnchecked(key + ".name"):
 		case !made(dest.Name, letters+"-_", 1, 64) || !made(dest.Name[:1], letters, 1, 1):
 			k.fail(key+".name", fmt.Sprintf("%q is not a name", dest.Name), "use up to 64 letters, digits, '-' and '_'")
 		case seen[dest.Name]:
@@ -358,6 +384,9 @@ func (k *checker) capture(c *Config) {
 			k.fail(fmt.Sprintf("capture.rules[%d].sample", i), fmt.Sprintf("%v is not a share between 0 and 1", *r.Sample), "")
 		}
 	}
+	if k.d.skips("capture.redact") {
+		return
+	}
 	if _, err := redact.New(c.Capture.Redact.Rules()); err != nil {
 		key := "capture.redact"
 		for i, path := range c.Capture.Redact.JSON {
@@ -367,6 +396,38 @@ func (k *checker) capture(c *Config) {
 			}
 		}
 		k.fail(key, err.Error(), "")
+	}
+}
+
+// egress tells of backends and destinations that could never be dialled.
+func (k *checker) egress(c *Config) {
+	policy, err := c.Egress.Policy()
+	if err != nil || c.Egress.ReportOnly {
+		return // what is wrong with a rule has been told
+	}
+	one := func(key, to string) {
+		host, port, ok := egress.HostOf(to)
+		if !ok || k.failed(key) {
+			return
+		}
+		if v, never := policy.Never(host, port); never {
+			at := net.JoinHostPort(host, strconv.Itoa(int(port)))
+			hint := "add " + at + " to egress.allow, or the network it is in"
+			switch {
+			case v.Rule == egress.HostForm:
+				hint = "write it as 192.0.2.1"
+			case v.Rule != egress.AllowList:
+				hint = "remove that rule from egress.deny, or add a more specific one to egress.allow"
+			}
+			k.fail(key, fmt.Sprintf("%s can never be dialled (%s)", at, v), hint)
+		}
+	}
+	one("backend", c.Backend)
+	for i, r := range c.Routes {
+		one(fmt.Sprintf("routes[%d].backend", i), r.Backend)
+	}
+	for i, d := range c.Destinations {
+		one(fmt.Sprintf("destinations[%d].url", i), d.URL)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/egress"
 )
 
 // Config is the whole of tapway.yaml. The tag yaml is the key, doc its explanation, def the
@@ -35,15 +36,16 @@ type Config struct {
 	Destinations []Destination `yaml:"destinations" env:"TAPWAY_DESTINATION" doc:"Where records are delivered. Each has its own position, retries and dead letters."`
 	Lambda       Lambda        `yaml:"lambda" doc:"What is different in AWS Lambda."`
 	Access       Access        `yaml:"access" doc:"Who may come in."`
+	Egress       Egress        `yaml:"egress" doc:"Where tapway itself may go: every dial, to backends, destinations and whatever else, is asked about. docs/egress.md has the rules. Without this key the backends and destinations of this file may be dialled wherever they are, but a name not when it leads to link-local or metadata addresses; hosts that others name only when they are public."`
 	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
 	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
 }
 
 // ServerTLS is TLS at the front.
 type ServerTLS struct {
-	Cert     string `yaml:"cert" kind:"file" required:"true" doc:"Certificate chain, PEM."`
-	Key      string `yaml:"key" kind:"file" required:"true" doc:"Private key, PEM."`
-	ClientCA string `yaml:"client_ca" kind:"file" doc:"CA of client certificates, PEM. Set: only clients with such a certificate are served (mutual TLS)."`
+	Cert     string        `yaml:"cert" kind:"pem" required:"true" doc:"Certificate chain: a PEM file, or the PEM itself."`
+	Key      tapway.Secret `yaml:"key" kind:"pem" required:"true" doc:"Private key: a PEM file, or the PEM itself, as ${aws-secretsmanager:NAME} gives it."`
+	ClientCA string        `yaml:"client_ca" kind:"pem" doc:"CA of client certificates: a PEM file, or the PEM itself. Set: only clients with such a certificate are served (mutual TLS)."`
 }
 
 // Admin is the second listener.
@@ -63,11 +65,11 @@ type Route struct {
 
 // ClientTLS is TLS towards a backend or a destination.
 type ClientTLS struct {
-	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" doc:"Accept any certificate. The connection is then open to interception."`
-	CA                 string `yaml:"ca" kind:"file" doc:"CA that signed the server's certificate, PEM; default the system's."`
-	ServerName         string `yaml:"server_name" doc:"Name to verify and to send (SNI); default the URL's host."`
-	Cert               string `yaml:"cert" kind:"file" doc:"Client certificate for mutual TLS, PEM."`
-	Key                string `yaml:"key" kind:"file" doc:"Its private key, PEM."`
+	InsecureSkipVerify bool          `yaml:"insecure_skip_verify" doc:"Accept any certificate. The connection is then open to interception."`
+	CA                 string        `yaml:"ca" kind:"pem" doc:"CA that signed the server's certificate: a PEM file, or the PEM itself, as ${aws-ssm:/PATH/NAME} gives it; default the system's."`
+	ServerName         string        `yaml:"server_name" doc:"Name to verify and to send (SNI); default the URL's host."`
+	Cert               string        `yaml:"cert" kind:"pem" doc:"Client certificate for mutual TLS: a PEM file, or the PEM itself."`
+	Key                tapway.Secret `yaml:"key" kind:"pem" doc:"Its private key: a PEM file, or the PEM itself."`
 }
 
 // Proxy is how calls are passed on.
@@ -170,6 +172,18 @@ type Access struct {
 	TrustedProxies []string `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For and Forwarded are believed."`
 }
 
+// Egress is where tapway may go.
+type Egress struct {
+	Allow      []string `yaml:"allow" kind:"egress" env:"TAPWAY_EGRESS_ALLOW" doc:"Addresses, networks and names, each with a port or a range of ports or for all ports: 172.16.0.10:443, 10.0.0.0/8, [2001:db8::/32]:8000-8999, api.example.com:443, *.example.com. With one or more, everything else is denied, the backends and destinations of this file included. In the environment parted by |."`
+	Deny       []string `yaml:"deny" kind:"egress" env:"TAPWAY_EGRESS_DENY" example:"203.0.113.0/24" doc:"What is denied, in the same form. The most specific rule wins, and deny wins on a tie."`
+	ReportOnly bool     `yaml:"report_only" env:"TAPWAY_EGRESS_REPORT_ONLY" doc:"Log and count what would be denied, and dial it all the same."`
+}
+
+// Policy are these rules, ready to be asked.
+func (e Egress) Policy() (*egress.Policy, error) {
+	return egress.New(egress.Rules{Allow: e.Allow, Deny: e.Deny, ReportOnly: e.ReportOnly})
+}
+
 // Limits bound one client.
 type Limits struct {
 	HeaderBytes    Size     `yaml:"header_bytes" def:"64KiB" doc:"Request line and headers."`
@@ -204,5 +218,5 @@ type Size int64
 // refused rather than ignored: nothing would enforce them.
 var unsupported = map[string]bool{
 	"access.resource_policy": true, "access.usage_plans": true, "access.api_keys": true, "access.throttle": true,
-	"access.jwt": true, "access.webhook": true, "egress": true, "cache": true, "alarms": true, "aws": true,
+	"access.jwt": true, "access.webhook": true, "cache": true, "alarms": true, "aws": true,
 }

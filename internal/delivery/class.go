@@ -86,11 +86,15 @@ func classify(ctx context.Context, err error, timeout time.Duration) (Class, str
 	var notTLS tls.RecordHeaderError
 	var alert tls.AlertError
 	var timed net.Error
+	var denied interface{ DeniedBy() string } // the egress policy's
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeout):
 		return TimedOut, fmt.Sprintf("no answer within %v", timeout)
 	case ctx.Err() != nil:
 		return Stopped, "interrupted"
+	case errors.As(err, &denied):
+		// Not dead at once: the next reload may allow it.
+		return Unreachable, "egress denied by " + denied.DeniedBy()
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return Unreachable, "cannot connect: " + short(dial.Err)
 	case errors.As(err, &dns):

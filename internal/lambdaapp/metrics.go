@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/emf"
 )
 
@@ -29,8 +30,13 @@ func (m *metrics) captured(how string) {
 	}
 }
 
+// dropped counts a call without a record. lost is the same without its reason, to be alarmed
+// by, and without what a rule left out on purpose.
 func (m *metrics) dropped(reason string) {
 	m.out.Add("dropped", emf.Count, 1, emf.Dimension{Name: "reason", Value: reason})
+	if reason != "sampled" {
+		m.out.Add("lost", emf.Count, 1)
+	}
 }
 
 // call is told of every call by the capture.
@@ -59,6 +65,17 @@ func (m *metrics) message(destination string, o tapway.Outcome) {
 
 func (m *metrics) attempt(destination string, took time.Duration) {
 	m.out.Add("delivery_ms", emf.Milliseconds, millis(took), emf.Dimension{Name: "destination", Value: destination})
+}
+
+// dialled is told of every connection that was to be made. Those that the policy lets pass are
+// not worth a metric here, and neither is the rule: the log has it.
+func (m *metrics) dialled(o egress.Outcome, _ string) {
+	switch o {
+	case egress.Denied:
+		m.out.Add("egress_denied", emf.Count, 1)
+	case egress.WouldDeny:
+		m.out.Add("egress_would_deny", emf.Count, 1)
+	}
 }
 
 func (m *metrics) coldStart(took time.Duration) {

@@ -12,6 +12,7 @@ import (
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/lambdahttp"
 	"github.com/tapway/tapway/internal/lambdaruntime"
 	"github.com/tapway/tapway/internal/proxy"
@@ -40,7 +41,11 @@ type proxyFunction struct {
 
 // newProxy builds the stages. memory is the function's, 0 if not known.
 func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory int64) (*proxyFunction, error) {
-	routes, err := stages.NewRoutes(c)
+	way, err := wayOut(c, m, log)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := stages.NewRoutes(c, way)
 	if err != nil {
 		return nil, &SettingsError{err.Error()}
 	}
@@ -51,13 +56,9 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 	rules := new(stages.Rules)
 	rules.Set(set)
 	handler := proxy.New(routes.Settings(c, rules.Redact, log))
-	limit := int64(c.Capture.Memory)
-	if memory > 0 {
-		limit = min(limit, memory/4)
-	}
 	recorder := &capture.Recorder{
 		Queue:  &queue{before: c.Lambda.Capture == "before", sender: s, metrics: m},
-		Redact: rules.Redact, Decide: rules.Decide, MaxBody: int64(c.Capture.MaxBody), Memory: limit,
+		Redact: rules.Redact, Decide: rules.Decide, MaxBody: int64(c.Capture.MaxBody), Memory: captureMemory(c, memory, log),
 		Refuse: c.Capture.OnFailure == "refuse" && c.Lambda.Capture == "before", Log: log,
 		Observe: func(ex *tapway.Exchange, _ error, _ time.Duration) {
 			m.call(ex)
@@ -68,7 +69,7 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 		},
 	}
 	door := &lambdahttp.Door{
-		Handler: recorder.Wrap(handler), Stream: c.Lambda.Stream, Log: log,
+		Handler: recorder.Wrap(traced(handler)), Stream: c.Lambda.Stream, Log: log,
 		BadRequest: func(w http.ResponseWriter, r *http.Request, bad *lambdahttp.EventError) {
 			recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handler.Refuse(w, r, http.StatusBadRequest, "Malformed event", "malformed event: "+bad.What)
@@ -76,6 +77,15 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 		},
 	}
 	return &proxyFunction{door: door, sender: s, metrics: m, log: log, timeout: c.Proxy.Timeout.D()}, nil
+}
+
+// wayOut is asked for every connection to a backend or a destination.
+func wayOut(c *config.Config, m *metrics, log *slog.Logger) (*egress.Dialer, error) {
+	policy, err := c.Egress.Policy()
+	if err != nil {
+		return nil, &SettingsError{err.Error()}
+	}
+	return &egress.Dialer{Policy: policy, Observe: m.dialled, Log: log}, nil
 }
 
 // Invoke is lambdaruntime.Handler.

@@ -78,8 +78,11 @@ func reasonOf(err error) string {
 		host      x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		op        *net.OpError
+		denied    interface{ DeniedBy() string } // the egress policy's
 	)
 	switch {
+	case errors.As(err, &denied):
+		return "egress denied by " + denied.DeniedBy()
 	case errors.As(err, &dns):
 		return "backend name not found"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -8,6 +8,7 @@ import (
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/delivery"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/filter"
 	"github.com/tapway/tapway/internal/http1"
 )
@@ -19,15 +20,16 @@ type Destination struct {
 	Transport *http1.Transport           // the Sender's, to be closed when it is done with
 }
 
-// NewDestination makes it from its part of the configuration. observe is told of every
-// request; nil is nobody.
-func NewDestination(c config.Destination, version string, observe func(delivery.Attempt)) (*Destination, error) {
+// NewDestination makes it from its part of the configuration. way is asked for every
+// connection. observe is told of every request; nil is nobody.
+func NewDestination(c config.Destination, way *egress.Dialer, version string, observe func(delivery.Attempt)) (*Destination, error) {
 	settings, err := ClientTLS(c.TLS)
 	if err != nil {
 		return nil, err
 	}
 	transport := &http1.Transport{
-		TLSConfig: settings, HTTP2: true, ConnectTimeout: min(c.Timeout.D(), 5*time.Second), MaxIdlePerHost: c.Concurrency,
+		DialContext: way.For(egress.URLs(c.URL)),
+		TLSConfig:   settings, HTTP2: true, ConnectTimeout: min(c.Timeout.D(), 5*time.Second), MaxIdlePerHost: c.Concurrency,
 	}
 	header := http.Header{}
 	for name, value := range c.Headers {

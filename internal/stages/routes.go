@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
 	"github.com/tapway/tapway/internal/proxy"
 	"github.com/tapway/tapway/internal/route"
@@ -25,11 +26,13 @@ type Routes struct {
 	forwarded  proxy.Forwarded
 	refusal    *proxy.Refusal // of a call that matches no route
 	bases      map[*route.Route]bases
+	way        *egress.Dialer
+	known      egress.Known // the backends' hosts
 }
 
-// NewRoutes reads what the configuration says of backends.
-func NewRoutes(c *config.Config) (*Routes, error) {
-	r := &Routes{refusal: &proxy.Refusal{Status: http.StatusNotFound, Message: "Not Found"}}
+// NewRoutes reads what the configuration says of backends. way is asked for every connection.
+func NewRoutes(c *config.Config, way *egress.Dialer) (*Routes, error) {
+	r := &Routes{way: way, refusal: &proxy.Refusal{Status: http.StatusNotFound, Message: "Not Found"}}
 	if c.Proxy.Forwarded == "off" {
 		r.forwarded.Off = true
 	}
@@ -52,9 +55,12 @@ func NewRoutes(c *config.Config) (*Routes, error) {
 		return nil, err
 	}
 	r.bases = map[*route.Route]bases{}
+	var urls []string
 	for _, one := range r.table.Routes() {
 		r.bases[one] = basesOf(one)
+		urls = append(urls, one.Backend)
 	}
+	r.known = egress.URLs(urls...)
 	return r, nil
 }
 
@@ -152,7 +158,8 @@ func (r *Routes) backend(c *config.Config, one config.Route) (*proxy.Backend, er
 		return nil, err
 	}
 	t := &http1.Transport{
-		TLSConfig: tlsConfig, HTTP2: c.Proxy.HTTP2, H2C: c.Proxy.H2C,
+		DialContext: r.way.For(r.Known),
+		TLSConfig:   tlsConfig, HTTP2: c.Proxy.HTTP2, H2C: c.Proxy.H2C,
 		ConnectTimeout: c.Proxy.ConnectTimeout.D(), ResponseHeaderTimeout: c.Proxy.FirstByteTimeout.D(), BodyIdleTimeout: c.Proxy.IdleTimeout.D(),
 		MaxConnsPerHost: c.Proxy.MaxConnections, Dialed: proxy.Dialed,
 	}
@@ -160,6 +167,10 @@ func (r *Routes) backend(c *config.Config, one config.Route) (*proxy.Backend, er
 	b.Transport = t
 	return b, nil
 }
+
+// Known tells whether a route's backend is at host and port. A host that found its way here
+// otherwise would be a stranger's.
+func (r *Routes) Known(host string, port uint16) bool { return r.known(host, port) }
 
 // Close lets idle connections go; calls under way keep theirs.
 func (r *Routes) Close() {
