@@ -16,11 +16,13 @@ import (
 	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/delivery"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
 	"github.com/tapway/tapway/internal/proxy"
 )
 
-func load(t *testing.T, text string) *config.Config {
+// loadForwarder is load without the need for a backend.
+func loadForwarder(t *testing.T, text string) *config.Config {
 	t.Helper()
 	c, err := config.Load(config.Source{File: "test.yaml", Text: []byte(text), Forwards: true, Getenv: func(string) (string, bool) { return "", false }})
 	if err != nil {
@@ -31,7 +33,7 @@ func load(t *testing.T, text string) *config.Config {
 
 func routes(t *testing.T, text string) *Routes {
 	t.Helper()
-	r, err := NewRoutes(load(t, text))
+	r, err := NewRoutes(load(t, text), new(egress.Dialer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,11 +165,11 @@ func TestOpenAPI(t *testing.T) {
 		`{`:                           export,
 	} {
 		write(text)
-		if _, err := NewRoutes(&config.Config{OpenAPI: export}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := NewRoutes(&config.Config{OpenAPI: export}, new(egress.Dialer)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	if _, err := NewRoutes(&config.Config{OpenAPI: "missing.json"}); err == nil || !strings.Contains(err.Error(), "read the export") {
+	if _, err := NewRoutes(&config.Config{OpenAPI: "missing.json"}, new(egress.Dialer)); err == nil || !strings.Contains(err.Error(), "read the export") {
 		t.Errorf("a missing file: %v", err)
 	}
 }
@@ -255,9 +257,9 @@ func TestDestination(t *testing.T) {
 		arrived <- got{r.Header.Get("X-Key"), r.URL.Path, r.Header.Get("User-Agent")}
 	}))
 	defer sink.Close()
-	c := load(t, fmt.Sprintf("destinations: [{name: siem, url: %q, headers: {X-Key: secret}, timeout: 3s, concurrency: 7, if: \"path == '/a'\", batch: {max_records: 5, max_wait: 1s}, retry: {max_attempts: 4, min: 2s, max: 9s}}]\n", sink.URL+"/in"))
+	c := loadForwarder(t, fmt.Sprintf("destinations: [{name: siem, url: %q, headers: {X-Key: secret}, timeout: 3s, concurrency: 7, if: \"path == '/a'\", batch: {max_records: 5, max_wait: 1s}, retry: {max_attempts: 4, min: 2s, max: 9s}}]\n", sink.URL+"/in"))
 	var seen []delivery.Attempt
-	d, err := NewDestination(c.Destinations[0], "1.2", func(a delivery.Attempt) { seen = append(seen, a) })
+	d, err := NewDestination(c.Destinations[0], new(egress.Dialer), "1.2", func(a delivery.Attempt) { seen = append(seen, a) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +285,7 @@ func TestDestination(t *testing.T) {
 }
 
 func TestDestinationErrors(t *testing.T) {
-	good := load(t, "destinations: [{name: a, url: \"http://a.example.com\"}]\n").Destinations[0]
+	good := loadForwarder(t, "destinations: [{name: a, url: \"http://a.example.com\"}]\n").Destinations[0]
 	for what, change := range map[string]func(*config.Destination){
 		"format": func(d *config.Destination) { d.Format = "xml" },
 		"filter": func(d *config.Destination) { d.If = "path ==" },
@@ -292,7 +294,7 @@ func TestDestinationErrors(t *testing.T) {
 	} {
 		bad := good
 		change(&bad)
-		if _, err := NewDestination(bad, "", nil); err == nil {
+		if _, err := NewDestination(bad, new(egress.Dialer), "", nil); err == nil {
 			t.Errorf("a wrong %s is taken", what)
 		}
 	}
@@ -333,7 +335,7 @@ func TestClientTLS(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
-	for what, c := range map[string]config.ClientTLS{"no PEM certificate": {CA: junk}, "read the CA": {CA: filepath.Join(dir, "missing")}, "client certificate": {Cert: ca, Key: junk}} {
+	for what, c := range map[string]config.ClientTLS{"no PEM certificate": {CA: junk}, "read the CA": {CA: filepath.Join(dir, "missing")}, "client certificate": {Cert: ca, Key: tapway.Secret(junk)}} {
 		if _, err := ClientTLS(c); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -343,7 +345,7 @@ func TestClientTLS(t *testing.T) {
 // What the proxy stage is told is what the configuration says.
 func TestSettings(t *testing.T) {
 	c := load(t, "backend: http://b.internal\nproxy: {filtered_paths: [\"/foobar\"], filtered_message: Nope, no_headers: true, app_name: Sample, error_title: Broken, max_request: 1KiB}\n")
-	r, err := NewRoutes(c)
+	r, err := NewRoutes(c, new(egress.Dialer))
 	if err != nil {
 		t.Fatal(err)
 	}
