@@ -2,6 +2,7 @@ package attach
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -67,14 +68,10 @@ func (s *stage) vars() map[string]string {
 
 func decodeStage(raw json.RawMessage) (stage, error) {
 	var s stage
-	var name struct {
-		Name string `json:"stageName"`
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return s, fmt.Errorf("read a stage: %w", err)
 	}
-	err := json.Unmarshal(raw, &s)
-	if s.Name == "" && json.Unmarshal(raw, &name) == nil {
-		s.Name = name.Name
-	}
-	return s, err
+	return s, nil
 }
 
 // stage finds a stage by its name.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,38 +30,18 @@ var ErrNoAPI = errors.New("there is no such API")
 // stage whose deployed state is read; "" is the only stage there is, or none.
 func (c *Clients) Read(ctx context.Context, id, stageName string, progress Progress) (*API, error) {
 	a := &API{ID: id, Region: c.Region, Kind: REST}
-	var raw []byte
-	progress.say("read the API", 0, 0)
-	_, err := c.REST.GetRestApi(withRaw(ctx, &raw), &apigateway.GetRestApiInput{RestApiId: &id})
+	err := c.readHead(ctx, a, progress)
 	if notFound(err) {
 		a.Kind = HTTP
-		_, err = c.HTTP.GetApi(withRaw(ctx, &raw), &apigatewayv2.GetApiInput{ApiId: &id})
-		if notFound(err) {
-			return nil, fmt.Errorf("%w: no REST API and no HTTP API %q in %s; is it another region or account?", ErrNoAPI, id, c.Region)
-		}
+		err = c.readHead(ctx, a, progress)
+	}
+	if notFound(err) {
+		return nil, fmt.Errorf("%w: no REST API and no HTTP API %q in %s; is it another region or account?", ErrNoAPI, id, c.Region)
 	}
 	if err != nil {
-		return nil, failed("read API "+id, err)
+		return nil, err
 	}
-	a.Raw = slices.Clone(raw)
-	var head struct {
-		Name     string
-		Tags     map[string]string
-		Protocol string `json:"protocolType"`
-	}
-	if err := json.Unmarshal(raw, &head); err != nil {
-		return nil, fmt.Errorf("read API %s: %w", id, err)
-	}
-	if head.Protocol != "" && head.Protocol != "HTTP" {
-		return nil, fmt.Errorf("API %s is a %s API; tapway taps REST and HTTP APIs", id, strings.ToLower(head.Protocol))
-	}
-	a.Name, a.Tags = head.Name, head.Tags
-	if a.Kind == REST {
-		err = c.readREST(ctx, a, progress)
-	} else {
-		err = c.readHTTP(ctx, a, progress)
-	}
-	if err != nil {
+	if err := c.readBody(ctx, a, progress); err != nil {
 		return nil, err
 	}
 	if stageName == "" && len(a.Stages) == 1 {
@@ -86,6 +65,54 @@ func (c *Clients) Read(ctx context.Context, id, stageName string, progress Progr
 		a.Export, err = c.export(ctx, a.Kind, id, stageName)
 	}
 	return a, err
+}
+
+// look reads an API's working copy again.
+func (c *Clients) look(ctx context.Context, before *API, progress Progress) (*API, error) {
+	a := &API{Kind: before.Kind, ID: before.ID, Region: before.Region, Account: before.Account, Stage: before.Stage}
+	err := c.readHead(ctx, a, progress)
+	if notFound(err) {
+		return nil, fmt.Errorf("%w: API %s is gone from %s", ErrNoAPI, a.ID, a.Region)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, c.readBody(ctx, a, progress)
+}
+
+// readHead reads the API itself.
+func (c *Clients) readHead(ctx context.Context, a *API, progress Progress) error {
+	progress.say("read the API", 0, 0)
+	var raw []byte
+	var err error
+	if a.Kind == REST {
+		_, err = c.REST.GetRestApi(withRaw(ctx, &raw), &apigateway.GetRestApiInput{RestApiId: &a.ID})
+	} else {
+		_, err = c.HTTP.GetApi(withRaw(ctx, &raw), &apigatewayv2.GetApiInput{ApiId: &a.ID})
+	}
+	if err != nil {
+		return failed("read API "+a.ID, err)
+	}
+	var head struct {
+		Name     string
+		Tags     map[string]string
+		Protocol string `json:"protocolType"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return fmt.Errorf("read API %s: %w", a.ID, err)
+	}
+	if head.Protocol != "" && head.Protocol != "HTTP" {
+		return fmt.Errorf("API %s is a %s API; tapway taps REST and HTTP APIs", a.ID, strings.ToLower(head.Protocol))
+	}
+	a.Raw, a.Name, a.Tags = raw, head.Name, head.Tags
+	return nil
+}
+
+func (c *Clients) readBody(ctx context.Context, a *API, progress Progress) error {
+	if a.Kind == REST {
+		return c.readREST(ctx, a, progress)
+	}
+	return c.readHTTP(ctx, a, progress)
 }
 
 func listed(names []string) string {
