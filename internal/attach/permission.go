@@ -21,14 +21,23 @@ func (c *Clients) FindFunction(ctx context.Context, name string) (*Function, err
 	if err != nil {
 		return nil, failed("look up function "+name, err)
 	}
-	f := &Function{ARN: aws.ToString(out.FunctionArn), TimeoutMS: 1000 * int(aws.ToInt32(out.Timeout))}
-	// arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]
-	if parts := strings.Split(f.ARN, ":"); len(parts) == 8 {
-		f.ARN, f.Qualifier = strings.Join(parts[:7], ":"), parts[7]
-	} else if len(parts) != 7 {
+	f := &Function{ARN: aws.ToString(out.FunctionArn), TimeoutMS: 1000 * int(aws.ToInt32(out.Timeout)), Qualifier: qualifierOf(name)}
+	parts := strings.Split(f.ARN, ":") // arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]
+	if len(parts) < 7 || parts[2] != "lambda" {
 		return nil, fmt.Errorf("look up function %s: %q is no function's ARN", name, f.ARN)
 	}
+	f.ARN = strings.Join(parts[:7], ":")
 	return f, nil
+}
+
+// qualifierOf is the alias or version in a function's name (NAME:ALIAS), its ARN, or the part
+// of an ARN from the account on; "" for none.
+func qualifierOf(name string) string {
+	parts := strings.Split(name, ":")
+	if n := len(parts); n == 2 || n == 4 || n == 8 {
+		return parts[n-1]
+	}
+	return ""
 }
 
 // allow lets the API call the function. A statement of this name that says the same is as good.

@@ -88,8 +88,10 @@ func CanonicalExport(raw []byte) (json.RawMessage, error) {
 	}
 	if info, ok := doc["info"].(map[string]any); ok {
 		version, _ := info["version"].(string)
-		if _, err := time.Parse(time.RFC3339, version); err == nil {
-			info["version"] = "moment"
+		for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05MST"} { // REST, HTTP
+			if _, err := time.Parse(layout, version); err == nil {
+				info["version"] = "moment"
+			}
 		}
 	}
 	return compact(doc), nil
