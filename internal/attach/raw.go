@@ -160,3 +160,12 @@ func shown(path string, v any) string {
 	}
 	return text
 }
+
+// indented is JSON for people.
+func indented(v any) string {
+	var b bytes.Buffer
+	if err := json.Indent(&b, compact(v), "", "  "); err != nil {
+		panic("attach: " + err.Error()) // compact makes JSON
+	}
+	return b.String()
+}

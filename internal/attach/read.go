@@ -259,3 +259,17 @@ func statusOf(err error) int {
 	}
 	return 0
 }
+
+// Tags reads the tags of an API of either kind.
+func (c *Clients) Tags(ctx context.Context, id string) (map[string]string, error) {
+	a := &API{ID: id, Region: c.Region, Kind: REST}
+	err := c.readHead(ctx, a, nil)
+	if notFound(err) {
+		a.Kind = HTTP
+		err = c.readHead(ctx, a, nil)
+	}
+	if notFound(err) {
+		return nil, fmt.Errorf("%w: no REST API and no HTTP API %q in %s; is it another region or account?", ErrNoAPI, id, c.Region)
+	}
+	return a.Tags, err
+}
