@@ -158,7 +158,7 @@ func (b *builder) integration(m builtMethod) {
 	case "HTTP_PROXY", "HTTP":
 		b.httpIntegration(m, in)
 	case "AWS_PROXY":
-		in["httpMethod"], in["uri"] = "POST", b.s.InvokeARN(b.s.builtFunction(b.pick("users", "orders")))
+		in["httpMethod"], in["uri"] = "POST", b.s.InvokeARN(b.function(b.pick("users", "orders")))
 	case "AWS":
 		in["httpMethod"], in["uri"] = "POST", "arn:aws:apigateway:"+b.s.Region+":sqs:path/"+b.s.Account+"/orders"
 		in["credentials"] = "arn:aws:iam::" + b.s.Account + ":role/to-sqs"
@@ -226,12 +226,20 @@ func (b *builder) httpIntegration(m builtMethod, in object) {
 	}
 }
 
-// builtFunction makes a function unless it is there.
-func (s *Server) builtFunction(name string) string {
-	if f := s.Function(name); f != nil {
-		return f.ARN
+// function makes a function unless it is there, and lets the API invoke it.
+func (b *builder) function(name string) string {
+	f := b.s.Function(name)
+	if f == nil {
+		b.s.AddFunction(name, false)
+		f = b.s.Function(name)
 	}
-	return s.AddFunction(name, false)
+	id := b.api[strings.LastIndexByte(b.api, '/')+1:]
+	sid := "api-" + id
+	if id != "" && !slices.ContainsFunc(f.Policies[""], func(st Statement) bool { return st.Sid == sid }) {
+		b.call("POST", "/2015-03-31/functions/"+name+"/policy", object{"StatementId": sid, "Action": "lambda:InvokeFunction", "Principal": "apigateway.amazonaws.com",
+			"SourceArn": "arn:aws:execute-api:" + b.s.Region + ":" + b.s.Account + ":" + id + "/*/*"}, nil)
+	}
+	return f.ARN
 }
 
 func (b *builder) stage(name string) {
@@ -262,11 +270,12 @@ func (s *Server) BuildHTTP(r Rand, n int) string {
 	in := object{"name": fmt.Sprintf("http-%d", b.r.IntN(1000)), "protocolType": "HTTP", "tags": map[string]string{"team": b.pick("orders", "payments")}}
 	quick := b.one(3)
 	if quick {
-		in["target"] = b.pick("https://backend.example.com", b.s.builtFunction("users"))
+		in["target"] = b.pick("https://backend.example.com", b.function("users"))
 	}
 	var api struct{ APIID string }
 	b.call("POST", "/v2/apis", in, &api)
 	b.api = "/v2/apis/" + api.APIID
+	b.function("users")
 	var shared []string
 	for i := range n {
 		target := ""
@@ -306,7 +315,7 @@ func (b *builder) httpAPIIntegration() string {
 		"integrationUri": b.pick("https://backend.example.com/{id}", "https://backend.example.com/v2", "https://${stageVariables.host}/v1")}
 	switch {
 	case b.one(4):
-		in = object{"integrationType": "AWS_PROXY", "payloadFormatVersion": b.pick("1.0", "2.0"), "integrationUri": b.s.builtFunction(b.pick("users", "orders"))}
+		in = object{"integrationType": "AWS_PROXY", "payloadFormatVersion": b.pick("1.0", "2.0"), "integrationUri": b.function(b.pick("users", "orders"))}
 	case b.one(5):
 		in["connectionType"], in["connectionId"] = "VPC_LINK", "vlink1"
 		in["integrationUri"] = "arn:aws:elasticloadbalancing:" + b.s.Region + ":" + b.s.Account + ":listener/app/internal/1/2"

@@ -55,12 +55,16 @@ type Fault struct {
 }
 
 // The usual faults. Cut never reached the server, Lost did and its answer got lost; Refused
-// lacks a permission, Broken is a server error (a client may try again).
+// lacks a permission, Broken is a server error and Throttled a rate (a client may try
+// again), Concurrent is another user's change at the same time.
 var (
 	Cut     = &Fault{}
 	Lost    = &Fault{After: true}
 	Refused = &Fault{Err: &Error{http.StatusForbidden, "AccessDeniedException", "User: arn:aws:iam::123456789012:user/test is not authorized to perform this call"}}
 	Broken  = &Fault{Err: &Error{http.StatusInternalServerError, "InternalFailure", "Internal failure"}}
+
+	Throttled  = &Fault{Err: &Error{http.StatusTooManyRequests, "TooManyRequestsException", "Too Many Requests"}}
+	Concurrent = &Fault{Err: &Error{http.StatusConflict, "ConflictException", "Unable to complete operation due to concurrent modification. Please try again later."}}
 )
 
 func (s *Server) answerFault(w http.ResponseWriter, f *Fault) {

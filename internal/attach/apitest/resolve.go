@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"net/http"
 	"strings"
 )
 
@@ -10,6 +11,10 @@ type Target struct {
 	Type       string // HTTP, HTTP_PROXY, AWS, AWS_PROXY, MOCK
 	URI        string // stage variables put in
 	Deployment string
+
+	// Problem says why API Gateway answers 500 instead: a function that is not there or that
+	// it may not invoke. "" is no problem.
+	Problem string
 }
 
 // Resolve says where a call to a stage goes; ok is false where API Gateway would refuse it.
@@ -36,20 +41,38 @@ func (s *Server) resolve(api, stage, method, path string, canary bool) (Target, 
 			id = st.CanarySettings.DeploymentID
 			variables = merge(variables, st.CanarySettings.StageVariableOverrides)
 		}
-		return a.Deployments[id].resolve(method, path, variables)
+		t, i := a.Deployments[id].resolve(method, path, variables)
+		if i == nil {
+			return Target{}, false
+		}
+		name, template, _ := strings.Cut(t.Route, " ")
+		t.Problem = s.invocable(t.URI, i.Credentials, s.source(api, stage, name, template))
+		if i.Type == "AWS_PROXY" && i.HTTPMethod != http.MethodPost {
+			t.Problem = "a function is invoked with POST, not " + i.HTTPMethod
+		}
+		return t, true
 	}
 	if a := s.http[api]; a != nil && a.Stages[stage] != nil && !canary {
 		st := a.Stages[stage]
-		return a.Deployments[st.DeploymentID].resolve(method, path, st.StageVariables)
+		t, i := a.Deployments[st.DeploymentID].resolve(method, path, st.StageVariables)
+		if i == nil {
+			return Target{}, false
+		}
+		name, template, ok := strings.Cut(t.Route, " ")
+		if !ok {
+			name, template = "", "$default"
+		}
+		t.Problem = s.invocable(t.URI, i.CredentialsARN, s.source(api, stage, name, template))
+		return t, true
 	}
 	return Target{}, false
 }
 
 // resolve finds the resource first, then its method: a resource without the method does not
 // leave the call to a wider one.
-func (d *Deployment) resolve(method, path string, variables map[string]string) (Target, bool) {
+func (d *Deployment) resolve(method, path string, variables map[string]string) (Target, *Integration) {
 	if d == nil {
-		return Target{}, false
+		return Target{}, nil
 	}
 	var best *Resource
 	rank := ""
@@ -59,21 +82,21 @@ func (d *Deployment) resolve(method, path string, variables map[string]string) (
 		}
 	}
 	if best == nil {
-		return Target{}, false
+		return Target{}, nil
 	}
 	m := best.Methods[method]
 	if m == nil {
 		m = best.Methods["ANY"]
 	}
 	if m == nil || m.Integration == nil {
-		return Target{}, false
+		return Target{}, nil
 	}
-	return Target{m.HTTPMethod + " " + best.Path, m.Integration.Type, fill(m.Integration.URI, variables), d.ID}, true
+	return Target{Route: m.HTTPMethod + " " + best.Path, Type: m.Integration.Type, URI: fill(m.Integration.URI, variables), Deployment: d.ID}, m.Integration
 }
 
-func (d *HTTPDeployment) resolve(method, path string, variables map[string]string) (Target, bool) {
+func (d *HTTPDeployment) resolve(method, path string, variables map[string]string) (Target, *HTTPIntegration) {
 	if d == nil {
-		return Target{}, false
+		return Target{}, nil
 	}
 	var best *HTTPRoute
 	rank := ""
@@ -93,13 +116,13 @@ func (d *HTTPDeployment) resolve(method, path string, variables map[string]strin
 		}
 	}
 	if best == nil {
-		return Target{}, false
+		return Target{}, nil
 	}
 	i := d.Snapshot.Integrations[strings.TrimPrefix(best.Target, "integrations/")]
 	if i == nil {
-		return Target{}, false
+		return Target{}, nil
 	}
-	return Target{best.RouteKey, i.Type, fill(i.URI, variables), d.ID}, true
+	return Target{Route: best.RouteKey, Type: i.Type, URI: fill(i.URI, variables), Deployment: d.ID}, i
 }
 
 // fit says whether a path fits a template. Of two templates that fit, the one with the
