@@ -55,7 +55,7 @@ func (f *apiFlags) policy(cmd *cobra.Command, function string) (done bool, err e
 type awsWorld struct {
 	account *cloud.Account
 	clients *attach.Clients
-	show    *stepper
+	show    *steps
 }
 
 func (f *apiFlags) open(cmd *cobra.Command) (*awsWorld, error) {
@@ -73,7 +73,7 @@ func (f *apiFlags) open(cmd *cobra.Command) (*awsWorld, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &awsWorld{account, clients, newStepper(cmd.ErrOrStderr())}, nil
+	return &awsWorld{account, clients, newSteps(cmd.ErrOrStderr())}, nil
 }
 
 // store opens the place of a state or a backup.
@@ -104,9 +104,9 @@ func (f *apiFlags) saved(ctx context.Context, w *awsWorld, tag string) (*attach.
 
 func (f *apiFlags) defaultState() string { return "tapway-" + f.api + ".json" }
 
-// stepper shows on standard error what a command is at: a bar on a terminal, else a line
+// steps shows on standard error what a command is at: a bar on a terminal, else a line
 // every ten seconds.
-type stepper struct {
+type steps struct {
 	w        io.Writer
 	terminal bool
 	began    time.Time
@@ -114,12 +114,12 @@ type stepper struct {
 	shown    bool
 }
 
-func newStepper(w io.Writer) *stepper {
+func newSteps(w io.Writer) *steps {
 	now := time.Now()
-	return &stepper{w: w, terminal: isTerminal(w), began: now, last: now}
+	return &steps{w: w, terminal: isTerminal(w), began: now, last: now}
 }
 
-func (s *stepper) step(what string, done, total int) {
+func (s *steps) step(what string, done, total int) {
 	text := what
 	switch {
 	case total > 0:
@@ -143,7 +143,7 @@ func (s *stepper) step(what string, done, total int) {
 	}
 }
 
-func (s *stepper) end() {
+func (s *steps) end() {
 	if s.shown {
 		fmt.Fprint(s.w, "\r\x1b[K")
 		s.shown = false

@@ -130,7 +130,7 @@ func comparable(op map[string]any) any {
 	fallback("timeoutInMillis", "29000")
 	fallback("responseTransferMode", "buffered")
 	if kind == "mock" {
-		for _, name := range []string{"httpMethod", "uri", "connectionType", "timeoutInMillis"} {
+		for _, name := range []string{"httpMethod", "uri", "connectionType"} {
 			delete(in, name)
 		}
 	} else {

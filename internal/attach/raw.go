@@ -34,6 +34,9 @@ func object(raw []byte) (map[string]any, error) {
 	return m, nil
 }
 
+// verbatim are the settings whose members are the user's own: there an empty text is a value.
+var verbatim = map[string]bool{"requestTemplates": true, "responseTemplates": true, "requestParameters": true, "responseParameters": true}
+
 // prune takes away what AWS shows or does not show as it likes: null, and empty lists,
 // objects and texts; and links.
 func prune(v any) any {
@@ -41,6 +44,10 @@ func prune(v any) any {
 	case map[string]any:
 		out := map[string]any{}
 		for k, e := range v {
+			if m, ok := e.(map[string]any); ok && verbatim[k] && len(m) > 0 {
+				out[k] = m
+				continue
+			}
 			if e = prune(e); e != nil && k != "_links" {
 				out[k] = e
 			}

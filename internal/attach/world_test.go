@@ -2,6 +2,7 @@ package attach
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -223,3 +224,5 @@ func (f *fixed) IntN(n int) int {
 
 func isUndone(err error) bool { return errors.As(err, new(*UndoneError)) }
 func isStuck(err error) bool  { return errors.As(err, new(*StuckError)) }
+
+func unmarshal(text []byte, out any) error { return json.Unmarshal(text, out) }
