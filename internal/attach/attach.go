@@ -129,8 +129,8 @@ func (r *Runner) makeIntegrations(ctx context.Context, st *State, now *API) erro
 	names := slices.Sorted(maps.Keys(st.Plan.Integrations))
 	for i, name := range names {
 		description := st.mark() + ": " + name
-		if id, ok := mine[description]; ok {
-			st.Integrations[name] = id
+		if ids := mine[description]; len(ids) > 0 {
+			st.Integrations[name] = ids[0]
 			continue
 		}
 		r.Progress.say("make integrations", i, len(names))
@@ -140,28 +140,27 @@ func (r *Runner) makeIntegrations(ctx context.Context, st *State, now *API) erro
 			if lookErr == nil {
 				mine, lookErr = st.marked(again)
 			}
-			if lookErr == nil {
-				id = mine[description]
-			}
-			if id == "" {
+			if lookErr != nil || len(mine[description]) == 0 {
 				return failed("make an integration", err)
 			}
+			id = mine[description][0]
 		}
 		st.Integrations[name] = id
 	}
 	return r.Store.Save(ctx, st)
 }
 
-// marked gives the integrations that this attachment made, by their description.
-func (s *State) marked(now *API) (map[string]string, error) {
-	out := map[string]string{}
+// marked gives the integrations that this attachment made, by their description. There are two
+// of one where the answer of the call that made it was lost and the call was repeated.
+func (s *State) marked(now *API) (map[string][]string, error) {
+	out := map[string][]string{}
 	for _, raw := range now.Integrations {
 		in, err := decodeIntegration(raw)
 		if err != nil {
 			return nil, err
 		}
 		if strings.HasPrefix(in.Description, s.mark()+":") {
-			out[in.Description] = in.ID
+			out[in.Description] = append(out[in.Description], in.ID)
 		}
 	}
 	return out, nil

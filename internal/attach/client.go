@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
@@ -46,21 +47,20 @@ func NewClients(cfg aws.Config, endpoint func(service string) (*string, error), 
 			return nil, fmt.Errorf("AWS endpoint: %w", err)
 		}
 	}
+	// Not the SDK's adaptive mode: the pacer slows down for both of API Gateway's clients, which
+	// share one allowance, and its clock is ours.
 	retryer := func() aws.RetryerV2 {
-		return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-			o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) {
-				o.MaxAttempts, o.MaxBackoff = attempts, 20*time.Second
-			})
+		return retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.MaxBackoff, o.RateLimiter = attempts, 20*time.Second, ratelimit.None
 		})
 	}
-	gateway := retryer() // both API Gateway clients share one allowance
 	stack := []func(*middleware.Stack) error{pacing{pacer}.add, recordRaw}
 	c := &Clients{Region: cfg.Region}
 	c.REST = apigateway.NewFromConfig(cfg, func(o *apigateway.Options) {
-		o.BaseEndpoint, o.Retryer, o.APIOptions = at[0], gateway, append(o.APIOptions, stack...)
+		o.BaseEndpoint, o.Retryer, o.APIOptions = at[0], retryer(), append(o.APIOptions, stack...)
 	})
 	c.HTTP = apigatewayv2.NewFromConfig(cfg, func(o *apigatewayv2.Options) {
-		o.BaseEndpoint, o.Retryer, o.APIOptions = at[1], gateway, append(o.APIOptions, stack...)
+		o.BaseEndpoint, o.Retryer, o.APIOptions = at[1], retryer(), append(o.APIOptions, stack...)
 	})
 	c.Lambda = lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint, o.Retryer = at[2], retryer() })
 	c.STS = sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint, o.Retryer = at[3], retryer() })
@@ -78,7 +78,9 @@ func (p pacing) HandleFinalize(ctx context.Context, in middleware.FinalizeInput,
 	if err := p.pacer.Wait(ctx, awsmiddleware.GetOperationName(ctx)); err != nil {
 		return middleware.FinalizeOutput{}, middleware.Metadata{}, err
 	}
-	return next.HandleFinalize(ctx, in)
+	out, meta, err := next.HandleFinalize(ctx, in)
+	p.pacer.Answered(statusOf(err) == http.StatusTooManyRequests)
+	return out, meta, err
 }
 
 type rawKey struct{}

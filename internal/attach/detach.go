@@ -221,11 +221,11 @@ func (s *State) findIntegrations(now *API) error {
 		return err
 	}
 	for name := range s.Plan.Integrations {
-		if id := mine[s.mark()+": "+name]; id != "" && s.Integrations[name] == "" {
+		if ids := mine[s.mark()+": "+name]; len(ids) > 0 && s.Integrations[name] == "" {
 			if s.Integrations == nil {
 				s.Integrations = map[string]string{}
 			}
-			s.Integrations[name] = id
+			s.Integrations[name] = ids[0]
 		}
 	}
 	return nil

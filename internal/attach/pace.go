@@ -16,9 +16,26 @@ type Pacer struct {
 	Now   func() time.Time                           // nil: time.Now
 	Sleep func(context.Context, time.Duration) error // nil: a timer
 
-	mu   sync.Mutex
-	next time.Time
-	each map[string]time.Time
+	mu    sync.Mutex
+	next  time.Time
+	each  map[string]time.Time
+	extra time.Duration // between calls besides, since AWS answered 429
+}
+
+// Answered tells the pacer how a call fared: refused is 429, Too Many Requests. Others use up
+// the account's allowance then; calls come half as often, down to one in four seconds, and
+// slowly faster again with each that is answered.
+func (p *Pacer) Answered(refused bool) {
+	if p == nil || p.Every <= 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if refused {
+		p.extra = min(2*p.extra+p.Every, 4*time.Second)
+	} else {
+		p.extra -= p.extra / 8
+	}
 }
 
 // NewPacer leaves half of what AWS grants an account to everybody else. rate is calls per
@@ -59,7 +76,7 @@ func (p *Pacer) Wait(ctx context.Context, operation string) error {
 		}
 		p.each[operation] = at.Add(gap)
 	}
-	p.next = at.Add(p.Every)
+	p.next = at.Add(p.Every + p.extra)
 	p.mu.Unlock()
 	pause := at.Sub(now())
 	if pause <= 0 {

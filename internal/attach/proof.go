@@ -18,10 +18,11 @@ func (r *Runner) removeIntegrations(ctx context.Context, st *State, w *way) erro
 		return err
 	}
 	for _, description := range slices.Sorted(maps.Keys(mine)) {
-		id := mine[description]
-		_, err := r.Clients.HTTP.DeleteIntegration(ctx, &apigatewayv2.DeleteIntegrationInput{ApiId: &st.Before.ID, IntegrationId: &id})
-		if err != nil && !notFound(err) {
-			return failed("delete integration "+id, err)
+		for _, id := range mine[description] {
+			_, err := r.Clients.HTTP.DeleteIntegration(ctx, &apigatewayv2.DeleteIntegrationInput{ApiId: &st.Before.ID, IntegrationId: &id})
+			if err != nil && !notFound(err) {
+				return failed("delete integration "+id, err)
+			}
 		}
 	}
 	return nil
