@@ -258,3 +258,27 @@ func read(t *testing.T, dir, name string) string {
 	}
 	return string(text)
 }
+
+func TestBackupAndRestore(t *testing.T) {
+	w := newGatewayWorld(t)
+	working := w.WorkingCopy(w.api)
+	mustContain(t, must(t, w.dir, w.args("backup", "--to", "b.json")...), "REST API "+w.api+" (shop) with 1 stage is in")
+	mustContain(t, must(t, w.dir, w.args("restore", "--from", "b.json", "--dry-run")...), "are as in the backup")
+	w.EditREST(w.api, func(a *apitest.RestAPI) {
+		in := a.Method("GET", "/users").Integration
+		in.URI, in.Responses = "https://elsewhere.example.com/", nil
+		a.Method("GET", "/orders").APIKeyRequired = true
+	})
+	edited := w.WorkingCopy(w.api)
+	mustContain(t, must(t, w.dir, w.args("restore", "--from", "b.json", "--dry-run")...), "put back  GET /users", `uri: "https://users.example.com/v1", now "https://elsewhere.example.com/"`, "left      GET /orders: the method was changed")
+	if d := apitest.Diff(edited, w.WorkingCopy(w.api)); d != "" {
+		t.Errorf("a dry run changed something:\n%s", d)
+	}
+	must(t, w.dir, w.args("restore", "--from", "b.json", "--yes")...)
+	w.EditREST(w.api, func(a *apitest.RestAPI) { a.Method("GET", "/orders").APIKeyRequired = false })
+	if d := apitest.Diff(working, w.WorkingCopy(w.api)); d != "" {
+		t.Errorf("not as in the backup:\n%s", d)
+	}
+	fails(t, w.dir, 2, "say which backup with --from", w.args("restore")...)
+	fails(t, w.dir, 1, "there is no backup at", w.args("restore", "--from", "none.json")...)
+}

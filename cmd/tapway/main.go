@@ -132,7 +132,7 @@ func newRoot() *cobra.Command {
 	})
 	group(root,
 		newDemo(), newServe(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
-		newDiscover(), newAttach(), newDetach(), newStatus(), newConfig(), newDoctor(), newVersion(),
+		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newConfig(), newDoctor(), newVersion(),
 	)
 	return root
 }
