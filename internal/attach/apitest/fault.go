@@ -1,7 +1,6 @@
 package apitest
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -67,7 +66,7 @@ var (
 	Concurrent = &Fault{Err: &Error{http.StatusConflict, "ConflictException", "Unable to complete operation due to concurrent modification. Please try again later."}}
 )
 
-func (s *Server) answerFault(w http.ResponseWriter, f *Fault) {
+func (f *Fault) write(w http.ResponseWriter) {
 	if f.Err == nil {
 		panic(http.ErrAbortHandler) // net/http closes the connection without an answer
 	}
@@ -84,10 +83,6 @@ func FailNth(n int, f *Fault, once bool) func(string, *http.Request) *Fault {
 		}
 		return nil
 	}
-}
-
-func contextWithInternal(ctx context.Context) context.Context {
-	return context.WithValue(ctx, internalCall{}, true)
 }
 
 func quote(s string) string {

@@ -100,6 +100,7 @@ type HTTPDeployment struct {
 	CreatedDate  string `json:"createdDate"`
 
 	Snapshot HTTPSnapshot `json:"-"`
+	seq      int          // grows with every deployment
 }
 
 func (a *HTTPAPI) snapshot() HTTPSnapshot {

@@ -1,7 +1,6 @@
 package apitest
 
 import (
-	"cmp"
 	"encoding/json"
 	"maps"
 	"regexp"
@@ -20,7 +19,7 @@ func (s *Server) autoDeploy(api *HTTPAPI) {
 }
 
 func (s *Server) newHTTPDeployment(api *HTTPAPI, description string, auto bool) *HTTPDeployment {
-	d := &HTTPDeployment{ID: s.idLocked(6), AutoDeployed: auto, Description: description, Status: "DEPLOYED", CreatedDate: isoTime(s.stamp()), Snapshot: api.snapshot()}
+	d := &HTTPDeployment{ID: s.idLocked(6), AutoDeployed: auto, Description: description, Status: "DEPLOYED", CreatedDate: isoTime(s.stamp()), Snapshot: api.snapshot(), seq: s.ids}
 	api.Deployments[d.ID] = d
 	return d
 }
@@ -163,9 +162,7 @@ func (s *Server) getHTTPDeployments(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	newest := slices.SortedFunc(maps.Values(api.Deployments), func(a, b *HTTPDeployment) int {
-		return cmp.Or(cmp.Compare(b.CreatedDate, a.CreatedDate), cmp.Compare(b.ID, a.ID))
-	})
+	newest := slices.SortedFunc(maps.Values(api.Deployments), func(a, b *HTTPDeployment) int { return b.seq - a.seq })
 	return httpPage(q, newest)
 }
 

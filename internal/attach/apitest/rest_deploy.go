@@ -12,6 +12,7 @@ type Deployment struct {
 	CreatedDate int64  `json:"createdDate"`
 
 	Snapshot *RestAPI `json:"-"` // without stages and deployments
+	seq      int      // grows with every deployment
 }
 
 // snapshot copies what a deployment keeps of an API: everything but its tags.
@@ -71,7 +72,7 @@ func (s *Server) createDeployment(q *request) (any, error) {
 	case in.StageName != "" && old == nil && s.MaxStages > 0 && len(api.Stages) >= s.MaxStages:
 		return nil, exceeded("Maximum number of stages for this API has been reached.")
 	}
-	d := &Deployment{ID: s.idLocked(6), Description: in.Description, CreatedDate: s.stamp(), Snapshot: api.snapshot()}
+	d := &Deployment{ID: s.idLocked(6), Description: in.Description, CreatedDate: s.stamp(), Snapshot: api.snapshot(), seq: s.ids}
 	api.Deployments[d.ID] = d
 	if in.StageName == "" {
 		return d, nil
@@ -153,12 +154,7 @@ func (s *Server) getDeployments(q *request) (any, error) {
 
 // deploymentsByAge has the newest first.
 func (a *RestAPI) deploymentsByAge() []*Deployment {
-	return slices.SortedFunc(maps.Values(a.Deployments), func(x, y *Deployment) int {
-		if x.CreatedDate != y.CreatedDate {
-			return int(y.CreatedDate - x.CreatedDate)
-		}
-		return slices.Compare([]byte(y.ID), []byte(x.ID))
-	})
+	return slices.SortedFunc(maps.Values(a.Deployments), func(x, y *Deployment) int { return y.seq - x.seq })
 }
 
 func (s *Server) deleteDeployment(q *request) (any, error) {

@@ -221,3 +221,28 @@ func TestTags(t *testing.T) {
 		t.Errorf("tags of no API: %v", err)
 	}
 }
+
+func TestWhatIsThereOrNot(t *testing.T) {
+	w := newWorld(t)
+	api, resource := w.pets()
+	a := w.REST(api)
+	_, err := w.v1.CreateResource(t.Context(), &apigateway.CreateResourceInput{RestApiId: &api, ParentId: &a.RootResourceID, PathPart: aws.String("pets")})
+	if code(err) != "ConflictException" {
+		t.Errorf("the same path twice: %v", err)
+	}
+	parent := a.Resources[resource].ParentID
+	_, err = w.v1.CreateResource(t.Context(), &apigateway.CreateResourceInput{RestApiId: &api, ParentId: &parent, PathPart: aws.String("{other}")})
+	if code(err) != "BadRequestException" {
+		t.Errorf("two variables side by side: %v", err)
+	}
+	ok[*apigateway.CreateResourceOutput](t)(w.v1.CreateResource(t.Context(), &apigateway.CreateResourceInput{RestApiId: &api, ParentId: &parent, PathPart: aws.String("{rest+}")}))
+	ok[*apigateway.DeleteIntegrationOutput](t)(w.v1.DeleteIntegration(t.Context(), &apigateway.DeleteIntegrationInput{RestApiId: &api, ResourceId: &resource, HttpMethod: aws.String("GET")}))
+	_, err = w.v1.GetIntegration(t.Context(), &apigateway.GetIntegrationInput{RestApiId: &api, ResourceId: &resource, HttpMethod: aws.String("GET")})
+	if code(err) != "NotFoundException" {
+		t.Errorf("no integration: %v", err)
+	}
+	ok[*apigateway.DeleteResourceOutput](t)(w.v1.DeleteResource(t.Context(), &apigateway.DeleteResourceInput{RestApiId: &api, ResourceId: &parent}))
+	if left := w.REST(api).Resources; len(left) != 1 {
+		t.Errorf("children left after their parent was deleted: %v", left)
+	}
+}

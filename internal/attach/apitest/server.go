@@ -3,6 +3,7 @@ package apitest
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -127,12 +128,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, op operation) {
 	}
 	if fault != nil && !fault.After {
 		s.note(op, q, fault.Err)
-		s.answerFault(w, fault)
+		fault.write(w)
 		return
 	}
 	status, payload, err := s.do(op, q, internal)
 	if fault != nil {
-		s.answerFault(w, fault)
+		fault.write(w)
 		return
 	}
 	answer(w, status, payload, err)
@@ -202,7 +203,7 @@ func (s *Server) Call(method, path string, in any) (json.RawMessage, error) {
 	r := httptest.NewRequest(method, path, bytes.NewReader(body))
 	_, pattern := s.mux.Handler(r)
 	w := httptest.NewRecorder()
-	s.mux.ServeHTTP(w, r.WithContext(contextWithInternal(r.Context())))
+	s.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), internalCall{}, true)))
 	if w.Code >= 300 {
 		var m struct{ Message string }
 		_ = json.Unmarshal(w.Body.Bytes(), &m) // an answer without a message is shown without one
