@@ -64,6 +64,9 @@ func (a *API) restOperations() ([]operation, error) {
 			if err := json.Unmarshal(r.Methods[name], &m); err != nil {
 				return nil, fmt.Errorf("read method %s %s: %w", name, r.Path, err)
 			}
+			if string(m.Integration) == "null" {
+				m.Integration = nil
+			}
 			op := operation{Key: name + " " + r.Path, Method: name, Path: r.Path, ResourceID: r.ID, raw: m.Integration, Validator: m.Validator, parameters: m.Parameters}
 			switch m.Authorization {
 			case "", "NONE":

@@ -226,3 +226,5 @@ func isUndone(err error) bool { return errors.As(err, new(*UndoneError)) }
 func isStuck(err error) bool  { return errors.As(err, new(*StuckError)) }
 
 func unmarshal(text []byte, out any) error { return json.Unmarshal(text, out) }
+
+type rawJSON = json.RawMessage
