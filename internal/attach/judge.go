@@ -202,15 +202,22 @@ func splitURI(uri string, vars map[string]string) (origin, rest string, err erro
 	if i := strings.IndexAny(tail, "/?"); i >= 0 {
 		host, rest = tail[:i], tail[i:]
 	}
-	for strings.Contains(host, "${stageVariables.") {
-		before, after, _ := strings.Cut(host, "${stageVariables.")
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(host, "${stageVariables.")
+		b.WriteString(before)
+		if !found {
+			break
+		}
 		name, end, closed := strings.Cut(after, "}")
 		value, known := vars[name]
 		if !closed || !known {
 			return "", "", fmt.Errorf("its URI asks for stage variable %q, which is not given", name)
 		}
-		host = before + value + end
+		b.WriteString(value)
+		host = end
 	}
+	host = b.String()
 	u, err := url.Parse(scheme + "://" + host)
 	if err != nil || u.Host == "" || u.Host != host || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") || strings.ContainsAny(host, "{}") {
 		return "", "", fmt.Errorf("its URL names no fixed host (%s)", uri)
