@@ -18,7 +18,7 @@ import (
 )
 
 // newMoto is newAWS on moto: SQS and S3 by somebody else.
-func newMoto(t *testing.T) *awsWorld {
+func newMoto(t *testing.T) *sqsWorld {
 	t.Helper()
 	path, err := exec.LookPath("moto_server")
 	if err != nil {
@@ -58,7 +58,7 @@ func newMoto(t *testing.T) *awsWorld {
 		}
 		return err == nil
 	})
-	w := &awsWorld{T: t, dir: t.TempDir()}
+	w := &sqsWorld{T: t, dir: t.TempDir()}
 	w.connect(url, url, url+"/123456789012/")
 	for _, name := range []string{"siem", "lake"} {
 		w.aws("sqs", "create-queue", "--queue-name", "records-"+name+"-dead")
@@ -72,7 +72,7 @@ func newMoto(t *testing.T) *awsWorld {
 }
 
 // aws runs the AWS CLI.
-func (w *awsWorld) aws(args ...string) string {
+func (w *sqsWorld) aws(args ...string) string {
 	w.Helper()
 	path, err := exec.LookPath("aws")
 	if err != nil {

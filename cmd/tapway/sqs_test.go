@@ -28,9 +28,9 @@ import (
 	"github.com/tapway/tapway/internal/record/recordtest"
 )
 
-// awsWorld is SQS and S3, and a directory whose tapway.yaml names a queue of theirs for each of
+// sqsWorld is SQS and S3, and a directory whose tapway.yaml names a queue of theirs for each of
 // the destinations siem and lake.
-type awsWorld struct {
+type sqsWorld struct {
 	*testing.T
 	dir   string
 	env   []string
@@ -40,9 +40,9 @@ type awsWorld struct {
 	queue *sqsqueue.Queue // as a forwarder has it
 }
 
-func newAWS(t *testing.T) *awsWorld {
+func newAWS(t *testing.T) *sqsWorld {
 	t.Helper()
-	w := &awsWorld{T: t, dir: t.TempDir(), sqs: &sqstest.Server{}}
+	w := &sqsWorld{T: t, dir: t.TempDir(), sqs: &sqstest.Server{}}
 	for _, name := range []string{"siem", "lake"} {
 		w.sqs.Create("records-"+name+"-dead", nil)
 		w.sqs.Create("records-"+name, map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("records-"+name+"-dead", 1000)})
@@ -62,7 +62,7 @@ func newAWS(t *testing.T) *awsWorld {
 }
 
 // connect makes the clients of the test itself, and the environment of the commands.
-func (w *awsWorld) connect(sqsURL, s3URL, queues string) {
+func (w *sqsWorld) connect(sqsURL, s3URL, queues string) {
 	w.Helper()
 	w.url = sqsURL
 	cfg := aws.Config{Region: sqstest.Region, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -85,7 +85,7 @@ func (w *awsWorld) connect(sqsURL, s3URL, queues string) {
 }
 
 // run runs a command to its end, with in on its standard input.
-func (w *awsWorld) run(in string, args ...string) (out, errOut string, code int) {
+func (w *sqsWorld) run(in string, args ...string) (out, errOut string, code int) {
 	w.Helper()
 	cmd := w.command(args...)
 	cmd.Stdin = strings.NewReader(in)
@@ -98,14 +98,14 @@ func (w *awsWorld) run(in string, args ...string) (out, errOut string, code int)
 	return o.String(), e.String(), cmd.ProcessState.ExitCode()
 }
 
-func (w *awsWorld) command(args ...string) *exec.Cmd {
+func (w *sqsWorld) command(args ...string) *exec.Cmd {
 	cmd := command(w.dir, args...)
 	cmd.Env = append(cmd.Env, w.env...)
 	return cmd
 }
 
 // must is run that has to succeed and to say all of this, on either output.
-func (w *awsWorld) must(line string, says ...string) string {
+func (w *sqsWorld) must(line string, says ...string) string {
 	w.Helper()
 	out, errOut, code := w.run("", words(line)...)
 	if code != 0 {
@@ -116,7 +116,7 @@ func (w *awsWorld) must(line string, says ...string) string {
 }
 
 // fails is run that has to fail.
-func (w *awsWorld) fails(code int, line string, says ...string) {
+func (w *sqsWorld) fails(code int, line string, says ...string) {
 	w.Helper()
 	out, errOut, got := w.run("", words(line)...)
 	if got != code {
@@ -138,7 +138,7 @@ func words(line string) (all []string) {
 }
 
 // enqueue puts exchanges number from to to-1 into a destination's queue.
-func (w *awsWorld) enqueue(destination string, from, to int) {
+func (w *sqsWorld) enqueue(destination string, from, to int) {
 	w.Helper()
 	for n := from; n < to; n++ {
 		if err := w.queue.EnqueueRecord(w.Context(), record.Append(nil, exchange(n)), destination); err != nil {
@@ -148,7 +148,7 @@ func (w *awsWorld) enqueue(destination string, from, to int) {
 }
 
 // kill makes dead letters of them.
-func (w *awsWorld) kill(destination string, from, to int) {
+func (w *sqsWorld) kill(destination string, from, to int) {
 	w.Helper()
 	w.enqueue(destination, from, to)
 	s, err := w.queue.Subscribe(destination)
@@ -171,7 +171,7 @@ func (w *awsWorld) kill(destination string, from, to int) {
 	}
 }
 
-func (w *awsWorld) want(queue string, n int) {
+func (w *sqsWorld) want(queue string, n int) {
 	w.Helper()
 	all := w.sqs.Messages(queue)
 	if len(all) != n {
@@ -191,7 +191,7 @@ func exchange(n int) *tapway.Exchange {
 	return ex
 }
 
-func (w *awsWorld) id(n int) string { return exchange(n).ID.String() }
+func (w *sqsWorld) id(n int) string { return exchange(n).ID.String() }
 
 // TestSQSDeadLetters: looking, redriving and purging without a process.
 func TestSQSDeadLetters(t *testing.T) {
@@ -367,7 +367,7 @@ func TestSQSRunning(t *testing.T) {
 	w.must("ledger", "This is what lies in SQS")
 }
 
-func (w *awsWorld) spill(destination string, n int, text []byte) string {
+func (w *sqsWorld) spill(destination string, n int, text []byte) string {
 	w.Helper()
 	ex := exchange(n)
 	key := "spill/" + destination + "/" + ex.Time.UTC().Format("2006/01/02/") + ex.ID.String() + ".json"
@@ -377,7 +377,7 @@ func (w *awsWorld) spill(destination string, n int, text []byte) string {
 	return key
 }
 
-func (w *awsWorld) objects() (keys []string) {
+func (w *sqsWorld) objects() (keys []string) {
 	w.Helper()
 	for key, err := range w.blobs.List(w.Context(), "") {
 		if err != nil {
