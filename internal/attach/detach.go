@@ -89,8 +89,8 @@ func (r *Runner) back(ctx context.Context, st *State, phase Phase, o DetachOptio
 	}
 	report.Kept = slices.Sorted(maps.Keys(w.kept))
 	st.Phase = phase
-	if err := r.Store.Save(ctx, st); err != nil {
-		return nil, err
+	if err := r.Store.Save(ctx, st); err != nil && phase != Undoing {
+		return nil, err // taking back goes on: the API is more important than the record of it
 	}
 	if err := r.rollBack(ctx, st, w, report); err != nil {
 		return nil, err
