@@ -41,6 +41,8 @@ func runRole(role string, args []string) error {
 		return roleBare(ctx, args[0])
 	case "tapway":
 		return roleTapway(ctx, args)
+	case "floor":
+		return roleFloor(ctx, args[0], args[1], args[2])
 	}
 	return fmt.Errorf("no role %q", role)
 }
