@@ -13,18 +13,19 @@ import (
 
 // Access is who may come in.
 type Access struct {
-	TrustedProxies []string      `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For or Forwarded is believed, and whose other headers about where a call came from (X-Real-IP, CF-Connecting-IP, …) are passed on."`
-	ClientAddress  string        `yaml:"client_address" def:"x-forwarded-for" enum:"x-forwarded-for forwarded" doc:"The header that the trusted proxies keep. It is read from the right up to the first address that is not trusted; the other one is not asked, because a proxy that does not keep it passes on what the client wrote."`
-	ProxyProtocol  bool          `yaml:"proxy_protocol" doc:"Connections of trusted proxies begin with a PROXY protocol header, version 1 or 2, that says who the client is; those without are closed. Those of others are taken as they are."`
-	ResourcePolicy string        `yaml:"resource_policy" kind:"file" example:"policy.json" doc:"An API Gateway resource policy, unchanged. It is evaluated as AWS does: Deny over Allow, and what nothing allows is denied."`
-	APIStage       string        `yaml:"api_stage" example:"prod" doc:"The API stage that this gateway is, for resources of the policy such as execute-api:/prod/GET/pets; default on Lambda the one that the front names. A policy whose resources name a stage needs it."`
-	Methods        []string      `yaml:"methods" example:"GET" doc:"Methods that are passed on; others are answered 403. Without it all are."`
-	APIKey         string        `yaml:"api_key" enum:"required off" example:"required" doc:"Whether a call needs an API key in x-api-key; default required when there are api_keys or usage_plans, off otherwise. Keys stand in api_keys, or are made with tapway keys create."`
-	APIKeys        []APIKey      `yaml:"api_keys" doc:"API keys and who has them."`
-	UsagePlans     []UsagePlan   `yaml:"usage_plans" doc:"What the keys of a plan may use, each key for itself."`
-	Throttle       *Throttle     `yaml:"throttle" doc:"All calls together; more are answered 429."`
-	Routes         []AccessRoute `yaml:"routes" doc:"What is different for some calls. The first entry whose match takes a call counts, whatever spelling of the path the client has chosen."`
-	Counters       string        `yaml:"counters" def:"auto" enum:"auto local" doc:"Where rates and quotas are counted. auto: in this process and its data directory, and on Lambda nowhere, which makes rates and quotas an error there. local: in this process; on Lambda that means that every execution environment counts for itself and begins anew."`
+	TrustedProxies []string        `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For or Forwarded is believed, and whose other headers about where a call came from (X-Real-IP, CF-Connecting-IP, …) are passed on."`
+	ClientAddress  string          `yaml:"client_address" def:"x-forwarded-for" enum:"x-forwarded-for forwarded" doc:"The header that the trusted proxies keep. It is read from the right up to the first address that is not trusted; the other one is not asked, because a proxy that does not keep it passes on what the client wrote."`
+	ProxyProtocol  bool            `yaml:"proxy_protocol" doc:"Connections of trusted proxies begin with a PROXY protocol header, version 1 or 2, that says who the client is; those without are closed. Those of others are taken as they are."`
+	ResourcePolicy string          `yaml:"resource_policy" kind:"file" example:"policy.json" doc:"An API Gateway resource policy, unchanged. It is evaluated as AWS does: Deny over Allow, and what nothing allows is denied."`
+	APIStage       string          `yaml:"api_stage" example:"prod" doc:"The API stage that this gateway is, for resources of the policy such as execute-api:/prod/GET/pets; default on Lambda the one that the front names. A policy whose resources name a stage needs it."`
+	Methods        []string        `yaml:"methods" example:"GET" doc:"Methods that are passed on; others are answered 403. Without it all are."`
+	Secret         []tapway.Secret `yaml:"secret" env:"TAPWAY_SECRET" doc:"What every call must carry in X-Tapway-Secret, 16 characters or more; others are answered 403. It is how an API that is attached by URL proves itself (tapway attach --via url:…). The header goes no further. A list of several while rotating."`
+	APIKey         string          `yaml:"api_key" enum:"required off" example:"required" doc:"Whether a call needs an API key in x-api-key; default required when there are api_keys or usage_plans, off otherwise. Keys stand in api_keys, or are made with tapway keys create."`
+	APIKeys        []APIKey        `yaml:"api_keys" doc:"API keys and who has them."`
+	UsagePlans     []UsagePlan     `yaml:"usage_plans" doc:"What the keys of a plan may use, each key for itself."`
+	Throttle       *Throttle       `yaml:"throttle" doc:"All calls together; more are answered 429."`
+	Routes         []AccessRoute   `yaml:"routes" doc:"What is different for some calls. The first entry whose match takes a call counts, whatever spelling of the path the client has chosen."`
+	Counters       string          `yaml:"counters" def:"auto" enum:"auto local" doc:"Where rates and quotas are counted. auto: in this process and its data directory, and on Lambda nowhere, which makes rates and quotas an error there. local: in this process; on Lambda that means that every execution environment counts for itself and begins anew."`
 }
 
 // APIKey is one API key.
@@ -115,6 +116,11 @@ func (k *checker) access(c *Config) {
 	a := &c.Access
 	if a.ProxyProtocol && len(a.TrustedProxies) == 0 {
 		k.fail("access.proxy_protocol", "nobody is trusted to send a PROXY header", "name the proxies in access.trusted_proxies")
+	}
+	for i, s := range a.Secret {
+		if len(s) < 16 {
+			k.fail(fmt.Sprintf("access.secret[%d]", i), "shorter than 16 characters", "use a random one: openssl rand -hex 16")
+		}
 	}
 	k.policy(a)
 	k.methods("access.methods", a.Methods)

@@ -41,6 +41,9 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 	if c.Limits.Calls > 0 || c.Limits.CallsPer > 0 {
 		deciders = append(deciders, &access.Concurrency{Total: c.Limits.Calls, PerAddress: c.Limits.CallsPer, State: a.State})
 	}
+	if len(c.Access.Secret) > 0 {
+		deciders = append(deciders, access.NewSecret(c.Access.Secret...))
+	}
 	rules, err := a.rules(c)
 	if err != nil {
 		return nil, err
