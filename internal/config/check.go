@@ -132,6 +132,13 @@ var kinds = map[string]func(string) error{
 	"cidr":    checkCIDR,
 	"queue":   checkQueue,
 	"bucket":  checkBucket,
+	"s3 prefix": func(s string) error {
+		bucket, prefix, ok := strings.Cut(strings.TrimPrefix(s, "s3://"), "/")
+		if !ok || !strings.HasPrefix(s, "s3://") || checkBucket(bucket) != nil || prefix != "" && !strings.HasSuffix(prefix, "/") {
+			return fmt.Errorf("%q is no place in S3; write s3://BUCKET/PREFIX/", s)
+		}
+		return nil
+	},
 	"filter": func(s string) error {
 		_, err := filter.Parse(s)
 		return err
@@ -288,7 +295,7 @@ func (k *checker) backends(c *Config) {
 		}
 	}
 	switch {
-	case ways == 0 && k.d.forwards:
+	case ways == 0 && (k.d.forwards || c.Lambda.Routes != ""):
 	case ways == 0 && len(k.d.problems) == 0:
 		k.fail("backend", "there is nowhere to send calls", "set backend: https://host, or routes, or openapi (on the command line: --backend https://host)")
 	case ways > 1:

@@ -34,13 +34,14 @@ type proxyFunction struct {
 	door    *lambdahttp.Door
 	sender  *sender
 	metrics *metrics
+	routes  *apiRoutes // nil: one configuration for all
 	log     *slog.Logger
 	timeout time.Duration // of a call to the backend; 0: none
 	warned  atomic.Bool
 }
 
 // newProxy builds the stages. memory is the function's, 0 if not known; region is AWS's.
-func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory int64, region string) (*proxyFunction, error) {
+func newProxy(c *config.Config, fetch fetcher, s *sender, m *metrics, log *slog.Logger, memory int64, region string) (*proxyFunction, error) {
 	way, err := wayOut(c, m, log)
 	if err != nil {
 		return nil, err
@@ -55,7 +56,13 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 	}
 	rules := new(stages.Rules)
 	rules.Set(set)
-	handler := proxy.New(routes.Settings(c, rules.Redact, log))
+	settings := routes.Settings(c, rules.Redact, log)
+	var tables *apiRoutes
+	if c.Lambda.Routes != "" {
+		tables = newAPIRoutes(c, way, routes, fetch, log)
+		settings.Router = tables
+	}
+	handler := proxy.New(settings)
 	gate, err := newGate(c, handler, region, log)
 	if err != nil {
 		return nil, err
@@ -80,7 +87,7 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 			})).ServeHTTP(w, r)
 		},
 	}
-	return &proxyFunction{door: door, sender: s, metrics: m, log: log, timeout: c.Proxy.Timeout.D()}, nil
+	return &proxyFunction{door: door, sender: s, metrics: m, routes: tables, log: log, timeout: c.Proxy.Timeout.D()}, nil
 }
 
 // wayOut is asked for every connection to a backend or a destination.
@@ -116,6 +123,9 @@ func (p *proxyFunction) Invoke(ctx context.Context, in *lambdaruntime.Invocation
 		cancel()
 		p.sender.empty(ctx, box)
 		p.metrics.flush()
+		if p.routes != nil {
+			p.routes.refresh(ctx)
+		}
 	}}
 	if reply.Stream != nil {
 		out.Stream = func(_ context.Context, w io.Writer) error { return passOn(w, reply.Stream) }

@@ -32,6 +32,21 @@ type Routes struct {
 
 // NewRoutes reads what the configuration says of backends. way is asked for every connection.
 func NewRoutes(c *config.Config, way *egress.Dialer) (*Routes, error) {
+	return newRoutes(c, way, (*Routes).list)
+}
+
+// NewTable takes the routes from an API Gateway export instead, and all else from the
+// configuration. name is the export's, for errors.
+func NewTable(c *config.Config, way *egress.Dialer, name string, export []byte, stageVariables map[string]string) (*Routes, error) {
+	return newRoutes(c, way, func(r *Routes, c *config.Config) (_ []route.Route, err error) {
+		if err = r.common(c); err != nil {
+			return nil, err
+		}
+		return r.export(c, name, export, stageVariables)
+	})
+}
+
+func newRoutes(c *config.Config, way *egress.Dialer, read func(*Routes, *config.Config) ([]route.Route, error)) (*Routes, error) {
 	r := &Routes{way: way, refusal: &proxy.Refusal{Status: http.StatusNotFound, Message: "Not Found"}}
 	if c.Proxy.Forwarded == "off" {
 		r.forwarded.Off = true
@@ -43,7 +58,7 @@ func NewRoutes(c *config.Config, way *egress.Dialer) (*Routes, error) {
 		}
 		r.forwarded.Trusted = append(r.forwarded.Trusted, prefix)
 	}
-	list, err := r.list(c)
+	list, err := read(r, c)
 	if err != nil {
 		return nil, err
 	}
@@ -60,13 +75,18 @@ func NewRoutes(c *config.Config, way *egress.Dialer) (*Routes, error) {
 	return r, nil
 }
 
+// common makes the backend that routes without settings of their own share.
+func (r *Routes) common(c *config.Config) error {
+	b, err := r.backend(c, config.Route{})
+	r.backends = []*proxy.Backend{b}
+	return err
+}
+
 // list gives the routes and makes the backend of each.
 func (r *Routes) list(c *config.Config) ([]route.Route, error) {
-	common, err := r.backend(c, config.Route{})
-	if err != nil {
+	if err := r.common(c); err != nil {
 		return nil, err
 	}
-	r.backends = []*proxy.Backend{common}
 	switch {
 	case c.OpenAPI != "":
 		return r.openAPI(c)
@@ -99,9 +119,14 @@ func (r *Routes) openAPI(c *config.Config) ([]route.Route, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the export: %w", err)
 	}
-	d, err := route.ReadOpenAPI(text, route.OpenAPIOptions{StageVariables: c.StageVariables})
+	return r.export(c, c.OpenAPI, text, c.StageVariables)
+}
+
+// export is openAPI for a text that has been read.
+func (r *Routes) export(c *config.Config, name string, text []byte, stageVariables map[string]string) ([]route.Route, error) {
+	d, err := route.ReadOpenAPI(text, route.OpenAPIOptions{StageVariables: stageVariables})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.OpenAPI, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	r.refusal = &proxy.Refusal{Status: http.StatusForbidden, Message: "Missing Authentication Token"}
 	able := false
@@ -127,7 +152,7 @@ func (r *Routes) openAPI(c *config.Config) ([]route.Route, error) {
 		r.backends = append(r.backends, b)
 	}
 	if !able {
-		return nil, fmt.Errorf("%s has no route that this machine can serve; `tapway discover --openapi %s` tells why", c.OpenAPI, c.OpenAPI)
+		return nil, fmt.Errorf("%s has no route that this machine can serve; `tapway discover --openapi %s` tells why", name, name)
 	}
 	return list, nil
 }
