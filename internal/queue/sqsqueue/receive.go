@@ -109,7 +109,7 @@ func (d *destination) admit(ctx context.Context, raw []types.Message) []tapway.M
 	var again []*Delivery
 	for i := range raw {
 		v := deliveryOf(&raw[i])
-		switch kind, p := d.memory.admit(v.MessageID, v.Handle, now, d.q.c.Lease); kind {
+		switch kind, p := d.memory.admit(v.MessageID, v.Handle, v.receives(), now, d.q.c.Lease); kind {
 		case fresh:
 			items = append(items, &item{Delivery: v, received: now, past: p})
 		case settled:
@@ -212,7 +212,7 @@ func (q *Queue) Adopt(ctx context.Context, destination string, v Delivery) (tapw
 	}
 	it := &item{Delivery: &v, received: time.Now()}
 	kind := fresh
-	if kind, it.past = d.memory.admit(v.MessageID, v.Handle, it.received, q.c.Lease); kind == settled {
+	if kind, it.past = d.memory.admit(v.MessageID, v.Handle, v.receives(), it.received, q.c.Lease); kind == settled {
 		return tapway.Message{}, ErrSettled
 	}
 	it.err = it.open(ctx, d)

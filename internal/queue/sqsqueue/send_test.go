@@ -338,6 +338,29 @@ func TestLookUp(t *testing.T) {
 			}
 		})
 	})
+	t.Run("the dead-letter queue is not known", func(t *testing.T) {
+		for _, c := range []struct {
+			name    string
+			fault   sqstest.Fault
+			refused bool
+		}{
+			{"for want of a permission", sqstest.Fault{Status: 403, Code: "AccessDenied"}, true},
+			{"while SQS throttles", sqstest.Fault{Status: 400, Code: "RequestThrottled"}, false},
+			{"while SQS is down", sqstest.Fault{Status: 503, Code: "ServiceUnavailable"}, false},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				_, q := open(t, "a", first("GetQueueAttributes", 1, c.fault))
+				err := q.Prepare(t.Context())
+				if err == nil || Refused(err) != c.refused || strings.Contains(err.Error(), "allow sqs:GetQueueAttributes") != c.refused || !strings.Contains(err.Error(), c.fault.Code) {
+					t.Errorf("%s: refused %v, want %v: %v", c.name, Refused(err), c.refused, err)
+				}
+				time.Sleep(2 * time.Minute)
+				if err := q.Prepare(t.Context()); err != nil {
+					t.Errorf("%s: later: %v", c.name, err)
+				}
+			})
+		}
+	})
 	t.Run("no dead-letter queue", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, q := open(t, "a-dead", nil)
