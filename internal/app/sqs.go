@@ -7,7 +7,6 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -96,7 +95,7 @@ func (e *sqsEngine) openOutbox(c *config.Config) (err error) {
 	if hasStore(c.Data) {
 		e.log.Warn("the data directory has records of the queue on disk; start once with queue: disk to deliver what is left of them", "data", c.Data)
 	}
-	if e.disk, err = openDisk(c, filepath.Join(c.Data, "outbox"), diskqueue.History{MaxAge: -1, MaxBytes: -1}, e.log); err != nil {
+	if e.disk, err = openDisk(c, outboxDir(c.Data), diskqueue.History{MaxAge: -1, MaxBytes: -1}, e.log); err != nil {
 		return err
 	}
 	o := outbox.Config{Local: e.disk, Destinations: e.remote.Destinations(), Send: e.remote.Transfer, Log: e.log}
