@@ -78,6 +78,9 @@ func openSQS(c *config.Config, log *slog.Logger, forwards bool) (_ engine, err e
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	if forwards {
+		if c.Bucket == "" {
+			log.Warn("there is no bucket: records that are larger than the queue takes cannot be read, and wait in the queue; set bucket (TAPWAY_BUCKET)")
+		}
 		return e, nil
 	}
 	if c.Bucket == "" {
