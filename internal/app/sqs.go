@@ -78,9 +78,6 @@ func openSQS(c *config.Config, log *slog.Logger, forwards bool) (_ engine, err e
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	if forwards {
-		if c.Bucket == "" {
-			log.Warn("there is no bucket: records that are larger than the queue takes cannot be read, and wait in the queue; set bucket (TAPWAY_BUCKET)")
-		}
 		return e, nil
 	}
 	if c.Bucket == "" {
@@ -213,10 +210,7 @@ func (e *sqsEngine) watch(ctx context.Context) {
 			}
 		}
 		if found {
-			look, cancel := context.WithTimeout(ctx, lookTime)
-			l, err := e.remote.Ledger(look)
-			cancel()
-			e.saw(l.Destinations, err)
+			e.look(ctx)
 		}
 		wait := time.NewTimer(every)
 		select {
@@ -226,6 +220,14 @@ func (e *sqsEngine) watch(ctx context.Context) {
 		case <-wait.C:
 		}
 	}
+}
+
+// look notes what is in the queues now.
+func (e *sqsEngine) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	l, err := e.remote.Ledger(ctx)
+	e.saw(l.Destinations, err)
 }
 
 // find looks the queues up, once with success, and says what is unwise about them.

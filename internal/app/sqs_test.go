@@ -70,6 +70,7 @@ func TestServeOnSQS(t *testing.T) {
 	if status, warning := readiness(t, w.app.AdminAddr()); status != 200 || warning != "" {
 		t.Errorf("readyz %d %q", status, warning)
 	}
+	w.app.queue.(*sqsEngine).look(t.Context()) // as it does by itself every 15 s
 	_, text := call(t, "http://"+w.app.AdminAddr()+"/metrics")
 	for _, want := range []string{"tapway_ledger_calls_total 2", "tapway_ledger_stored_total 2", "tapway_queue_reachable 1", `tapway_outbox_records{destination="sink"} 0`, `tapway_ledger_difference{destination="sink"} 0`} {
 		if !strings.Contains(text, want) {
