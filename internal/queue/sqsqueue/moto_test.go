@@ -242,12 +242,12 @@ func (m *moto) cycle(w *world, store *s3blob.Store, small, large *tapway.Exchang
 	if r, err := w.q.Redrive(m.Context(), "siem", Selection{Match: func(dl *DeadLetter) bool { return dl.Status == 410 }}); err != nil || r.Done != 1 {
 		m.Errorf("redrive: %+v, %v", r, err)
 	}
-	m.aws("sqs", "send-message", "--queue-url", m.url+"/123456789012/siem", "--message-body", `{"from":"the CLI"}`)
+	m.aws("sqs", "send-message", "--queue-url", m.url+"/123456789012/siem", "--message-body", `{"from":"the CLI","endpoint":"/","method":"GET","status":200}`)
 	var foreign bool
 	for n := 0; n < 2; {
 		msgs := w.receive(s, 10)
 		for _, msg := range msgs {
-			foreign = foreign || string(msg.Record) == `{"from":"the CLI"}`
+			foreign = foreign || string(msg.Record) == `{"from":"the CLI","endpoint":"/","method":"GET","status":200}`
 			n++
 		}
 		w.settle(s, tapway.Outcome{Verdict: tapway.Delivered}, msgs...)
