@@ -298,6 +298,9 @@ func printPlan(out io.Writer, p *attach.Plan) error {
 	if len(p.Warnings) > 0 {
 		fmt.Fprintln(out)
 	}
+	if p.Permission != nil {
+		fmt.Fprintf(out, "\nThe function must know the routes before: --route-table FILE writes them, for openapi: in its tapway.yaml.\n")
+	}
 	if len(p.Backends) > 0 {
 		fmt.Fprintf(out, "\nThe tapway at %s needs this in its tapway.yaml:\n\n%s", strings.TrimPrefix(p.Via, "url:"), p.ServerConfig())
 	}

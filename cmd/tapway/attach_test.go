@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tapway/tapway/internal/attach/apitest"
@@ -19,12 +20,24 @@ type gatewayWorld struct {
 	*apitest.Server
 	dir string
 	api string
+
+	fault atomic.Pointer[func(op string) *apitest.Fault]
 }
+
+// fail has every call asked whether it is to fail; nil: none. Calls of a process that was
+// killed may still be on their way.
+func (w *gatewayWorld) fail(f func(op string) *apitest.Fault) { w.fault.Store(&f) }
 
 // newGatewayWorld has a REST API with two routes to tap and one that stays, in stage prod.
 func newGatewayWorld(t *testing.T) *gatewayWorld {
 	t.Helper()
 	w := &gatewayWorld{Server: apitest.New(), dir: t.TempDir()}
+	w.Before = func(op string, _ *http.Request) *apitest.Fault {
+		if f := w.fault.Load(); f != nil && *f != nil {
+			return (*f)(op)
+		}
+		return nil
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/", w.Server)
 	mux.HandleFunc("POST /{$}", func(rw http.ResponseWriter, _ *http.Request) { // STS
@@ -161,6 +174,12 @@ func TestAttachByURL(t *testing.T) {
 	}
 }
 
+// called waits until a call has been carried out.
+func (w *gatewayWorld) called(t *testing.T, op string) {
+	t.Helper()
+	waitFor(t, op, func() bool { return w.Count(op) > 0 })
+}
+
 // TestAttachKilled: what a process that was killed in the middle leaves can be finished, and
 // undone, by another one.
 func TestAttachKilled(t *testing.T) {
@@ -168,17 +187,26 @@ func TestAttachKilled(t *testing.T) {
 		w := newGatewayWorld(t)
 		settled := w.Settled()
 		cmd := command(w.dir, w.args("attach", "--via", "lambda:tapway", "--yes")...)
-		w.Before = func(op string, _ *http.Request) *apitest.Fault {
-			if op == "PutIntegration" {
-				cmd.Process.Kill()
-				return apitest.Lost
+		reached, killed := make(chan struct{}), make(chan struct{})
+		w.fail(func(op string) *apitest.Fault {
+			if op != "PutIntegration" {
+				return nil
 			}
-			return nil
+			close(reached)
+			<-killed
+			return apitest.Lost
+		})
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
 		}
-		if err := cmd.Run(); err == nil {
+		<-reached
+		cmd.Process.Kill()
+		close(killed)
+		if err := cmd.Wait(); err == nil {
 			t.Fatal("it was not killed")
 		}
-		w.Before = nil
+		w.called(t, "PutIntegration") // it takes effect when nobody waits for it any more
+		w.fail(nil)
 		fails(t, w.dir, 1, "it is attaching", w.args("status")...)
 		if then == "attach" {
 			mustContain(t, must(t, w.dir, w.args("attach", "--yes")...), "Attached: All calls of 1 route")
@@ -215,14 +243,14 @@ func TestCanaryAndPromote(t *testing.T) {
 // TestAttachRefused: a missing permission is named, and what is printed for it is a policy.
 func TestAttachRefused(t *testing.T) {
 	w := newGatewayWorld(t)
-	w.Before = func(op string, _ *http.Request) *apitest.Fault {
+	w.fail(func(op string) *apitest.Fault {
 		if op == "UpdateStage" {
 			return apitest.Refused
 		}
 		return nil
-	}
+	})
 	fails(t, w.dir, 1, "these credentials lack the permission apigateway:PATCH; --print-policy prints", w.args("attach", "--via", "lambda:tapway", "--yes")...)
-	w.Before = nil
+	w.fail(nil)
 	for _, command := range []string{"discover", "attach", "detach", "status"} {
 		policy := decode[struct {
 			Version   string

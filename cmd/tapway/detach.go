@@ -109,7 +109,7 @@ func printDetach(out io.Writer, st *attach.State, r *attach.Report) {
 	switch {
 	case r.Equal:
 		fmt.Fprintln(out, "Proof: the export of the stage equals the one before the attach.")
-	default:
+	case r.Proven:
 		fmt.Fprintln(out, "Proof: the export of every route put back equals the one before the attach.")
 	}
 	for _, left := range r.Left {

@@ -2,6 +2,7 @@ package attach
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -36,7 +37,8 @@ func (e *StuckError) Error() string {
 
 func (e *StuckError) Unwrap() []error { return []error{e.Err, e.Undo} }
 
-// UndoneError is an attach that failed and was taken back: the API is as it was.
+// UndoneError is an attach that failed and was taken back: the API is as it was, but for what
+// others did meanwhile.
 type UndoneError struct{ Err error }
 
 func (e *UndoneError) Error() string {
@@ -74,7 +76,8 @@ func (r *Runner) Attach(ctx context.Context, st *State) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	r.Progress.say("take everything back", 0, 0)
-	if _, undoErr := r.back(ctx, st, Undoing, DetachOptions{}); undoErr != nil {
+	// A route that somebody else changed in the meantime is theirs.
+	if _, undoErr := r.back(ctx, st, Undoing, DetachOptions{KeepTheirs: true}); undoErr != nil {
 		return &StuckError{err, undoErr, r.left(ctx, st)}
 	}
 	return &UndoneError{err}
@@ -105,7 +108,7 @@ func (r *Runner) forward(ctx context.Context, st *State) error {
 	if err := r.makeIntegrations(ctx, st, now); err != nil {
 		return err
 	}
-	if err := r.changeRoutes(ctx, st, now); err != nil {
+	if err := r.changeRoutes(ctx, st); err != nil {
 		return err
 	}
 	if err := r.goLive(ctx, st, now); err != nil {
@@ -166,22 +169,19 @@ func (s *State) marked(now *API) (map[string][]string, error) {
 	return out, nil
 }
 
-func (r *Runner) changeRoutes(ctx context.Context, st *State, now *API) error {
-	current, err := now.current()
-	if err != nil {
-		return err
-	}
+// changeRoutes looks at each route just before it changes it: AWS has no way to say "only if
+// it is still so", and an edit of somebody else's must not be lost.
+func (r *Runner) changeRoutes(ctx context.Context, st *State) error {
 	for i := range st.Plan.Changes {
 		ch := &st.Plan.Changes[i]
-		is := current[ch.place()]
-		v, err := st.judge(ch, is)
+		r.Progress.say("change routes", i, len(st.Plan.Changes))
+		is, v, err := r.lookAndJudge(ctx, st, ch)
 		if err != nil {
 			return err
 		}
 		switch v {
 		case asAfter:
 		case asBefore:
-			r.Progress.say("change routes", i, len(st.Plan.Changes))
 			if err := r.Clients.set(ctx, st, ch, is, asAfter); err != nil {
 				return err
 			}
@@ -193,6 +193,18 @@ func (r *Runner) changeRoutes(ctx context.Context, st *State, now *API) error {
 	}
 	r.Progress.say("change routes", len(st.Plan.Changes), len(st.Plan.Changes))
 	return nil
+}
+
+func (r *Runner) lookAndJudge(ctx context.Context, st *State, ch *Change) (is json.RawMessage, v verdict, err error) {
+	is, err = r.Clients.lookAt(ctx, st.Before, ch)
+	if notFound(err) {
+		return nil, missing, nil
+	}
+	if err != nil {
+		return nil, missing, failed("read "+ch.Route, err)
+	}
+	v, err = st.judge(ch, is)
+	return is, v, err
 }
 
 // goLive deploys the working copy, unless the stage does so by itself. The deployment is made

@@ -51,13 +51,14 @@ type Report struct {
 	Redeployed string   `json:"redeployed"`       // the new deployment, where somebody had deployed since
 	Others     []string `json:"others,omitempty"` // differences that others made elsewhere, which stay
 	Left       []string `json:"left,omitempty"`   // what could not be removed yet, and why
-	Equal      bool     `json:"equal"`            // the export equals the one before the attach, all of it
+	Proven     bool     `json:"proven"`           // every route put back is in the export as it was before the attach
+	Equal      bool     `json:"equal"`            // the whole export is
 }
 
 // Detach takes the attachment off. It can be called again after any failure.
 func (r *Runner) Detach(ctx context.Context, st *State, o DetachOptions) (*Report, error) {
 	if st.Phase == Detached {
-		return &Report{Equal: true}, nil
+		return &Report{Restored: []string{}, Proven: true, Equal: true}, nil
 	}
 	phase := Detaching
 	if st.Phase == Undoing {
@@ -88,8 +89,8 @@ func (r *Runner) back(ctx context.Context, st *State, phase Phase, o DetachOptio
 	}
 	report.Kept = slices.Sorted(maps.Keys(w.kept))
 	st.Phase = phase
-	if err := r.Store.Save(ctx, st); err != nil {
-		return nil, err
+	if err := r.Store.Save(ctx, st); err != nil && phase != Undoing {
+		return nil, err // taking back goes on: the API is more important than the record of it
 	}
 	if err := r.rollBack(ctx, st, w, report); err != nil {
 		return nil, err
@@ -337,7 +338,14 @@ func (r *Runner) restoreRoutes(ctx context.Context, st *State, w *way, report *R
 			continue
 		}
 		r.Progress.say("restore routes", i, len(st.Plan.Changes))
-		if err := r.Clients.set(ctx, st, ch, w.current[ch.place()], asBefore); err != nil {
+		is, v, err := r.lookAndJudge(ctx, st, ch)
+		if err != nil {
+			return err
+		}
+		if v != w.verdicts[i] && v != asBefore {
+			return fmt.Errorf("%s was changed by somebody else just now; detach again", ch.Route)
+		}
+		if err := r.Clients.set(ctx, st, ch, is, asBefore); err != nil {
 			return err
 		}
 		report.Restored = append(report.Restored, ch.Route)

@@ -177,10 +177,14 @@ func (c *Clients) createIntegration(ctx context.Context, api, description string
 		}
 		return &s
 	}
+	var timeout *int32
+	if in.Timeout > 0 {
+		timeout = &in.Timeout
+	}
 	out, err := c.HTTP.CreateIntegration(ctx, &apigatewayv2.CreateIntegrationInput{
 		ApiId: &api, Description: &description, IntegrationType: typesv2.IntegrationType(in.Type), IntegrationUri: optional(in.URI),
 		IntegrationMethod: optional(in.Method), ConnectionType: typesv2.ConnectionType(in.ConnectionType), ConnectionId: optional(in.ConnectionID),
-		CredentialsArn: optional(in.Credentials), PayloadFormatVersion: optional(in.PayloadFormat), TimeoutInMillis: &in.Timeout,
+		CredentialsArn: optional(in.Credentials), PayloadFormatVersion: optional(in.PayloadFormat), TimeoutInMillis: timeout,
 		RequestParameters: in.RequestParameters, ResponseParameters: in.ResponseParameters,
 	})
 	if err != nil {

@@ -35,7 +35,8 @@ type Route struct {
 	op              *operation
 }
 
-// Routes gives every route of the working copy and judges it for the stage that was read.
+// Judge gives every route of the working copy, and what can be done with it in the stage that
+// was read.
 func (a *API) Judge() ([]Route, error) {
 	ops, err := a.operations()
 	if err != nil {

@@ -109,7 +109,12 @@ func TestEditInTheMiddle(t *testing.T) {
 			w.edit(api, "GET", "/health", func(i *apitest.Integration) { i.PassthroughBehavior = "NEVER" })
 		}},
 		{"deploy", "PutIntegration", "somebody else has deployed to stage prod meanwhile", func(t *testing.T, w *world, api string) { w.deploy(t, api, "prod") }},
-		{"tag", "TagResource", "", nil},
+		{"attached route, before its turn", "TagResource", "GET /pets/{id} was changed by somebody else meanwhile", func(t *testing.T, w *world, api string) {
+			w.edit(api, "GET", "/pets/{id}", func(i *apitest.Integration) { i.TimeoutInMillis = 500 })
+		}},
+		{"attached route, after its turn", "CreateDeployment", "is not attached in stage prod after all", func(t *testing.T, w *world, api string) {
+			w.edit(api, "GET", "/pets/{id}", func(i *apitest.Integration) { i.Type, i.URI = "HTTP_PROXY", "https://theirs.example.com/" })
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -129,18 +134,22 @@ func TestEditInTheMiddle(t *testing.T) {
 			}
 			err := r.Attach(t.Context(), w.state(a, p, r))
 			w.Before = nil
-			if c.says == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
 			if !isUndone(err) {
 				t.Fatalf("error %v", err)
 			}
 			fails(t, err, c.says)
-			if got := w.REST(api).Method("GET", "/pets/{id}").Integration; got.Type != "HTTP_PROXY" || len(got.Responses) != 1 {
+			theirs := strings.HasPrefix(c.name, "attached route")
+			switch got := w.REST(api).Method("GET", "/pets/{id}").Integration; {
+			case theirs && got.TimeoutInMillis != 500 && got.URI != "https://theirs.example.com/":
+				t.Errorf("theirs is %+v", got)
+			case !theirs && (got.Type != "HTTP_PROXY" || len(got.Responses) != 1):
 				t.Errorf("the route is %+v", got)
+			}
+			if got := w.REST(api).Method("POST", "/orders").Integration; got.Type != "HTTP_PROXY" || len(got.Responses) != 1 {
+				t.Errorf("the other route is %+v", got)
+			}
+			if len(w.Function("tapway").Policies[""]) > 0 || w.REST(api).Tags[TagState] != "" || load(t, r).Phase != Detached {
+				t.Errorf("something is left of it")
 			}
 			if c.name == "edit" && w.REST(api).Method("GET", "/health").Integration.PassthroughBehavior != "NEVER" {
 				t.Error("the edit is lost")

@@ -80,6 +80,8 @@ func Policy(p PolicyFor) (string, error) {
 			actions = append(actions, "s3:PutObject")
 		}
 		allow("State", actions, fmt.Sprintf("arn:%s:s3:::%s/%s", part, bucket, key))
+		// Without it S3 answers 403 for what is not there yet.
+		allow("IsThereAState", []string{"s3:ListBucket"}, fmt.Sprintf("arn:%s:s3:::%s", part, bucket))
 	}
 	return indented(map[string]any{"Version": "2012-10-17", "Statement": statements}), nil
 }

@@ -74,6 +74,7 @@ func (r *Runner) prove(ctx context.Context, st *State, w *way, report *Report) e
 			return err
 		}
 		report.Equal = bytes.Equal(before, after)
+		report.Proven = report.Equal
 		report.Others = edits
 		if report.Equal {
 			return nil
@@ -89,6 +90,7 @@ func (r *Runner) prove(ctx context.Context, st *State, w *way, report *Report) e
 		if len(mine) > 0 && !tolerant {
 			return fmt.Errorf("the export is not as it was: %s", mine[0])
 		}
+		report.Proven = len(mine) == 0
 		report.Others = append(slices.Clone(edits), elsewhere(was, is, tapped)...)
 		return nil
 	})

@@ -1,7 +1,8 @@
 package attach
 
 import (
-	"slices"
+	"context"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -106,15 +107,17 @@ func TestInterruptedAtEveryCall(t *testing.T) {
 }
 
 func everyCall(t *testing.T, kind Kind, way string, fault *apitest.Fault) {
-	w := newWorld(t)
-	o := viaURL()
-	if way == "lambda" {
-		o = w.viaFunction()
+	fresh := func() (w *world, api, stage string, o Options, before snapshot) {
+		w = newWorld(t)
+		api, stage = w.example(t, kind)
+		if o = viaURL(); way == "lambda" {
+			o = w.viaFunction()
+		}
+		return w, api, stage, o, w.snapshot(api, stage)
 	}
-	api, stage := w.example(t, kind)
-	before := w.snapshot(api, stage)
 	for _, resume := range []bool{true, false} {
 		for at, whole := 1, false; !whole; at++ {
+			w, api, stage, o, before := fresh()
 			r := w.runner()
 			a := w.read(t, api, stage)
 			st := w.state(a, w.plan(t, a, o), r)
@@ -136,6 +139,7 @@ func everyCall(t *testing.T, kind Kind, way string, fault *apitest.Fault) {
 		}
 	}
 	for at, whole := 1, false; !whole; at++ {
+		w, api, stage, o, before := fresh()
 		r, _ := w.attached(t, api, stage, o)
 		w.Before = apitest.FailNth(at, fault, false)
 		_, err := r.Detach(t.Context(), load(t, r), DetachOptions{})
@@ -147,36 +151,51 @@ func everyCall(t *testing.T, kind Kind, way string, fault *apitest.Fault) {
 	}
 }
 
-// example makes a small API with routes of several kinds, nothing undeployed.
+func (w *world) build(kind Kind, seed uint64) string {
+	if kind == REST {
+		return w.BuildREST(&fixed{seed}, 5)
+	}
+	return w.BuildHTTP(&fixed{seed}, 4)
+}
+
+// example makes a small API with two routes or more for either way, nothing undeployed, and
+// a stage that does not deploy by itself.
 func (w *world) example(t fataler, kind Kind) (api, stage string) {
 	t.Helper()
-	for seed := uint64(1); ; seed++ {
-		other := newWorld(t)
-		build := func(w *world) string {
-			if kind == REST {
-				return w.BuildREST(&fixed{seed}, 5)
-			}
-			return w.BuildHTTP(&fixed{seed}, 4)
-		}
-		id := build(other)
-		a, err := other.clients.Read(t.Context(), id, "", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range a.stageNames() {
-			s, _ := a.stage(name)
-			if s.AutoDeploy {
-				continue
-			}
-			a := other.read(t, id, name)
-			drift, err := a.Drift(nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			lambda, url := other.plan(t, a, other.viaFunction()), other.plan(t, a, viaURL())
-			if len(drift) == 0 && len(lambda.Changes) >= 2 && len(url.Changes) >= 2 && slices.ContainsFunc(url.Changes, func(c Change) bool { return len(c.Before) > 0 }) {
-				return build(w), name
-			}
-		}
+	found := examples[kind]()
+	if found.stage == "" {
+		t.Fatal("no seed makes such an API")
 	}
+	return w.build(kind, found.seed), found.stage
+}
+
+type example struct {
+	seed  uint64
+	stage string
+}
+
+var examples = map[Kind]func() example{REST: findExample(REST), HTTP: findExample(HTTP)}
+
+// findExample looks for a seed, once.
+func findExample(kind Kind) func() example {
+	return sync.OnceValue(func() example {
+		for seed := range uint64(10000) {
+			w := &world{Server: apitest.New()}
+			w.arn = w.AddFunction("tapway", false)
+			w.clients = must(NewClients(w.config(), nil, nil, 1))
+			id := w.build(kind, seed)
+			for _, name := range must(w.clients.Read(context.Background(), id, "", nil)).stageNames() {
+				a := must(w.clients.Read(context.Background(), id, name, nil))
+				a.Account = w.Account
+				s, _ := a.stage(name)
+				if s.AutoDeploy || len(must(a.Drift(nil))) > 0 {
+					continue
+				}
+				if len(must(MakePlan(a, w.viaFunction())).Changes) >= 2 && len(must(MakePlan(a, viaURL())).Changes) >= 2 {
+					return example{seed, name}
+				}
+			}
+		}
+		return example{}
+	})
 }

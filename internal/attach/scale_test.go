@@ -72,7 +72,7 @@ func TestThreeHundredRoutes(t *testing.T) {
 			t.Fatal(err)
 		}
 		took := time.Since(began)
-		if floor, ceiling := time.Duration(n)*200*time.Millisecond, time.Duration(n)*200*time.Millisecond+20*time.Second; took < floor || took > ceiling {
+		if floor, ceiling := time.Duration(n)*400*time.Millisecond, time.Duration(n)*400*time.Millisecond+20*time.Second; took < floor || took > ceiling {
 			t.Errorf("%d routes took %v, want between %v and %v", n, took, floor, ceiling)
 		}
 		w.isAttached(t, st)

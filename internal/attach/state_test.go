@@ -1,7 +1,9 @@
 package attach
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -100,6 +102,45 @@ func TestNothingWithoutState(t *testing.T) {
 	fails(t, r.Attach(t.Context(), w.state(a, w.plan(t, a, w.viaFunction()), r)), "save the state")
 	if n := w.Count(""); n > 0 {
 		t.Errorf("%d calls were made", n)
+	}
+}
+
+// full is a bucket that takes n more objects.
+type full struct {
+	memory
+	n *int
+}
+
+func (f full) Put(ctx context.Context, key string, body []byte) error {
+	if *f.n--; *f.n < 0 {
+		return errors.New("no space")
+	}
+	return f.memory.Put(ctx, key, body)
+}
+
+// TestStateCannotBeSaved: wherever saving begins to fail, the API is as before.
+func TestStateCannotBeSaved(t *testing.T) {
+	for _, kind := range []Kind{REST, HTTP} {
+		failures := 0
+		for n, whole := 0, false; !whole; n++ {
+			w := newWorld(t)
+			api, stage := w.example(t, kind)
+			before := w.snapshot(api, stage)
+			a := w.read(t, api, stage)
+			r := w.runner()
+			left := n
+			r.Store.Blobs = full{w.blobs, &left}
+			err := r.Attach(t.Context(), w.state(a, w.plan(t, a, w.viaFunction()), r))
+			if whole = err == nil; whole {
+				continue
+			}
+			failures++
+			fails(t, err, "no space")
+			w.same(t, before, api, stage, fmt.Sprintf("after %d saves", n))
+		}
+		if failures < 3 {
+			t.Errorf("%s: only %d saves: the test proves little", kind, failures)
+		}
 	}
 }
 

@@ -67,14 +67,18 @@ func newWorld(t fataler) *world {
 
 func (w *world) connect(t fataler, attempts int, pacer *Pacer) *Clients {
 	t.Helper()
-	c, err := NewClients(aws.Config{Region: w.Region, BaseEndpoint: aws.String("http://apitest.invalid"), HTTPClient: w.Client(),
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		})}, nil, pacer, attempts)
+	c, err := NewClients(w.config(), nil, pacer, attempts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+func (w *world) config() aws.Config {
+	return aws.Config{Region: w.Region, BaseEndpoint: aws.String("http://apitest.invalid"), HTTPClient: w.Client(),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		})}
 }
 
 // runner has a store of its own.
