@@ -334,6 +334,11 @@ func TestDeployAndDestroy(t *testing.T) {
 	mustContain(t, again, "nothing to change", "is attached already")
 	fails(t, w.dir, 2, "remembers an installation whose project is shop", "deploy", "--project", "other")
 
+	example := must(t, w.dir, "deploy", "--yes", "--package", pkg, "--example", "--receive", sink, "--call", door.URL+"/users", "--wait", "60s")
+	mustContain(t, example, "create   module.example.aws_api_gateway_rest_api.example", "Attached: all calls of 4 routes in stage dev", "The record arrived")
+	again = must(t, w.dir, "deploy", "--yes", "--package", pkg, "--no-call") // what attach did to the example is no change to Terraform
+	mustContain(t, again, "nothing to change", "is attached already")
+
 	queue := "shop-default-dead"
 	dead, err := w.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &queue})
 	if err != nil {
@@ -407,7 +412,11 @@ func (w *cloudWorld) checkRecord(out string) {
 	if err := json.NewDecoder(strings.NewReader(text)).Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
 		w.Fatalf("%v in %s", err, text)
 	}
-	recordtest.Validate(w.T, raw)
+	var line bytes.Buffer
+	if err := json.Compact(&line, raw); err != nil {
+		w.Fatal(err)
+	}
+	recordtest.Validate(w.T, line.Bytes())
 	var record struct {
 		Endpoint, Method, Query, Front, Route, Origin string
 		Response                                      struct{ Path, Token string }

@@ -132,7 +132,7 @@ func newRoot() *cobra.Command {
 	})
 	group(root,
 		newDemo(), newServe(), newForward(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
-		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newDeploy(), newDestroy(), newEgress(), newConfig(), newDoctor(), newVersion(),
+		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newDeploy(), newDestroy(), newCost(), newTune(), newEgress(), newConfig(), newDoctor(), newVersion(),
 	)
 	return root
 }

@@ -25,7 +25,9 @@ const (
 )
 
 // StateLocation is where the original state of an API is kept.
-func StateLocation(bucket, api string) string { return "s3://" + bucket + "/" + statePrefix + api + ".json" }
+func StateLocation(bucket, api string) string {
+	return "s3://" + bucket + "/" + statePrefix + api + ".json"
+}
 
 // RouteKey is the key of an API's route table.
 func RouteKey(api string) string { return routePrefix + api + ".json" }
