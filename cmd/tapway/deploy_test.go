@@ -20,11 +20,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/attach/apitest"
+	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/deploy"
 	"github.com/tapway/tapway/internal/lambdahttp/eventtest"
@@ -36,6 +38,7 @@ import (
 type cloudWorld struct {
 	*testing.T
 	gateway *apitest.Server
+	url     string // of moto
 	api     string
 	dir     string
 	account *cloud.Account
@@ -53,6 +56,7 @@ func newCloudWorld(t *testing.T) *cloudWorld {
 	}
 	w := &cloudWorld{T: t, gateway: apitest.New(), dir: t.TempDir()}
 	moto := w.startMoto()
+	w.url = moto
 	gateway := httptest.NewServer(w.gateway)
 	t.Cleanup(gateway.Close)
 	for name, value := range map[string]string{
@@ -285,6 +289,9 @@ func TestDeployAndDestroy(t *testing.T) {
 	before := w.gateway.Export(api, "prod")
 	settled := w.gateway.Settled()
 	program, pkg, architecture := w.bootstrap()
+	if _, err := s3blob.NewClient(w.account.Config, &w.url).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("states")}); err != nil {
+		t.Fatal(err)
+	}
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -313,15 +320,14 @@ func TestDeployAndDestroy(t *testing.T) {
 
 	fails(t, w.dir, 1, "knows of no installation", "destroy", "--yes")
 	deployArgs := []string{"deploy", "--project", "shop", "--api", api, "--destination", "http://" + sink + "/in", "--package", pkg, "--architecture", architecture, "--rate", "1000"}
-	plan := must(t, w.dir, append(deployArgs, "--dry-run")...)
-	mustContain(t, plan, "Account 123456789012", `create   module.tapway.aws_sqs_queue.records["default"]`, "create   module.tapway.aws_lambda_function.proxy", "0 to remove", "change  GET /users", "one test call: GET https://"+api+".execute-api.us-east-1.amazonaws.com/prod/users")
-	if d := apitest.Diff(settled, w.gateway.Settled()); d != "" {
-		t.Fatalf("a dry run changed something:\n%s", d)
-	}
-	args := append(deployArgs, "--receive", sink, "--call", door.URL+"/users?a=b", "--wait", "60s", "--alarm-email", "ops@example.com")
-	_, errOut, code := executeWith(t, w.dir, "n\n", args...)
+	args := append(deployArgs, "--receive", sink, "--call", door.URL+"/users?a=b", "--wait", "60s", "--alarm-email", "ops@example.com", "--state-bucket", "states")
+	plan, errOut, code := executeWith(t, w.dir, "n\n", args...)
 	if code != 1 || !strings.Contains(errOut, "nothing done") {
-		t.Fatalf("answering no: exit %d\n%s", code, errOut)
+		t.Fatalf("answering no: exit %d\n%s%s", code, plan, errOut)
+	}
+	mustContain(t, plan, "Account 123456789012", `create   module.tapway.aws_sqs_queue.records["default"]`, "create   module.tapway.aws_lambda_function.proxy", "0 to remove", "change  GET /users", "one test call: GET "+door.URL+"/users?a=b")
+	if d := apitest.Diff(settled, w.gateway.Settled()); d != "" {
+		t.Fatalf("answering no changed something:\n%s", d)
 	}
 	out := must(t, w.dir, append(args, "--yes")...)
 	mustContain(t, out, "Made: ", "Attached: all calls of 2 routes in stage prod pass through tapway.", "200 OK in", "request id the-request", "The record arrived at "+sink, "queue: sqs://shop-{destination}")
@@ -330,13 +336,11 @@ func TestDeployAndDestroy(t *testing.T) {
 		t.Errorf("remembered: %s", answers)
 	}
 
-	again := must(t, w.dir, "deploy", "--yes", "--package", pkg, "--no-call") // everything else is remembered
-	mustContain(t, again, "nothing to change", "is attached already")
 	fails(t, w.dir, 2, "remembers an installation whose project is shop", "deploy", "--project", "other")
 
 	example := must(t, w.dir, "deploy", "--yes", "--package", pkg, "--example", "--receive", sink, "--call", door.URL+"/users", "--wait", "60s")
 	mustContain(t, example, "create   module.example.aws_api_gateway_rest_api.example", "Attached: all calls of 4 routes in stage dev", "The record arrived")
-	again = must(t, w.dir, "deploy", "--yes", "--package", pkg, "--no-call") // what attach did to the example is no change to Terraform
+	again := must(t, w.dir, "deploy", "--yes", "--package", pkg, "--no-call") // what attach did to the example is no change to Terraform
 	mustContain(t, again, "nothing to change", "is attached already")
 
 	queue := "shop-default-dead"
@@ -350,6 +354,9 @@ func TestDeployAndDestroy(t *testing.T) {
 	fails(t, w.dir, 1, "1 dead letters of default", "destroy", "--yes") // detached by now
 	if live, _ := w.gateway.Resolve(api, "prod", "GET", "/users"); live.Type != "HTTP_PROXY" {
 		t.Errorf("after detaching: %+v", live)
+	}
+	if err := os.RemoveAll(filepath.Join(w.dir, ".tapway")); err != nil { // the state in S3 is enough
+		t.Fatal(err)
 	}
 	gone := must(t, w.dir, "destroy", "--yes", "--discard")
 	mustContain(t, gone, "Removed: ", "Kept: the saved state of an API")

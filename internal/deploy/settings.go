@@ -56,6 +56,7 @@ func ReadSettings(file string, text []byte, destination string) (*Settings, erro
 	})
 	for i, p := range left {
 		if strings.HasPrefix(p.Message, "the environment variable") {
+			left[i].Message, _, _ = strings.Cut(p.Message, ";")
 			left[i].Hint = "the functions do not have this machine's environment: write ${aws-secretsmanager:NAME} or ${aws-ssm:/NAME} if it is a secret, else the value"
 		}
 	}

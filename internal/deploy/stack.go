@@ -213,7 +213,9 @@ func (s *Stack) root() string {
 // WriteBare writes a working directory that knows the provider and where the state is, and
 // nothing more: enough to destroy what the state names.
 func (s *Stack) WriteBare(dir string) error {
-	bare, _, _ := strings.Cut(s.root(), "module \"tapway\"")
+	outside := *s
+	outside.VPC = nil
+	bare, _, _ := strings.Cut(outside.root(), "module \"tapway\"")
 	bare = strings.Replace(bare, "variable \"tapway\" {\n  type = any\n}\n\n", "", 1)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("the working directory: %w", err)

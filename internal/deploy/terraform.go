@@ -252,7 +252,7 @@ type diagnostic struct {
 // stream runs terraform and gives see each event.
 func (t *Terraform) stream(ctx context.Context, args []string, see func(event)) error {
 	cmd := t.command(ctx, args...)
-	var complaint bytes.Buffer
+	var complaint, other bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -269,7 +269,7 @@ func (t *Terraform) stream(ctx context.Context, args []string, see func(event)) 
 		switch {
 		case len(bytes.TrimSpace(line)) == 0:
 		case json.Unmarshal(line, &e) != nil:
-			complaint.Write(line) // not every failure is told in JSON
+			other.Write(line) // not every failure is told in JSON
 		case e.Type == "diagnostic":
 			diagnostics = append(diagnostics, e.Diagnostic)
 		default:
@@ -281,7 +281,7 @@ func (t *Terraform) stream(ctx context.Context, args []string, see func(event)) 
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		if text := strings.TrimSpace(plainText(complaint.String())); text != "" {
+		if text := strings.TrimSpace(plainText(other.String() + complaint.String())); text != "" {
 			diagnostics = append(diagnostics, diagnostic{Severity: "error", Summary: text})
 		}
 		return t.diagnose(ctx, args[0], err, diagnostics)
