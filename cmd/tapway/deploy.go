@@ -252,7 +252,10 @@ func (d *deployment) run(ctx context.Context) error {
 	if d.printPolicy {
 		return d.policy()
 	}
-	var err error
+	_, err := deploy.ReadSettings(d.path, d.text, d.answers.Destination) // a mistake there is told before anything is asked
+	if err != nil {
+		return err
+	}
 	if d.tf, err = deploy.FindTerraform(ctx, d.terraform, ""); err != nil {
 		return err
 	}

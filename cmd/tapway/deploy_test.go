@@ -37,13 +37,14 @@ import (
 // cloudWorld is an AWS account: API Gateway is our fake, everything else is moto.
 type cloudWorld struct {
 	*testing.T
-	gateway *apitest.Server
-	url     string // of moto
-	api     string
-	dir     string
-	account *cloud.Account
-	lambda  *lambda.Client
-	sqs     *sqs.Client
+	gateway       *apitest.Server
+	url           string // of moto
+	api           string
+	dir           string
+	configuration string // as the functions read it
+	account       *cloud.Account
+	lambda        *lambda.Client
+	sqs           *sqs.Client
 }
 
 func newCloudWorld(t *testing.T) *cloudWorld {
@@ -175,7 +176,8 @@ func (w *cloudWorld) function(program, name string) *runtimetest.API {
 	if routes := out.Environment.Variables["TAPWAY_ROUTES"]; routes != "" { // the routes that attach left, as a file beside the bootstrap
 		w.Log("routes:", routes)
 		write(w.T, root, "routes.json", w.object(routes+w.api+".json"))
-		write(w.T, root, "tapway.yaml", w.object(out.Environment.Variables["TAPWAY_CONFIG"])+"\nopenapi: routes.json\n")
+		w.configuration = w.object(out.Environment.Variables["TAPWAY_CONFIG"])
+		write(w.T, root, "tapway.yaml", w.configuration+"\nopenapi: routes.json\n")
 		env = append(env, "TAPWAY_CONFIG=")
 	}
 	var log bytes.Buffer
@@ -193,6 +195,30 @@ func (w *cloudWorld) function(program, name string) *runtimetest.API {
 		}
 	})
 	return api
+}
+
+// parameter puts a secret into the Parameter Store.
+func (w *cloudWorld) parameter(name, value string) {
+	w.Helper()
+	text, err := json.Marshal(map[string]any{"Name": name, "Value": value, "Type": "SecureString"})
+	if err != nil {
+		w.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(w.Context(), "POST", w.url, bytes.NewReader(text))
+	if err != nil {
+		w.Fatal(err)
+	}
+	req.Header.Set("X-Amz-Target", "AmazonSSM.PutParameter")
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20261121/"+w.gateway.Region+"/ssm/aws4_request, SignedHeaders=host, Signature=x")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if said, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 {
+		w.Fatalf("put the parameter: %s", said)
+	}
 }
 
 // object reads s3://BUCKET/KEY.
@@ -319,8 +345,20 @@ func TestDeployAndDestroy(t *testing.T) {
 	defer door.Close()
 
 	fails(t, w.dir, 1, "knows of no installation", "destroy", "--yes")
-	deployArgs := []string{"deploy", "--project", "shop", "--api", api, "--destination", "http://" + sink + "/in", "--package", pkg, "--architecture", architecture, "--rate", "1000"}
-	args := append(deployArgs, "--receive", sink, "--call", door.URL+"/users?a=b", "--wait", "60s", "--alarm-email", "ops@example.com", "--state-bucket", "states")
+	w.parameter("/tapway/token", "hunter3")
+	write(t, w.dir, "tapway.yaml", `
+listen: ":9999"
+capture: {max_body: 1MiB}
+proxy: {timeout: 5s}
+destinations:
+  - name: default
+    url: http://`+sink+`/in
+    headers: {X-Token: "${aws-ssm:/tapway/token}"}
+    retry: {max_attempts: 3}
+    batch: {max_wait: 1s}
+aws: {project: shop, api: `+api+`, state_bucket: states, alarm_email: ops@example.com}
+`)
+	args := []string{"deploy", "--package", pkg, "--architecture", architecture, "--rate", "1000", "--receive", sink, "--call", door.URL + "/users?a=b", "--wait", "60s"}
 	plan, errOut, code := executeWith(t, w.dir, "n\n", args...)
 	if code != 1 || !strings.Contains(errOut, "nothing done") {
 		t.Fatalf("answering no: exit %d\n%s%s", code, plan, errOut)
@@ -331,6 +369,7 @@ func TestDeployAndDestroy(t *testing.T) {
 	}
 	out := must(t, w.dir, append(args, "--yes")...)
 	mustContain(t, out, "Made: ", "Attached: all calls of 2 routes in stage prod pass through tapway.", "200 OK in", "request id the-request", "The record arrived at "+sink, "queue: sqs://shop-{destination}")
+	mustContain(t, w.configuration, "max_attempts", "max_wait", "${aws-ssm:/tapway/token}", "1MiB")
 	w.checkRecord(out)
 	if answers := read(t, w.dir, deploy.AnswersFile); !strings.Contains(answers, `"attached": [`) || !strings.Contains(answers, `"began": true`) {
 		t.Errorf("remembered: %s", answers)
@@ -351,14 +390,16 @@ func TestDeployAndDestroy(t *testing.T) {
 	if _, err := w.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: dead.QueueUrl, MessageBody: aws.String("a dead letter")}); err != nil {
 		t.Fatal(err)
 	}
+	yaml := read(t, w.dir, "tapway.yaml")
+	write(t, w.dir, "tapway.yaml", strings.Replace(yaml, "name: default", "name: other", 1))
+	fails(t, w.dir, 1, "the queue of default would be removed with 1 record in it", "deploy", "--yes", "--package", pkg, "--no-call")
+	write(t, w.dir, "tapway.yaml", yaml)
 	fails(t, w.dir, 1, "1 dead letters of default", "destroy", "--yes") // detached by now
 	if live, _ := w.gateway.Resolve(api, "prod", "GET", "/users"); live.Type != "HTTP_PROXY" {
 		t.Errorf("after detaching: %+v", live)
 	}
-	if err := os.RemoveAll(filepath.Join(w.dir, ".tapway")); err != nil { // the state in S3 is enough
-		t.Fatal(err)
-	}
-	gone := must(t, w.dir, "destroy", "--yes", "--discard")
+	elsewhere := t.TempDir() // the state in S3 is enough
+	gone := must(t, elsewhere, "destroy", "--yes", "--discard", "--project", "shop", "--state-bucket", "states")
 	mustContain(t, gone, "Removed: ", "Kept: the saved state of an API")
 	if d := apitest.Diff(settled, w.gateway.Settled()); d != "" || !bytes.Equal(before, w.gateway.Export(api, "prod")) {
 		t.Errorf("the API is not as before:\n%s", d)

@@ -43,8 +43,8 @@ func newDestroy() *cobra.Command {
 
 func (d *deployment) destroy(ctx context.Context) error {
 	a := d.answers
-	if !a.Began {
-		return fmt.Errorf("%s knows of no installation; name the file of `tapway deploy` with --state", d.state)
+	if !a.Began && (a.StateBucket == "" || a.Project == "") { // else Terraform's state knows what there is
+		return fmt.Errorf("%s knows of no installation; name the file of `tapway deploy` with --state, or say --project and --state-bucket", d.state)
 	}
 	var err error
 	if d.tf, err = deploy.FindTerraform(ctx, d.terraform, ""); err != nil {

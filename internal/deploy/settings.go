@@ -13,6 +13,10 @@ import (
 	"github.com/tapway/tapway/internal/config"
 )
 
+// defaultConcurrency is how many forwarders run at once for a destination without a word of its
+// own, as in tapway.yaml.
+const defaultConcurrency = 16
+
 // elsewhere are keys of tapway.yaml that the functions have no use for, or that the modules
 // set themselves.
 var elsewhere = []string{"listen", "tls", "h2c", "data", "queue", "bucket", "admin", "storage", "limits", "aws", "openapi", "stage_variables"}
@@ -79,7 +83,7 @@ func ReadSettings(file string, text []byte, destination string) (*Settings, erro
 	}
 	s.Destinations = map[string]map[string]any{}
 	if destination != "" {
-		s.Destinations["default"] = map[string]any{"url": destination}
+		s.Destinations["default"] = map[string]any{"url": destination, "concurrency": defaultConcurrency}
 		return s, nil
 	}
 	return s, s.destinations(given)
