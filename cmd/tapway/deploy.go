@@ -24,7 +24,7 @@ import (
 // deployFlags are those of `tapway deploy`; destroy has some of them.
 type deployFlags struct {
 	config, state, dir, terraform           string
-	pkg, architecture, call, receive        string
+	pkg, call, receive                      string
 	given                                   deploy.Answers // what flags say
 	headers                                 []string
 	rate                                    float64

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -238,9 +239,9 @@ func (w *cloudWorld) object(location string) string {
 
 // door is API Gateway's data plane: it looks up what the API does with a call now, and calls
 // the function only when that is its integration.
-func (w *cloudWorld) door(api func() string, stage string, proxy func() *runtimetest.API) http.Handler {
+func (w *cloudWorld) door(stage string, proxy *runtimetest.API) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		target, ok := w.gateway.Resolve(api(), stage, r.Method, r.URL.Path)
+		target, ok := w.gateway.Resolve(w.api, stage, r.Method, r.URL.Path)
 		if !ok || target.Type != "AWS_PROXY" {
 			http.Error(rw, fmt.Sprintf("not led to a function: %+v", target), http.StatusBadGateway)
 			return
@@ -256,8 +257,8 @@ func (w *cloudWorld) door(api func() string, stage string, proxy func() *runtime
 			http.Error(rw, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		event = bytes.ReplaceAll(event, []byte("a1b2c3d4e5"), []byte(api())) // the API that eventtest's events are of
-		result := proxy().Invoke(r.Context(), event)
+		event = bytes.ReplaceAll(event, []byte("a1b2c3d4e5"), []byte(w.api)) // the API that eventtest's events are of
+		result := proxy.Invoke(r.Context(), event)
 		if result.Err != nil || result.Error != nil {
 			http.Error(rw, fmt.Sprint(result.Err, result.Error), http.StatusBadGateway)
 			return
@@ -325,24 +326,7 @@ func TestDeployAndDestroy(t *testing.T) {
 	}
 	sink := l.Addr().String()
 	l.Close()
-	var proxy *runtimetest.API
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	forwarding := make(chan error, 1)
-	door := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if proxy == nil { // the functions are there now
-			proxy = w.function(program, "shop-proxy")
-			forwarder := w.function(program, "shop-forwarder")
-			out, err := w.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("shop-default")})
-			if err != nil {
-				http.Error(rw, err.Error(), http.StatusInternalServerError)
-				return
-			}
-			go func() { forwarding <- w.forward(ctx, *out.QueueUrl, forwarder) }()
-		}
-		w.door(func() string { return api }, "prod", func() *runtimetest.API { return proxy }).ServeHTTP(rw, r)
-	}))
-	defer door.Close()
+	door := w.openDoor(program)
 
 	fails(t, w.dir, 1, "knows of no installation", "destroy", "--yes")
 	w.parameter("/tapway/token", "hunter3")
@@ -382,14 +366,7 @@ aws: {project: shop, api: `+api+`, state_bucket: states, alarm_email: ops@exampl
 	again := must(t, w.dir, "deploy", "--yes", "--package", pkg, "--no-call") // what attach did to the example is no change to Terraform
 	mustContain(t, again, "nothing to change", "is attached already")
 
-	queue := "shop-default-dead"
-	dead, err := w.sqs.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &queue})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: dead.QueueUrl, MessageBody: aws.String("a dead letter")}); err != nil {
-		t.Fatal(err)
-	}
+	w.bury("a dead letter")
 	yaml := read(t, w.dir, "tapway.yaml")
 	write(t, w.dir, "tapway.yaml", strings.Replace(yaml, "name: default", "name: other", 1))
 	fails(t, w.dir, 1, "the queue of default would be removed with 1 record in it", "deploy", "--yes", "--package", pkg, "--no-call")
@@ -404,18 +381,63 @@ aws: {project: shop, api: `+api+`, state_bucket: states, alarm_email: ops@exampl
 	if d := apitest.Diff(settled, w.gateway.Settled()); d != "" || !bytes.Equal(before, w.gateway.Export(api, "prod")) {
 		t.Errorf("the API is not as before:\n%s", d)
 	}
-	functions, err := w.lambda.ListFunctions(t.Context(), &lambda.ListFunctionsInput{})
+	w.checkEmpty()
+}
+
+// openDoor is where the API is called. With the first call the deployed functions begin to run.
+func (w *cloudWorld) openDoor(program string) *httptest.Server {
+	var proxy *runtimetest.API
+	ctx, cancel := context.WithCancel(w.Context())
+	begin := sync.OnceValue(func() error {
+		out, err := w.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("shop-default")})
+		if err != nil {
+			return err
+		}
+		proxy = w.function(program, "shop-proxy")
+		forwarder := w.function(program, "shop-forwarder")
+		go func() {
+			if err := w.forward(ctx, *out.QueueUrl, forwarder); err != nil && ctx.Err() == nil && !errors.As(err, new(*sqstypes.QueueDoesNotExist)) {
+				w.Errorf("forwarding: %v", err)
+			}
+		}()
+		return nil
+	})
+	door := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if err := begin(); err != nil {
+			http.Error(rw, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.door("prod", proxy).ServeHTTP(rw, r)
+	}))
+	w.Cleanup(func() {
+		cancel()
+		door.Close()
+	})
+	return door
+}
+
+// bury puts a message into the dead-letter queue.
+func (w *cloudWorld) bury(text string) {
+	w.Helper()
+	dead, err := w.sqs.GetQueueUrl(w.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String("shop-default-dead")})
+	if err == nil {
+		_, err = w.sqs.SendMessage(w.Context(), &sqs.SendMessageInput{QueueUrl: dead.QueueUrl, MessageBody: &text})
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// checkEmpty looks whether functions or queues are left.
+func (w *cloudWorld) checkEmpty() {
+	w.Helper()
+	functions, err := w.lambda.ListFunctions(w.Context(), &lambda.ListFunctionsInput{})
 	if err != nil || len(functions.Functions) != 0 {
-		t.Errorf("left: %+v, %v", functions, err)
+		w.Errorf("left: %+v, %v", functions, err)
 	}
-	queues, err := w.sqs.ListQueues(t.Context(), &sqs.ListQueuesInput{})
+	queues, err := w.sqs.ListQueues(w.Context(), &sqs.ListQueuesInput{})
 	if err != nil || len(queues.QueueUrls) != 0 {
-		t.Errorf("left: %+v, %v", queues, err)
-	}
-	select {
-	case err := <-forwarding:
-		t.Logf("forwarding ended: %v", err) // its queue is gone
-	default:
+		w.Errorf("left: %+v, %v", queues, err)
 	}
 }
 
