@@ -70,7 +70,8 @@ internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 internal/admin:             . internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
-internal/deploy:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
+internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml
+internal/cost:              # what AWS asks for it: standard library only
 internal/demo:              . github.com/coder/websocket
 internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys github.com/aws/aws-sdk-go-v2
 cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
@@ -80,6 +81,7 @@ bench/variant/runtime:      internal/lambdaruntime
 bench/variant/sqs:          . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue
 bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue internal/blob/s3blob
 bench/variant/config:       . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue internal/blob/s3blob internal/config
+deploy:                     # the Terraform modules, embedded
 deploy/terraform:           # tests of the modules
 `
 
