@@ -29,6 +29,7 @@ internal/record:            . schema internal/content github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
 internal/http1:
+internal/jsonstring:
 internal/config:            . internal/egress internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
 internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
 
@@ -38,7 +39,7 @@ internal/proxy:             . internal/route
 internal/delivery:          . internal/record internal/filter
 internal/egress:            .
 
-internal/lambdahttp:           .
+internal/lambdahttp:           . internal/jsonstring
 internal/lambdahttp/eventtest: .
 
 internal/queue/queuetest:   . github.com/google/go-cmp
@@ -52,6 +53,7 @@ internal/blob/dirblob:      .
 internal/blob/s3blob:       . internal/awsbase github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3
 internal/queue/sqsqueue:    . internal/awsbase internal/record internal/queue/claimcheck github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
 internal/queue/sqsqueue/sqstest:
+internal/awssqs:            internal/awsbase internal/http1 internal/jsonstring github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs # SQS's calls without the SDK's client, for the functions
 
 internal/spill:             . internal/record internal/queue/sqsqueue # what a queue did not take
 internal/outbox:            . internal/record internal/queue/sqsqueue internal/spill
