@@ -62,7 +62,7 @@ internal/cloud:             . internal/* github.com/aws/aws-sdk-go-v2 # the only
 internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
 
 internal/lambdasqs:         . internal/delivery internal/record
-internal/emf:
+internal/emf:               internal/jsonstring
 
 internal/stages:            . internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
 internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
