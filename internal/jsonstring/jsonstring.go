@@ -61,6 +61,30 @@ var growth = func() (t [256]uint8) {
 	return t
 }()
 
+// Valid is utf8.Valid, and as fast between characters beyond ASCII as it is before the first.
+func Valid(s []byte) bool {
+	for i := 0; i < len(s); {
+		if i+word <= len(s) {
+			if m := binary.LittleEndian.Uint64(s[i:]) & highs; m == 0 {
+				i += word
+				continue
+			} else {
+				i += bits.TrailingZeros64(m) / 8
+			}
+		}
+		if s[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			return false
+		}
+		i += size
+	}
+	return true
+}
+
 // EscapedLen is how many bytes Append makes of s, without the quotes.
 func EscapedLen(s []byte) int {
 	n, i := len(s), 0

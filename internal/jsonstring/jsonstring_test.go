@@ -56,6 +56,9 @@ func check(t *testing.T, s []byte) {
 	if got, want := Plain(s), plainly(s); got != want {
 		t.Fatalf("Plain(%q) = %d, want %d", s, got, want)
 	}
+	if got, want := Valid(s), utf8.Valid(s); got != want {
+		t.Fatalf("Valid(%q) = %v, want %v", s, got, want)
+	}
 	if utf8.Valid(s) {
 		checkInside(t, want[1:len(want)-1])
 	}
@@ -125,6 +128,7 @@ func FuzzString(f *testing.F) {
 	f.Add([]byte("plain"))
 	f.Add([]byte("\"\\\n\x00\x1f \x7f\x80\xff€ and more of it"))
 	f.Add([]byte(`{"a":"b","c":["d","e"]}`))
+	f.Add([]byte("mörpheus\xed\xa0\x80\xf4\x90\x80\x80 ab cde fgh ij\xe2\x82"))
 	f.Fuzz(func(t *testing.T, s []byte) { check(t, s) })
 }
 
