@@ -28,7 +28,8 @@ internal/redact:            . internal/content
 internal/record:            . schema internal/content github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
-internal/http1:
+internal/directio:
+internal/http1:             internal/directio
 internal/jsonstring:
 internal/config:            . internal/egress internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
 internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
@@ -66,7 +67,7 @@ internal/emf:               internal/jsonstring
 
 internal/stages:            . internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
 internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
-internal/lambdaruntime:             # the Runtime API's client: standard library only
+internal/lambdaruntime:     internal/directio # the Runtime API's client: else the standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
 internal/admin:             . internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
