@@ -80,9 +80,9 @@ cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and noth
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml github.com/aws/aws-sdk-go-v2
 bench:                      . internal/*
 bench/variant/runtime:      internal/lambdaruntime
-bench/variant/sqs:          . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue
-bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue internal/blob/s3blob
-bench/variant/config:       . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue internal/blob/s3blob internal/config
+bench/variant/sqs:          . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue
+bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue internal/blob/s3blob
+bench/variant/config:       . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue internal/blob/s3blob internal/config
 deploy/terraform:           # tests of the modules
 `
 
