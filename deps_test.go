@@ -28,7 +28,9 @@ internal/redact:            . internal/content
 internal/record:            . schema internal/content github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
-internal/http1:
+internal/directio:
+internal/http1:             internal/directio
+internal/jsonstring:
 internal/config:            . internal/access internal/egress internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
 internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
 
@@ -38,7 +40,7 @@ internal/proxy:             . internal/route
 internal/delivery:          . internal/record internal/filter
 internal/egress:            .
 
-internal/lambdahttp:           .
+internal/lambdahttp:           . internal/jsonstring
 internal/lambdahttp/eventtest: .
 
 internal/queue/queuetest:   . github.com/google/go-cmp
@@ -52,6 +54,7 @@ internal/blob/dirblob:      .
 internal/blob/s3blob:       . internal/awsbase github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3
 internal/queue/sqsqueue:    . internal/awsbase internal/record internal/queue/claimcheck github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
 internal/queue/sqsqueue/sqstest:
+internal/awssqs:            internal/awsbase internal/http1 internal/jsonstring github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs # SQS's calls without the SDK's client, for the functions
 
 internal/spill:             . internal/record internal/queue/sqsqueue # what a queue did not take
 internal/outbox:            . internal/record internal/queue/sqsqueue internal/spill
@@ -60,11 +63,11 @@ internal/cloud:             . internal/* github.com/aws/aws-sdk-go-v2 # the only
 internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
 
 internal/lambdasqs:         . internal/delivery internal/record
-internal/emf:
+internal/emf:               internal/jsonstring
 
 internal/stages:            . internal/access internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
 internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
-internal/lambdaruntime:             # the Runtime API's client: standard library only
+internal/lambdaruntime:     internal/directio # the Runtime API's client: else the standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
 internal/admin:             . internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
@@ -78,9 +81,9 @@ cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and noth
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml github.com/aws/aws-sdk-go-v2
 bench:                      . internal/*
 bench/variant/runtime:      internal/lambdaruntime
-bench/variant/sqs:          . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue
-bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue internal/blob/s3blob
-bench/variant/config:       . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue internal/blob/s3blob internal/config
+bench/variant/sqs:          . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue
+bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue internal/blob/s3blob
+bench/variant/config:       . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue internal/blob/s3blob internal/config
 deploy:                     # the Terraform modules, embedded
 deploy/terraform:           # tests of the modules
 `

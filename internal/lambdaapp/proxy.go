@@ -80,7 +80,7 @@ func newProxy(c *config.Config, fetch fetcher, s *sender, m *metrics, log *slog.
 		},
 	}
 	door := &lambdahttp.Door{
-		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, Log: log,
+		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, OwnEvents: true, Log: log,
 		BadRequest: func(w http.ResponseWriter, r *http.Request, bad *lambdahttp.EventError) {
 			recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handler.Refuse(w, r, http.StatusBadRequest, "Malformed event", "malformed event: "+bad.What)

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package directio
+
+import "net"
+
+// Wrap gives nc.
+func Wrap(nc net.Conn) net.Conn { return nc }
