@@ -28,8 +28,7 @@ internal/redact:            . internal/content
 internal/record:            . schema internal/content github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
-internal/directio:
-internal/http1:             internal/directio
+internal/http1:
 internal/jsonstring:
 internal/config:            . internal/access internal/egress internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
 internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
@@ -67,7 +66,7 @@ internal/emf:               internal/jsonstring
 
 internal/stages:            . internal/access internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
 internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
-internal/lambdaruntime:     internal/directio # the Runtime API's client: else the standard library only
+internal/lambdaruntime:             # the Runtime API's client: standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
 internal/admin:             . internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang

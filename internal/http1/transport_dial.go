@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http/httptrace"
 	"time"
-
-	"github.com/tapway/tapway/internal/directio"
 )
 
 var transportDialer net.Dialer
@@ -66,7 +64,6 @@ func (t *Transport) connect(ctx context.Context, h *transportHost, trace *httptr
 	if err != nil {
 		return nil, nil, transportDialError(ctx, limited, err)
 	}
-	nc = directio.Wrap(nc)
 	if h.key.scheme != "https" {
 		return nc, nil, nil
 	}

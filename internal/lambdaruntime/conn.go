@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/tapway/tapway/internal/directio"
 )
 
 const (
@@ -57,7 +55,7 @@ func (c *conn) open(ctx context.Context) (old bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("reach the Runtime API: %w", err)
 	}
-	c.nc = directio.Wrap(nc)
+	c.nc = nc
 	if c.br == nil {
 		c.br = bufio.NewReader(c.nc)
 	} else {
