@@ -37,7 +37,7 @@ func (e *TerraformError) Unwrap() error { return e.Err }
 
 var (
 	lacking    = regexp.MustCompile(`not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9]+)`)
-	denied     = regexp.MustCompile(`operation error ([A-Za-z0-9 ]+): ([A-Za-z0-9]+), .*(?:AccessDenied|UnauthorizedOperation|AuthorizationError)`)
+	denied     = regexp.MustCompile(`operation error ([A-Za-z0-9 ]+): ([A-Za-z0-9]+), .*(?:StatusCode: 403|AccessDenied|UnauthorizedOperation|AuthorizationError)`)
 	lockID     = regexp.MustCompile(`ID:\s+([0-9a-f-]{36})`)
 	frame      = regexp.MustCompile(`[│╷╵]`)
 	escapes    = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
@@ -72,10 +72,11 @@ func (t *Terraform) diagnose(ctx context.Context, command string, err error, all
 		if !slices.Contains(e.Said, said) {
 			e.Said = append(e.Said, said)
 		}
-		for _, m := range lacking.FindAllStringSubmatch(said, -1) {
+		named := lacking.FindAllStringSubmatch(said, -1)
+		for _, m := range named {
 			missing[m[1]] = true
 		}
-		if m := denied.FindStringSubmatch(said); m != nil && len(missing) == 0 && serviceIAM[m[1]] != "" {
+		if m := denied.FindStringSubmatch(said); m != nil && len(named) == 0 && serviceIAM[m[1]] != "" {
 			missing[serviceIAM[m[1]]+":"+m[2]] = true
 		}
 	}

@@ -81,6 +81,8 @@ func TestDiagnose(t *testing.T) {
 		{"apply", `echo '{"type":"diagnostic","diagnostic":{"severity":"error","summary":"creating SQS Queue (x): operation error SQS: CreateQueue, https response error StatusCode: 403, AccessDenied: User: arn:aws:iam::1:user/u is not authorized to perform: sqs:createqueue on resource: y because","address":"aws_sqs_queue.x"}}'`,
 			"these credentials lack sqs:createqueue"},
 		{"apply", `echo '{"type":"diagnostic","diagnostic":{"severity":"error","summary":"operation error CloudWatch Logs: CreateLogGroup, https response error StatusCode: 400, AccessDeniedException: no"}}'`, "these credentials lack logs:CreateLogGroup; "},
+		{"apply", `for s in "CloudWatch: PutMetricAlarm" "Lambda: GetFunction" "Lambda: GetFunction"; do
+echo '{"type":"diagnostic","diagnostic":{"severity":"error","summary":"operation error '"$s"', https response error StatusCode: 403, RequestID: x"}}'; done`, "these credentials lack cloudwatch:PutMetricAlarm, lambda:GetFunction; "},
 		{"apply", `echo '{"type":"diagnostic","diagnostic":{"severity":"error","summary":"timeout","address":"aws_x.y"}}'`, "aws_x.y: timeout\nWhat was made so far is in Terraform's state. When the cause is mended, the same command goes on"},
 		{"apply", `echo '{"type":"diagnostic","diagnostic":{"severity":"warning","summary":"hm"}}'; echo "broken pipe" >&2`, "broken pipe"},
 		{"plan", `echo '{"type":"diagnostic","diagnostic":{"severity":"error","summary":"Error acquiring the state lock","detail":"Lock Info:\n  ID:        0f1c2d3e-0000-1111-2222-333344445555\n"}}'`, "force-unlock 0f1c2d3e-0000-1111-2222-333344445555"},
