@@ -2,6 +2,7 @@ package access
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +13,8 @@ type State struct {
 	start   time.Time // buckets count from here, by the monotonic clock
 	counter Counter
 	places  places
+	bodies  atomic.Int64 // bytes of requests that are held to be verified
+	replays replays
 
 	mu      sync.Mutex
 	buckets map[string]*bucket
