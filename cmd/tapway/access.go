@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,7 +30,7 @@ func newAccess() *cobra.Command {
 		Use: "access", Short: "Who may come in: which rule decides about a call",
 		Example: "  tapway access explain --method GET --path /pets --ip 203.0.113.7",
 	}
-	return group(cmd, newAccessExplain())
+	return group(cmd, newAccessExplain(), newAccessRefresh())
 }
 
 // accessAnswer is what is printed about one call.
@@ -50,6 +52,7 @@ type imagined struct {
 	headers                    []string
 	https                      bool
 	vpc, vpce                  string
+	body, bodyFile             string
 }
 
 func newAccessExplain() *cobra.Command {
@@ -62,7 +65,8 @@ func newAccessExplain() *cobra.Command {
 			"nothing is counted: rates are taken as unused, quotas as they stand in the data directory. --ip is the peer's address; a\n" +
 			"header of a trusted proxy counts as it would. Exit status 1: the call is refused.",
 		Example: "  tapway access explain --method GET --path /pets/1 --ip 203.0.113.7\n" +
-			"  tapway access explain --method POST --path /pets --ip 10.0.0.1 --header 'X-Forwarded-For: 203.0.113.7' --json",
+			"  tapway access explain --method POST --path /pets --ip 10.0.0.1 --header 'X-Forwarded-For: 203.0.113.7' --json\n" +
+			"  tapway access explain --method POST --path /hooks/github --header 'X-Hub-Signature-256: sha256=…' --body-file payload.json",
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in, err := call.request()
@@ -92,6 +96,8 @@ func newAccessExplain() *cobra.Command {
 	f.StringArrayVar(&call.headers, "header", nil, "header, 'Name: value'; may be repeated")
 	f.BoolVar(&call.https, "https", false, "the call came over TLS")
 	f.StringVar(&call.at, "at", "", "when, such as 2026-11-20T10:00:00Z (default: now)")
+	f.StringVar(&call.body, "body", "", "body, for rules that verify it")
+	f.StringVar(&call.bodyFile, "body-file", "", "file with the body, byte for byte as it was sent")
 	f.StringVar(&call.vpc, "vpc", "", "VPC it came through, as with a private API")
 	f.StringVar(&call.vpce, "vpce", "", "VPC endpoint it came through, as with a private API")
 	f.StringVarP(&file, "config", "c", "", "configuration file (default: ./tapway.yaml if it is there)")
@@ -120,11 +126,31 @@ func (i *imagined) request() (*http.Request, error) {
 	if i.https {
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
 	}
+	if err := i.takeBody(r); err != nil {
+		return nil, err
+	}
 	ctx := tapway.WithCall(r.Context(), new(tapway.Call))
 	if i.vpc != "" || i.vpce != "" {
 		ctx = tapway.WithFacts(ctx, &tapway.Facts{Front: tapway.FrontREST, VPC: i.vpc, VPCEndpoint: i.vpce})
 	}
 	return r.WithContext(ctx), nil
+}
+
+func (i *imagined) takeBody(r *http.Request) error {
+	text := []byte(i.body)
+	if i.bodyFile != "" {
+		if i.body != "" {
+			return usagef("--body and --body-file exclude each other")
+		}
+		var err error
+		if text, err = os.ReadFile(i.bodyFile); err != nil {
+			return fmt.Errorf("read the body: %w", err)
+		}
+	}
+	if len(text) > 0 {
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	}
+	return nil
 }
 
 // explainAccess asks the rules of a configuration, and where the call would go then.
@@ -165,6 +191,9 @@ func explainAccess(file, data, at string, in *http.Request) (*accessAnswer, erro
 	}
 	rules := stages.Access{State: access.NewState(counter, time.Now())}
 	if rules.Keys, err = access.OpenKeyFile(app.KeysFile(data), rules.State, quiet); err != nil {
+		return nil, err
+	}
+	if rules.Hooks, err = access.OpenHookFile(app.HooksFile(data), quiet); err != nil {
 		return nil, err
 	}
 	chain, err := rules.Chain(c)

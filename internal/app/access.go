@@ -18,6 +18,10 @@ import (
 func KeysFile(data string) string  { return filepath.Join(data, "access-keys.json") }
 func UsageFile(data string) string { return filepath.Join(data, "access-usage.json") }
 
+// HooksFile is where a data directory has the addresses of GitHub's webhooks, once they have
+// been fetched.
+func HooksFile(data string) string { return filepath.Join(data, "github-hooks.json") }
+
 // gate is the access rules with what they remember.
 type gate struct {
 	access.Gate
@@ -39,6 +43,9 @@ func (a *App) openGate(c *config.Config) (err error) {
 	if g.access.Keys, err = access.OpenKeyFile(KeysFile(c.Data), g.access.State, a.log); err != nil {
 		return err
 	}
+	if g.access.Hooks, err = access.OpenHookFile(HooksFile(c.Data), a.log); err != nil {
+		return err
+	}
 	chain, err := g.access.Chain(c)
 	if err != nil {
 		return err
@@ -47,10 +54,11 @@ func (a *App) openGate(c *config.Config) (err error) {
 	return nil
 }
 
-// run keeps the counts on disk and looks after the keys until ctx ends.
+// run keeps the counts on disk and looks after keys and rules until ctx ends.
 func (g *gate) run(ctx context.Context) error {
 	var watching sync.WaitGroup
-	watching.Go(func() { g.access.Keys.Run(ctx) }) // it only ends with ctx
+	watching.Go(func() { g.access.Keys.Run(ctx) }) // they only end with ctx
+	watching.Go(func() { g.Run(ctx) })
 	err := g.counter.Run(ctx)
 	watching.Wait()
 	if err != nil {

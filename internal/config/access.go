@@ -22,6 +22,10 @@ type Access struct {
 	APIKey         string        `yaml:"api_key" enum:"required off" example:"required" doc:"Whether a call needs an API key in x-api-key; default required when there are api_keys or usage_plans, off otherwise. Keys stand in api_keys, or are made with tapway keys create."`
 	APIKeys        []APIKey      `yaml:"api_keys" doc:"API keys and who has them."`
 	UsagePlans     []UsagePlan   `yaml:"usage_plans" doc:"What the keys of a plan may use, each key for itself."`
+	Authorization  string        `yaml:"authorization" enum:"none jwt iam webhook" doc:"How a caller proves who it is where no route says otherwise; default the one of jwt, iam and webhook that is there. API keys and client certificates go beside it."`
+	Webhook        *Webhook      `yaml:"webhook" doc:"Calls that a provider signs because it cannot send an API key. The body is verified before the backend sees it."`
+	MaxBody        Size          `yaml:"max_body" def:"25MiB" doc:"Largest body that is verified, for webhook and iam; more is answered 413. Other bodies stream."`
+	BodyMemory     Size          `yaml:"body_memory" def:"256MiB" doc:"Memory for all bodies being verified together; without room calls are answered 503."`
 	Throttle       *Throttle     `yaml:"throttle" doc:"All calls together; more are answered 429."`
 	Routes         []AccessRoute `yaml:"routes" doc:"What is different for some calls. The first entry whose match takes a call counts, whatever spelling of the path the client has chosen."`
 	Counters       string        `yaml:"counters" def:"auto" enum:"auto local" doc:"Where rates and quotas are counted. auto: in this process and its data directory, and on Lambda nowhere, which makes rates and quotas an error there. local: in this process; on Lambda that means that every execution environment counts for itself and begins anew."`
@@ -65,10 +69,12 @@ type Throttle struct {
 
 // AccessRoute is what is different for some calls.
 type AccessRoute struct {
-	Match    string    `yaml:"match" required:"true" kind:"match" example:"ANY /public/{proxy+}" doc:"Method (or ANY) and path template."`
-	APIKey   string    `yaml:"api_key" enum:"required off" example:"off" doc:"Whether an API key is needed; default as everywhere."`
-	Methods  []string  `yaml:"methods" doc:"Methods that are passed on; default as everywhere."`
-	Throttle *Throttle `yaml:"throttle" doc:"These calls together, besides what bounds all."`
+	Match         string    `yaml:"match" required:"true" kind:"match" example:"ANY /public/{proxy+}" doc:"Method (or ANY) and path template."`
+	APIKey        string    `yaml:"api_key" enum:"required off" example:"off" doc:"Whether an API key is needed; default as everywhere."`
+	Authorization string    `yaml:"authorization" enum:"none jwt iam webhook" doc:"How a caller proves who it is; default as everywhere."`
+	Webhook       *Webhook  `yaml:"webhook" doc:"Signatures of these calls alone, in place of any other authorization."`
+	Methods       []string  `yaml:"methods" doc:"Methods that are passed on; default as everywhere."`
+	Throttle      *Throttle `yaml:"throttle" doc:"These calls together, besides what bounds all."`
 }
 
 // KeyRequired reports whether calls need an API key where no route says otherwise.
@@ -120,6 +126,7 @@ func (k *checker) access(c *Config) {
 	k.methods("access.methods", a.Methods)
 	plans := k.plans(a)
 	k.apiKeys(a, plans)
+	k.authorization(a)
 	if a.Throttle != nil {
 		k.rate("access.throttle", a.Throttle.Rate, a.Throttle.Burst)
 	}

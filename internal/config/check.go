@@ -119,12 +119,13 @@ var kinds = map[string]func(string) error{
 		}
 		return checkAddr(s)
 	},
-	"url":     func(s string) error { return checkURL(s, true) },
-	"backend": func(s string) error { return checkURL(s, false) },
-	"file":    checkFile,
-	"cidr":    checkCIDR,
-	"queue":   checkQueue,
-	"bucket":  checkBucket,
+	"url":       func(s string) error { return checkURL(s, true) },
+	"backend":   func(s string) error { return checkURL(s, false) },
+	"file":      checkFile,
+	"cidr":      checkCIDR,
+	"addresses": checkAddresses,
+	"queue":     checkQueue,
+	"bucket":    checkBucket,
 	"filter": func(s string) error {
 		_, err := filter.Parse(s)
 		return err

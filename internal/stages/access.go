@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -10,8 +11,9 @@ import (
 
 // Access is what the rules of a configuration need besides it.
 type Access struct {
-	State *access.State   // outlives a reload
-	Keys  *access.KeyFile // keys made on the command line; nil: none
+	State *access.State    // outlives a reload
+	Keys  *access.KeyFile  // keys made on the command line; nil: none
+	Hooks *access.HookFile // GitHub's addresses; nil: the bundled ones
 
 	Region  string // of AWS; "" outside
 	Page    func(w http.ResponseWriter, r *http.Request, status int, message, reason string)
@@ -41,7 +43,12 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 	if c.Limits.Calls > 0 || c.Limits.CallsPer > 0 {
 		deciders = append(deciders, &access.Concurrency{Total: c.Limits.Calls, PerAddress: c.Limits.CallsPer, State: a.State})
 	}
-	rules, err := a.rules(c)
+	if a.Hooks == nil {
+		if a.Hooks, err = access.OpenHookFile("", a.Log); err != nil {
+			return nil, err
+		}
+	}
+	rules, err := a.rules(c, a.Hooks)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +57,11 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 		return nil, err
 	}
 	deciders = append(deciders, a.keys(c, rules, plans)...)
+	callers, err := a.callers(c, rules)
+	if err != nil {
+		return nil, err
+	}
+	deciders = append(deciders, callers...)
 	if bounds := a.bounds(c, rules, plans); bounds != nil {
 		deciders = append(deciders, bounds)
 	}
@@ -93,7 +105,7 @@ func (a Access) bounds(c *config.Config, rules *access.Rules, plans map[string]*
 	return p
 }
 
-func (a Access) rules(c *config.Config) (*access.Rules, error) {
+func (a Access) rules(c *config.Config, hooks *access.HookFile) (*access.Rules, error) {
 	rules := new(access.Rules)
 	for _, r := range c.Access.Routes {
 		match, err := access.ParsePattern(r.Match)
@@ -109,6 +121,12 @@ func (a Access) rules(c *config.Config) (*access.Rules, error) {
 		}
 		if r.Throttle != nil {
 			one.Throttle = a.State.Throttle("route "+r.Match, access.Rate{PerSecond: r.Throttle.Rate, Burst: r.Throttle.Burst})
+		}
+		one.Auth, _ = access.ParseAuth(r.Authorization)
+		if r.Webhook != nil {
+			if one.Webhook, err = r.Webhook.Access(r.Match, hooks); err != nil {
+				return nil, fmt.Errorf("access.routes: %s: %w", r.Match, err)
+			}
 		}
 		rules.List = append(rules.List, one)
 	}
