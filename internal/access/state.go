@@ -19,6 +19,7 @@ type State struct {
 	mu      sync.Mutex
 	buckets map[string]*bucket
 	meters  map[string]*meter
+	rings   map[KeySource]*Keyring // nil: none
 }
 
 // NewState makes an empty State. counter keeps the quotas.
