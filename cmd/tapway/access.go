@@ -53,6 +53,7 @@ type imagined struct {
 	https                      bool
 	vpc, vpce                  string
 	body, bodyFile             string
+	fetchKeys                  bool
 }
 
 func newAccessExplain() *cobra.Command {
@@ -61,9 +62,9 @@ func newAccessExplain() *cobra.Command {
 	var call imagined
 	cmd := &cobra.Command{
 		Use: "explain", Short: "Tell of a call which rule decides about it, and why",
-		Long: "Asks the access rules of the configuration about a call, in their order, and tells what each says. Nothing is sent, and\n" +
-			"nothing is counted: rates are taken as unused, quotas as they stand in the data directory. --ip is the peer's address; a\n" +
-			"header of a trusted proxy counts as it would. Exit status 1: the call is refused.",
+		Long: "Asks the access rules of the configuration about a call, in their order, and tells what each says. Nothing is sent, but for\n" +
+			"what --fetch-keys asks for, and nothing is counted: rates are taken as unused, quotas as they stand in the data directory.\n" +
+			"--ip is the peer's address; a header of a trusted proxy counts as it would. Exit status 1: the call is refused.",
 		Example: "  tapway access explain --method GET --path /pets/1 --ip 203.0.113.7\n" +
 			"  tapway access explain --method POST --path /pets --ip 10.0.0.1 --header 'X-Forwarded-For: 203.0.113.7' --json\n" +
 			"  tapway access explain --method POST --path /hooks/github --header 'X-Hub-Signature-256: sha256=…' --body-file payload.json",
@@ -73,7 +74,7 @@ func newAccessExplain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out, err := explainAccess(configFile(file), data, call.at, in)
+			out, err := explainAccess(configFile(file), data, call, in)
 			if err != nil {
 				return err
 			}
@@ -98,6 +99,7 @@ func newAccessExplain() *cobra.Command {
 	f.StringVar(&call.at, "at", "", "when, such as 2026-11-20T10:00:00Z (default: now)")
 	f.StringVar(&call.body, "body", "", "body, for rules that verify it")
 	f.StringVar(&call.bodyFile, "body-file", "", "file with the body, byte for byte as it was sent")
+	f.BoolVar(&call.fetchKeys, "fetch-keys", false, "fetch the identity provider's keys, to check a token's signature")
 	f.StringVar(&call.vpc, "vpc", "", "VPC it came through, as with a private API")
 	f.StringVar(&call.vpce, "vpce", "", "VPC endpoint it came through, as with a private API")
 	f.StringVarP(&file, "config", "c", "", "configuration file (default: ./tapway.yaml if it is there)")
@@ -154,12 +156,12 @@ func (i *imagined) takeBody(r *http.Request) error {
 }
 
 // explainAccess asks the rules of a configuration, and where the call would go then.
-func explainAccess(file, data, at string, in *http.Request) (*accessAnswer, error) {
+func explainAccess(file, data string, call imagined, in *http.Request) (*accessAnswer, error) {
 	now := time.Now()
-	if at != "" {
+	if call.at != "" {
 		var err error
-		if now, err = time.Parse(time.RFC3339, at); err != nil {
-			return nil, usagef("--at: %q is not a time; write 2026-11-20T10:00:00Z", at)
+		if now, err = time.Parse(time.RFC3339, call.at); err != nil {
+			return nil, usagef("--at: %q is not a time; write 2026-11-20T10:00:00Z", call.at)
 		}
 	}
 	c := config.Default()
@@ -196,6 +198,16 @@ func explainAccess(file, data, at string, in *http.Request) (*accessAnswer, erro
 	if rules.Hooks, err = access.OpenHookFile(app.HooksFile(data), quiet); err != nil {
 		return nil, err
 	}
+	if call.fetchKeys {
+		policy, err := c.Egress.Policy()
+		if err != nil {
+			return nil, err
+		}
+		rules.Client = func(urls ...string) *http.Client {
+			return stages.FetchClient(&egress.Dialer{Policy: policy, Log: quiet}, urls...)
+		}
+	}
+	rules.Log = quiet
 	chain, err := rules.Chain(c)
 	if err != nil {
 		return nil, err

@@ -427,11 +427,11 @@ func TestKeySources(t *testing.T) {
 	}
 	for want, doc := range map[string]string{
 		"of the issuer \"https://idp.example.com\"": `{"issuer":"https://idp.example.com","jwks_uri":"https://keys.example.com/jwks"}`,
-		"is not https://":                           `{"issuer":"` + issuer + `","jwks_uri":"http://keys.example.com/jwks"}`,
-		"is not a URL":                              `{"issuer":"` + issuer + `"}`,
-		"answered 404":                              `{"issuer":"` + issuer + `","jwks_uri":"https://keys.example.com/other"}`,
-		"cannot unmarshal":                          `[]`,
-		"longer than":                               strings.Repeat(" ", maxDiscovery+1),
+		"is not https://":  `{"issuer":"` + issuer + `","jwks_uri":"http://keys.example.com/jwks"}`,
+		"is not a URL":     `{"issuer":"` + issuer + `"}`,
+		"answered 404":     `{"issuer":"` + issuer + `","jwks_uri":"https://keys.example.com/other"}`,
+		"cannot unmarshal": `[]`,
+		"longer than":      strings.Repeat(" ", maxDiscovery+1),
 	} {
 		p.docs[issuer+".well-known/openid-configuration"] = doc
 		if err := load(KeySource{Issuer: issuer}, p); err == nil || !strings.Contains(err.Error(), want) {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/stages"
 )
 
@@ -38,6 +40,7 @@ func (a *App) openGate(c *config.Config) (err error) {
 	}
 	g.access = stages.Access{
 		State: access.NewState(g.counter, time.Now()), Page: a.proxy.Refuse, Log: a.log,
+		Client:  fetcher(a.way),
 		Refused: func(rule string) { a.metrics.refused.WithLabelValues(rule).Inc() },
 	}
 	if g.access.Keys, err = access.OpenKeyFile(KeysFile(c.Data), g.access.State, a.log); err != nil {
@@ -52,6 +55,11 @@ func (a *App) openGate(c *config.Config) (err error) {
 	}
 	g.Set(chain)
 	return nil
+}
+
+// fetcher makes what fetches an identity provider's keys.
+func fetcher(way *egress.Dialer) func(urls ...string) *http.Client {
+	return func(urls ...string) *http.Client { return stages.FetchClient(way, urls...) }
 }
 
 // run keeps the counts on disk and looks after keys and rules until ctx ends.
@@ -83,9 +91,10 @@ func (a *App) guard(c *config.Config, l net.Listener) net.Listener {
 	return a.gate.guard
 }
 
-// use puts other rules into force.
-func (g *gate) use(chain *access.Chain, c *config.Config) {
+// use puts other rules into force, and another way out.
+func (g *gate) use(chain *access.Chain, rules stages.Access, c *config.Config) {
 	g.Set(chain)
+	g.access = rules
 	if g.guard != nil {
 		trusted, _ := access.ParseSet(c.Access.TrustedProxies...) // the configuration was checked
 		g.guard.SetTrusted(trusted)

@@ -22,7 +22,8 @@ type Access struct {
 	APIKey         string        `yaml:"api_key" enum:"required off" example:"required" doc:"Whether a call needs an API key in x-api-key; default required when there are api_keys or usage_plans, off otherwise. Keys stand in api_keys, or are made with tapway keys create."`
 	APIKeys        []APIKey      `yaml:"api_keys" doc:"API keys and who has them."`
 	UsagePlans     []UsagePlan   `yaml:"usage_plans" doc:"What the keys of a plan may use, each key for itself."`
-	Authorization  string        `yaml:"authorization" enum:"none jwt iam webhook" doc:"How a caller proves who it is where no route says otherwise; default the one of jwt, iam and webhook that is there. API keys and client certificates go beside it."`
+	Authorization  string        `yaml:"authorization" enum:"none jwt iam webhook" example:"jwt" doc:"How a caller proves who it is where no route says otherwise; default the one of jwt, iam and webhook that is there. API keys and client certificates go beside it."`
+	JWT            *JWT          `yaml:"jwt" doc:"JSON Web Tokens, as a JWT authorizer of API Gateway's HTTP APIs."`
 	Webhook        *Webhook      `yaml:"webhook" doc:"Calls that a provider signs because it cannot send an API key. The body is verified before the backend sees it."`
 	MaxBody        Size          `yaml:"max_body" def:"25MiB" doc:"Largest body that is verified, for webhook and iam; more is answered 413. Other bodies stream."`
 	BodyMemory     Size          `yaml:"body_memory" def:"256MiB" doc:"Memory for all bodies being verified together; without room calls are answered 503."`
@@ -72,6 +73,7 @@ type AccessRoute struct {
 	Match         string    `yaml:"match" required:"true" kind:"match" example:"ANY /public/{proxy+}" doc:"Method (or ANY) and path template."`
 	APIKey        string    `yaml:"api_key" enum:"required off" example:"off" doc:"Whether an API key is needed; default as everywhere."`
 	Authorization string    `yaml:"authorization" enum:"none jwt iam webhook" doc:"How a caller proves who it is; default as everywhere."`
+	Scopes        []string  `yaml:"scopes" doc:"A token of these calls needs one of these; default access.jwt.scopes. Makes authorization jwt."`
 	Webhook       *Webhook  `yaml:"webhook" doc:"Signatures of these calls alone, in place of any other authorization."`
 	Methods       []string  `yaml:"methods" doc:"Methods that are passed on; default as everywhere."`
 	Throttle      *Throttle `yaml:"throttle" doc:"These calls together, besides what bounds all."`
@@ -126,7 +128,7 @@ func (k *checker) access(c *Config) {
 	k.methods("access.methods", a.Methods)
 	plans := k.plans(a)
 	k.apiKeys(a, plans)
-	k.authorization(a)
+	k.authorization(c)
 	if a.Throttle != nil {
 		k.rate("access.throttle", a.Throttle.Rate, a.Throttle.Burst)
 	}

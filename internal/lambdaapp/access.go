@@ -2,22 +2,25 @@ package lambdaapp
 
 import (
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/proxy"
 	"github.com/tapway/tapway/internal/stages"
 )
 
 // newGate makes the access rules. What they count ends with the execution environment.
-func newGate(c *config.Config, h *proxy.Handler, region string, log *slog.Logger) (*access.Gate, error) {
+func newGate(c *config.Config, h *proxy.Handler, region string, way *egress.Dialer, log *slog.Logger) (*access.Gate, error) {
 	counter, err := access.OpenCounter("", log)
 	if err != nil {
 		return nil, err
 	}
 	rules := stages.Access{State: access.NewState(counter, time.Now()), Region: region, Page: h.Refuse, Log: log}
+	rules.Client = func(urls ...string) *http.Client { return stages.FetchClient(way, urls...) }
 	chain, err := rules.Chain(c)
 	if err != nil {
 		return nil, &SettingsError{err.Error()}

@@ -56,7 +56,7 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 	rules := new(stages.Rules)
 	rules.Set(set)
 	handler := proxy.New(routes.Settings(c, rules.Redact, log))
-	gate, err := newGate(c, handler, region, log)
+	gate, err := newGate(c, handler, region, way, log)
 	if err != nil {
 		return nil, err
 	}

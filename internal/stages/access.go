@@ -15,6 +15,10 @@ type Access struct {
 	Keys  *access.KeyFile  // keys made on the command line; nil: none
 	Hooks *access.HookFile // GitHub's addresses; nil: the bundled ones
 
+	// Client makes what fetches documents, such as an identity provider's keys; urls are those that
+	// the configuration names. nil: nothing is fetched, and calls that need it are refused.
+	Client func(urls ...string) *http.Client
+
 	Region  string // of AWS; "" outside
 	Page    func(w http.ResponseWriter, r *http.Request, status int, message, reason string)
 	Refused func(rule string)
@@ -122,7 +126,7 @@ func (a Access) rules(c *config.Config, hooks *access.HookFile) (*access.Rules, 
 		if r.Throttle != nil {
 			one.Throttle = a.State.Throttle("route "+r.Match, access.Rate{PerSecond: r.Throttle.Rate, Burst: r.Throttle.Burst})
 		}
-		one.Auth, _ = access.ParseAuth(r.Authorization)
+		one.Auth, one.Scopes = r.Auth(), r.Scopes
 		if r.Webhook != nil {
 			if one.Webhook, err = r.Webhook.Access(r.Match, hooks); err != nil {
 				return nil, fmt.Errorf("access.routes: %s: %w", r.Match, err)
