@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -54,6 +56,7 @@ type imagined struct {
 	vpc, vpce                  string
 	body, bodyFile             string
 	fetchKeys                  bool
+	clientCert                 string
 }
 
 func newAccessExplain() *cobra.Command {
@@ -99,6 +102,7 @@ func newAccessExplain() *cobra.Command {
 	f.StringVar(&call.at, "at", "", "when, such as 2026-11-20T10:00:00Z (default: now)")
 	f.StringVar(&call.body, "body", "", "body, for rules that verify it")
 	f.StringVar(&call.bodyFile, "body-file", "", "file with the body, byte for byte as it was sent")
+	f.StringVar(&call.clientCert, "client-cert", "", "file with the client's certificate, PEM, as if the handshake had verified it")
 	f.BoolVar(&call.fetchKeys, "fetch-keys", false, "fetch the identity provider's keys, to check a token's signature")
 	f.StringVar(&call.vpc, "vpc", "", "VPC it came through, as with a private API")
 	f.StringVar(&call.vpce, "vpce", "", "VPC endpoint it came through, as with a private API")
@@ -131,6 +135,9 @@ func (i *imagined) request() (*http.Request, error) {
 	if err := i.takeBody(r); err != nil {
 		return nil, err
 	}
+	if err := i.takeCertificate(r); err != nil {
+		return nil, err
+	}
 	ctx := tapway.WithCall(r.Context(), new(tapway.Call))
 	if i.vpc != "" || i.vpce != "" {
 		ctx = tapway.WithFacts(ctx, &tapway.Facts{Front: tapway.FrontREST, VPC: i.vpc, VPCEndpoint: i.vpce})
@@ -152,6 +159,26 @@ func (i *imagined) takeBody(r *http.Request) error {
 	if len(text) > 0 {
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 	}
+	return nil
+}
+
+func (i *imagined) takeCertificate(r *http.Request) error {
+	if i.clientCert == "" {
+		return nil
+	}
+	text, err := os.ReadFile(i.clientCert)
+	if err != nil {
+		return fmt.Errorf("read the client's certificate: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return usagef("--client-cert: %s holds no PEM certificate", i.clientCert)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return usagef("--client-cert: %s: %v", i.clientCert, err)
+	}
+	r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}}}
 	return nil
 }
 

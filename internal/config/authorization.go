@@ -36,6 +36,9 @@ func (a Access) ways() (ways []access.Auth) {
 	if a.JWT != nil {
 		ways = append(ways, access.ByJWT)
 	}
+	if a.IAM != nil {
+		ways = append(ways, access.ByIAM)
+	}
 	if a.Webhook != nil {
 		ways = append(ways, access.ByWebhook)
 	}
@@ -46,6 +49,9 @@ func (a Access) ways() (ways []access.Auth) {
 func (k *checker) authorization(c *Config) {
 	a := &c.Access
 	k.jwt(c)
+	k.iam(c)
+	k.clientCertificate(c)
+	k.sameHeaders(a)
 	ways := a.ways()
 	can := map[string]bool{"": true, "none": true}
 	var names []string

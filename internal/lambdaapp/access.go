@@ -39,5 +39,11 @@ func checkAccess(c *config.Config) error {
 	if c.Access.KeyRequired() && len(c.Access.APIKeys) == 0 {
 		return settingsf("access.api_key is required and there is no key: those of `tapway keys create` are on the machine where they were made; set access.api_keys")
 	}
+	if c.Access.IAM != nil {
+		return settingsf("access.iam: a front changes paths and headers before a function gets them, so signatures cannot be verified there; let API Gateway do it (AWS_IAM), or the Function URL (AuthType AWS_IAM)")
+	}
+	if c.Access.ClientCertificate != nil {
+		return settingsf("access.client_certificate: the client's TLS ends at the front, and its events are read without the certificate; let API Gateway's mutual TLS decide who comes in")
+	}
 	return nil
 }

@@ -11,8 +11,19 @@ import (
 func (a Access) callers(c *config.Config, rules *access.Rules) (list []access.Decider, err error) {
 	auth := c.Access.Auth()
 	bodies := &access.Bodies{Max: int64(c.Access.MaxBody), Total: int64(c.Access.BodyMemory), State: a.State, Status: bodyStatus}
+	if cert := c.Access.ClientCertificate; cert != nil {
+		list = append(list, &access.ClientCertificate{Subjects: cert.Subjects, SANs: cert.SANs, SPKI: cert.SPKI, Headers: cert.Headers})
+	}
 	if j := c.Access.JWT; j != nil { // also where no route asks: nobody may send its headers
 		list = append(list, a.jwt(*j, auth, rules))
+	}
+	if i := c.Access.IAM; i != nil {
+		signed, err := iam(*i)
+		if err != nil {
+			return nil, err
+		}
+		signed.Default, signed.Rules, signed.Bodies = auth, rules, bodies
+		list = append(list, signed)
 	}
 	if asked(c, access.ByWebhook) {
 		hooks := &access.Webhooks{Default: auth, Rules: rules, Bodies: bodies, State: a.State}
@@ -50,4 +61,22 @@ func (a Access) jwt(j config.JWT, auth access.Auth, rules *access.Rules) access.
 		Header: j.Header(), Leeway: j.Leeway.D(), Headers: j.Headers,
 		Keys: a.State.Keyring(source, access.KeyTimes{Refresh: j.Refresh.D(), Keep: j.Keep.D()}, client, a.Log),
 	}
+}
+
+func iam(i config.IAM) (*access.IAM, error) {
+	d := &access.IAM{
+		Credentials: map[string]*access.Credential{}, Region: i.Region, Service: i.Service, Skew: i.Skew.D(), Unsigned: i.UnsignedPayload, Header: i.Header,
+	}
+	for _, c := range i.Credentials {
+		one := &access.Credential{Name: c.Name, Secret: c.SecretAccessKey, SessionToken: c.SessionToken}
+		for _, match := range c.Routes {
+			pattern, err := access.ParsePattern(match)
+			if err != nil {
+				return nil, err
+			}
+			one.Routes = append(one.Routes, pattern)
+		}
+		d.Credentials[c.AccessKeyID] = one
+	}
+	return d, nil
 }
