@@ -6,10 +6,13 @@ TOOLS := $(CURDIR)/bin
 RACE  := $(if $(shell command -v $${CC:-gcc} || command -v clang),-race,)
 VERSION ?= $(shell git describe --tags --always 2>/dev/null || echo dev)
 
-.PHONY: help test lint fuzz bench build lambda clean
+# Without inlining in the SDK and the YAML reader the bootstrap is 0.5 MB smaller, and no call to SQS measurably slower.
+LAMBDA  := -trimpath -buildvcs=false -tags lambda.norpc -gcflags=github.com/aws/...=-l -gcflags=github.com/goccy/...=-l
+
+.PHONY: help test lint fuzz bench bench-lambda build lambda clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 test: ## run every test, with the race detector
 	$(GO) vet ./...
@@ -31,12 +34,15 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s each)
 bench: ## measure tapway against its yardsticks and print the table
 	$(GO) run ./bench
 
+bench-lambda: lambda ## measure the Lambda functions (Linux, and python3 with urllib3): some four minutes
+	$(GO) run ./bench -lambda -build "$(LAMBDA)"
+
 build: ## build bin/tapway
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/tapway ./cmd/tapway
 
 lambda: ## build the Lambda functions: bin/tapway-lambda-arm64.zip and -amd64.zip, the same bytes every time
 	@for arch in arm64 amd64; do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '-s -w -buildid= -X main.version=$(VERSION)' \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build $(LAMBDA) -ldflags '-s -w -buildid= -X main.version=$(VERSION)' \
 			-o bin/lambda-$$arch/bootstrap ./cmd/tapway-lambda && \
 		$(GO) run ./.ci/zip bin/tapway-lambda-$$arch.zip bin/lambda-$$arch/bootstrap && \
 		ls -l bin/lambda-$$arch/bootstrap bin/tapway-lambda-$$arch.zip || exit 1; \

@@ -1,6 +1,9 @@
 package tapway
 
-import "context"
+import (
+	"context"
+	"iter"
+)
 
 // BlobStore keeps payloads that are too large for a queue. Every engine runs the contract
 // in internal/blob/blobtest.
@@ -14,4 +17,13 @@ type BlobStore interface {
 
 	// Delete removes it; that there is none is no error.
 	Delete(ctx context.Context, key string) error
+}
+
+// BlobLister is a store that can tell what it holds. internal/blob/blobtest has its contract too.
+type BlobLister interface {
+	BlobStore
+
+	// List walks the keys that begin with prefix, in no order; "" is all. What is stored or
+	// deleted meanwhile may or may not be among them.
+	List(ctx context.Context, prefix string) iter.Seq2[string, error]
 }

@@ -53,6 +53,9 @@ internal/blob/s3blob:       . internal/awsbase github.com/aws/aws-sdk-go-v2/aws 
 internal/queue/sqsqueue:    . internal/awsbase internal/record internal/queue/claimcheck github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
 internal/queue/sqsqueue/sqstest:
 
+internal/spill:             . internal/record internal/queue/sqsqueue # what a queue did not take
+internal/outbox:            . internal/record internal/queue/sqsqueue internal/spill
+
 internal/cloud:             . internal/* github.com/aws/aws-sdk-go-v2 # the only one that links the SDK's config: never in the bootstrap
 internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
 
@@ -73,6 +76,10 @@ internal/app:               . internal/* github.com/prometheus/client_golang gol
 cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml github.com/aws/aws-sdk-go-v2
 bench:                      . internal/*
+bench/variant/runtime:      internal/lambdaruntime
+bench/variant/sqs:          . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue
+bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue internal/blob/s3blob
+bench/variant/config:       . internal/lambdaruntime internal/awsbase internal/queue/sqsqueue internal/blob/s3blob internal/config
 deploy/terraform:           # tests of the modules
 `
 

@@ -142,5 +142,5 @@ type Body struct {
 
 	Truncated bool // the body went on past the capture limit
 	Decoded   bool // redaction has removed the content codings from Bytes
-	Withheld  bool // redaction could not be carried out, or a rule said no bodies: Bytes is nil although Size may not be 0
+	Withheld  bool // redaction could not be carried out, a rule said no bodies, or there was no memory for it: Bytes is nil although Size may not be 0
 }

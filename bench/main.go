@@ -22,7 +22,7 @@ var (
 	rounds   = flag.Int("rounds", 5, "interleaved rounds; medians are printed")
 	seconds  = flag.Float64("seconds", 2, "length of one measurement")
 	conns    = flag.Int("connections", 64, "client connections")
-	only     = flag.String("only", "", "comma-separated parts: proxy, latency, pipeline, queue, delivery, memory")
+	only     = flag.String("only", "", "comma-separated parts: proxy, latency, pipeline, queue, delivery, memory, access; with -lambda: added, cpu, slow, init")
 	backlog  = flag.Int("backlog", 1_000_000, "records of the large backlog")
 	peers    = flag.String("peer", "", "other proxies to measure too, name=command with {backend}, {listen} and {port}, separated by ;")
 	dataRoot = flag.String("data", "", "where data directories go (default: the system's temporary directory); it should be a real disk")
@@ -52,16 +52,22 @@ func main() {
 	}
 }
 
+// part is a part of the run that can be asked for by name.
+type part struct {
+	name string
+	run  func() error
+}
+
 func run() error {
-	parts := []struct {
-		name string
-		run  func() error
-	}{
+	parts := []part{
 		{"proxy", benchProxy}, {"latency", benchLatency}, {"pipeline", benchPipeline},
-		{"queue", benchQueue}, {"delivery", benchDelivery}, {"memory", benchMemory},
+		{"queue", benchQueue}, {"delivery", benchDelivery}, {"memory", benchMemory}, {"access", benchAccess},
 	}
-	fmt.Printf("%s, %d cores, %s; %d rounds of %.1f s, %d connections; medians\n", runtime.Version(), runtime.NumCPU(),
-		time.Now().UTC().Format("2006-01-02"), *rounds, *seconds, *conns)
+	what := fmt.Sprintf("%d rounds of %.1f s, %d connections", *rounds, *seconds, *conns)
+	if *lambda {
+		parts, what = lambdaParts, fmt.Sprintf("%d rounds of %d calls", *rounds, *calls)
+	}
+	fmt.Printf("%s, %d cores, %s; %s; medians\n", runtime.Version(), runtime.NumCPU(), time.Now().UTC().Format("2006-01-02"), what)
 	wanted := strings.Split(*only, ",")
 	for _, p := range parts {
 		if *only != "" && !slices.Contains(wanted, p.name) {

@@ -41,6 +41,8 @@ func runRole(role string, args []string) error {
 		return roleBare(ctx, args[0])
 	case "tapway":
 		return roleTapway(ctx, args)
+	case "floor":
+		return roleFloor(ctx, args[0], args[1], args[2])
 	}
 	return fmt.Errorf("no role %q", role)
 }
@@ -244,12 +246,16 @@ func roleTapway(ctx context.Context, args []string) error {
 	batch := f.Int("batch", 100, "")
 	paused := f.Bool("paused", false, "")
 	concurrency := f.Int("concurrency", 16, "")
+	rules := f.String("rules", "", "")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	c := config.Default()
 	c.Listen, c.Admin.Listen, c.Data, c.Backend = "127.0.0.1:0", "off", *data, *backend
 	c.Capture.Durability = *durability
+	if err := accessRules(c, *rules); err != nil {
+		return err
+	}
 	if *sink != "" {
 		var err error
 		if c.Destinations, err = config.DestinationsFor(*sink); err != nil {

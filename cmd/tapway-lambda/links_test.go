@@ -20,6 +20,8 @@ var heavy = map[string]string{
 	"github.com/aws/aws-sdk-go-v2/service/apigateway":     "for attaching only",
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2":   "likewise",
 	"github.com/aws/aws-sdk-go-v2/service/lambda":         "likewise",
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager": "its one call is made by hand, in awssecret",
+	"github.com/aws/aws-sdk-go-v2/service/ssm":            "likewise",
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch":     "metrics are log lines",
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs": "likewise",
 	"github.com/aws/aws-lambda-go":                        "the Runtime API is spoken by lambdaruntime",

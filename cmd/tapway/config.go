@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/config/configschema"
 )
@@ -37,10 +39,13 @@ func newConfig() *cobra.Command {
 
 func newConfigCheck() *cobra.Command {
 	var file string
-	var asJSON bool
+	var asJSON, secrets bool
 	cmd := &cobra.Command{
 		Use: "check [FILE]", Short: "Tell everything that is wrong with a configuration, with line and column",
-		Example: "  tapway config check\n  tapway config check -c /etc/tapway/tapway.yaml",
+		Long: "Reads the file as `tapway serve` would and tells everything that is wrong with it. Values that\n" +
+			"are kept in AWS, ${aws-secretsmanager:NAME} and ${aws-ssm:NAME}, are not looked up, and what\n" +
+			"they are for is not checked, unless --secrets is given.",
+		Example: "  tapway config check\n  tapway config check -c /etc/tapway/tapway.yaml\n  tapway config check --secrets",
 		Args:    args(0, 1, "at most one file"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			if len(given) == 1 {
@@ -49,7 +54,14 @@ func newConfigCheck() *cobra.Command {
 			if file = configFile(file); file == "" {
 				return usagef("there is no tapway.yaml here; name a file, or write one with `tapway config init > tapway.yaml`")
 			}
-			_, err := config.Load(config.Source{File: file})
+			resolve, unchecked := cloud.Secrets(cmd.Context()), []config.Ref(nil)
+			if !secrets {
+				resolve = func(refs []config.Ref) (map[string]string, map[string]error) {
+					unchecked = refs
+					return nil, nil
+				}
+			}
+			_, err := config.Load(config.Source{File: file, Resolve: resolve})
 			var problems config.Problems
 			if err != nil && !errors.As(err, &problems) {
 				return err
@@ -69,6 +81,9 @@ func newConfigCheck() *cobra.Command {
 					fmt.Fprintln(cmd.ErrOrStderr(), p)
 				}
 			}
+			if len(unchecked) > 0 && !asJSON {
+				fmt.Fprintf(cmd.ErrOrStderr(), "tapway: not looked up: ${%s}; --secrets does\n", strings.Join(config.RefNames(unchecked), "}, ${"))
+			}
 			if len(problems) > 0 {
 				if !asJSON {
 					fmt.Fprintf(cmd.ErrOrStderr(), "tapway: %s: %s\n", file, plural(int64(len(problems)), "problem"))
@@ -80,5 +95,6 @@ func newConfigCheck() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file (default: ./tapway.yaml)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the problems as JSON")
+	cmd.Flags().BoolVar(&secrets, "secrets", false, "look up what is kept in AWS, with the credentials of whoever runs this")
 	return cmd
 }

@@ -68,7 +68,7 @@ func cliReference() string {
 	var b strings.Builder
 	b.WriteString("# The command line\n\nEvery command, made from the program by a test.\n\n" +
 		"Exit status: 0 done, 1 failed, 2 used wrongly. Commands that read state go through the running process when there is one\n" +
-		"and open the data directory when there is none; what they print is for people, or JSON with `--json`.\n" +
+		"and open the data directory, or ask SQS itself, when there is none; what they print is for people, or JSON with `--json`.\n" +
 		"FILTER is an expression over the fields of an exchange, such as `status >= 500 && path startsWith '/api/'`.\n")
 	walk(newRoot(), func(cmd *cobra.Command) {
 		cmd.InitDefaultHelpFlag()

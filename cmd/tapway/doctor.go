@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapway/tapway/internal/app"
+	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/route"
@@ -87,7 +88,7 @@ func examine(ctx context.Context, file, data string, report func(finding)) {
 	c := config.Default()
 	if file == "" {
 		report(finding{"configuration", true, "no tapway.yaml here, defaults used", "write one with `tapway config init > tapway.yaml`, or use flags"})
-	} else if loaded, err := config.Load(config.Source{File: file}); err != nil {
+	} else if loaded, err := config.Load(config.Source{File: file, Resolve: cloud.Secrets(ctx)}); err != nil {
 		report(finding{"configuration", false, err.Error(), ""})
 	} else {
 		c = loaded

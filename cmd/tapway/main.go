@@ -1,7 +1,7 @@
 // Command tapway passes every call of an HTTP API on and delivers a record of each.
 //
 // One file per command. A command that reads state goes through the running process when
-// there is one and opens the data directory when there is none (state.go); what it prints
+// there is one, and opens the data directory or asks SQS when there is none (state.go); what it prints
 // is for people, or JSON with --json. Exit status: 0 done, 1 failed, 2 used wrongly.
 package main
 
@@ -131,8 +131,8 @@ func newRoot() *cobra.Command {
 		return usagef("%s (see %s --help)", flagMistake(err), cmd.CommandPath())
 	})
 	group(root,
-		newDemo(), newServe(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
-		newDiscover(), newAccess(), newKeys(), newEgress(), newConfig(), newDoctor(), newVersion(),
+		newDemo(), newServe(), newForward(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
+		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newAccess(), newKeys(), newEgress(), newConfig(), newDoctor(), newVersion(),
 	)
 	return root
 }

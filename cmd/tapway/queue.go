@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,29 +25,26 @@ func newQueue() *cobra.Command {
 	}
 	export := newExport()
 	export.Example = strings.ReplaceAll(export.Example, "tapway export", "tapway queue export")
-	return group(cmd, newQueueStats(), newQueueCheck(), export, newQueueControl("pause"), newQueueControl("resume"), newQueueControl("forget"))
+	return group(cmd, newQueueStats(), newQueueCheck(), newRecover(), export, newQueueControl("pause"), newQueueControl("resume"), newQueueControl("forget"))
 }
 
 func newQueueStats() *cobra.Command {
 	var state stateFlags
 	cmd := &cobra.Command{
 		Use: "stats", Short: "What is stored, queued, retrying and dead",
-		Example: "  tapway queue stats\n  tapway queue stats --json",
+		Example: "  tapway queue stats\n  tapway queue stats --json\n  tapway queue stats --queue sqs://records",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, done, err := state.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer done()
-			q, err := admin.JSON[admin.QueueState](client.Get(cmd.Context(), "/api/v1/queue", nil))
-			if err != nil {
-				return err
-			}
-			if state.json {
-				return printJSON(cmd.OutOrStdout(), q)
-			}
-			return printStats(cmd.OutOrStdout(), q)
+			return state.with(cmd, func(client *admin.Client) error {
+				q, err := admin.JSON[admin.QueueState](client.Get(cmd.Context(), "/api/v1/queue", nil))
+				if err != nil {
+					return err
+				}
+				if state.json {
+					return printJSON(cmd.OutOrStdout(), q)
+				}
+				return printStats(cmd.OutOrStdout(), q)
+			})
 		},
 	}
 	state.register(cmd, true)
@@ -54,6 +52,9 @@ func newQueueStats() *cobra.Command {
 }
 
 func printStats(out io.Writer, q admin.QueueState) error {
+	if q.Approximate {
+		return printSQSStats(out, q)
+	}
 	limit := "no limit"
 	if q.Limit > 0 {
 		limit = "limit " + bytesText(q.Limit)
@@ -67,25 +68,48 @@ func printStats(out io.Writer, q admin.QueueState) error {
 		fmt.Fprintln(out, "No destinations.")
 		return nil
 	}
-	live := map[string]admin.DestinationState{}
-	for _, d := range q.Live {
-		live[d.Destination] = d
-	}
+	state := liveStates(q)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out)
 	fmt.Fprintln(t, "DESTINATION\tQUEUED\tRETRYING\tDEAD\tOLDEST\tSTATE")
 	for _, d := range q.Destinations {
-		text := "not being delivered to"
-		if l, ok := live[d.Destination]; ok {
-			text = l.State
-			if l.State == "closed" {
-				text = "delivering"
-			}
-			if l.Reason != "" {
-				text += ": " + printable(l.Reason)
-			}
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", d.Destination, d.Queued, d.Retrying, d.Dead, ago(d.OldestQueued), state(d.Destination, "not being delivered to"))
+	}
+	return t.Flush()
+}
+
+// liveStates tells what the running process says of a destination, or otherwise where it says
+// nothing.
+func liveStates(q admin.QueueState) func(destination, otherwise string) string {
+	live := map[string]admin.DestinationState{}
+	for _, d := range q.Live {
+		live[d.Destination] = d
+	}
+	return func(destination, otherwise string) string {
+		l, ok := live[destination]
+		if !ok {
+			return otherwise
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", d.Destination, d.Queued, d.Retrying, d.Dead, ago(d.OldestQueued), text)
+		text := l.State
+		if l.State == "closed" {
+			text = "delivering"
+		}
+		if l.Reason != "" {
+			text += ": " + printable(l.Reason)
+		}
+		return text
+	}
+}
+
+// printSQSStats prints what SQS counts: it does not tell what is retried later from what
+// somebody has in hand.
+func printSQSStats(out io.Writer, q admin.QueueState) error {
+	fmt.Fprintf(out, "About %s in SQS, dead letters included; SQS counts approximately, and about a minute behind.\n\n", plural(int64(q.Records), "record"))
+	state := liveStates(q)
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "DESTINATION\tWAITING\tIN HAND OR RETRYING\tDEAD\tOLDEST\tDELIVERED BY THIS PROCESS")
+	for _, d := range q.Destinations {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\n", d.Destination, max(d.Queued, d.Leased)-d.Leased, d.Leased, d.Dead, ago(d.OldestQueued), state(d.Destination, "-"))
 	}
 	return t.Flush()
 }
@@ -97,36 +121,33 @@ func newQueueCheck() *cobra.Command {
 		Example: "  tapway queue check\n  tapway queue check --data /var/lib/tapway",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, done, err := state.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer done()
-			bar := newProgress(cmd.ErrOrStderr())
-			defer bar.end()
-			var report *tapway.CheckReport
-			for p, err := range admin.Stream[admin.Progress](client.Post(cmd.Context(), "/api/v1/queue/check", nil)) {
-				if err != nil {
-					return err
+			return state.with(cmd, func(client *admin.Client) error {
+				bar := newProgress(cmd.ErrOrStderr())
+				defer bar.end()
+				var report *tapway.CheckReport
+				for p, err := range admin.Stream[admin.Progress](client.Post(cmd.Context(), "/api/v1/queue/check", nil)) {
+					if err != nil {
+						return err
+					}
+					bar.show(p.OK, p.Matched, bytesText)
+					report = p.Report
 				}
-				bar.show(p.OK, p.Matched, bytesText)
-				report = p.Report
-			}
-			if report == nil {
-				return fmt.Errorf("the check broke off")
-			}
-			bar.end()
-			if state.json {
-				if err := printJSON(cmd.OutOrStdout(), report); err != nil {
-					return err
+				if report == nil {
+					return fmt.Errorf("the check broke off")
 				}
-			} else {
-				printReport(cmd.OutOrStdout(), report)
-			}
-			if len(report.Damage) > 0 {
-				return errSilent
-			}
-			return nil
+				bar.end()
+				if state.json {
+					if err := printJSON(cmd.OutOrStdout(), report); err != nil {
+						return err
+					}
+				} else {
+					printReport(cmd.OutOrStdout(), report)
+				}
+				if len(report.Damage) > 0 {
+					return errSilent
+				}
+				return nil
+			})
 		},
 	}
 	state.register(cmd, true)
@@ -154,7 +175,7 @@ func newQueueControl(action string) *cobra.Command {
 	var state stateFlags
 	var yes bool
 	short := map[string]string{
-		"pause":  "Stop delivering to a destination; its records stay queued",
+		"pause":  "Stop delivering to a destination, over restarts too, until it is resumed; its records stay queued",
 		"resume": "Deliver to a paused destination again",
 		"forget": "Remove a destination that is no longer configured, with all it had queued or dead",
 	}[action]
@@ -162,23 +183,20 @@ func newQueueControl(action string) *cobra.Command {
 		Use: action + " DESTINATION", Short: short, Example: "  tapway queue " + action + " siem",
 		Args: args(1, 1, "the name of one destination"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			client, done, err := state.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer done()
-			if action == "forget" && !yes {
-				if err := confirmForget(cmd, client, given[0]); err != nil {
+			return state.with(cmd, func(client *admin.Client) error {
+				if action == "forget" && !yes {
+					if err := confirmForget(cmd, client, given[0]); err != nil {
+						return err
+					}
+				}
+				_, err := admin.JSON[map[string]string](client.Post(cmd.Context(), "/api/v1/destinations/"+url.PathEscape(given[0])+"/"+action, nil))
+				if err != nil {
 					return err
 				}
-			}
-			_, err = admin.JSON[map[string]string](client.Post(cmd.Context(), "/api/v1/destinations/"+url.PathEscape(given[0])+"/"+action, nil))
-			if err != nil {
-				return err
-			}
-			past := map[string]string{"pause": "paused", "resume": "resumed", "forget": "forgotten"}[action]
-			fmt.Fprintf(cmd.OutOrStdout(), "%s %s.\n", given[0], past)
-			return nil
+				past := map[string]string{"pause": "paused", "resume": "resumed", "forget": "forgotten"}[action]
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s.\n", given[0], past)
+				return nil
+			})
 		},
 	}
 	state.register(cmd, false)
@@ -212,24 +230,25 @@ func newLedger() *cobra.Command {
 		Example: "  tapway ledger\n  tapway ledger --json",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, done, err := state.open(cmd.Context())
-			if err != nil {
+			return state.with(cmd, func(client *admin.Client) error {
+				text, err := admin.JSON[json.RawMessage](client.Get(cmd.Context(), "/api/v1/ledger", nil))
+				if err != nil {
+					return err
+				}
+				var l admin.LedgerState
+				if err := json.Unmarshal(text, &l); err != nil {
+					return fmt.Errorf("read the admin API's answer: %w", err)
+				}
+				if state.json {
+					err = printJSON(cmd.OutOrStdout(), text)
+				} else {
+					err = printLedger(cmd.OutOrStdout(), l)
+				}
+				if err == nil && l.Scope == "" && l.Difference != 0 {
+					err = fmt.Errorf("the ledger does not balance: %d calls are unaccounted for", l.Difference)
+				}
 				return err
-			}
-			defer done()
-			l, err := admin.JSON[admin.LedgerState](client.Get(cmd.Context(), "/api/v1/ledger", nil))
-			if err != nil {
-				return err
-			}
-			if state.json {
-				err = printJSON(cmd.OutOrStdout(), l)
-			} else {
-				err = printLedger(cmd.OutOrStdout(), l)
-			}
-			if err == nil && l.Difference != 0 {
-				err = fmt.Errorf("the ledger does not balance: %d calls are unaccounted for", l.Difference)
-			}
-			return err
+			})
 		},
 	}
 	state.register(cmd, true)
@@ -237,6 +256,9 @@ func newLedger() *cobra.Command {
 }
 
 func printLedger(out io.Writer, l admin.LedgerState) error {
+	if l.Scope == admin.ScopeQueue {
+		return printQueueLedger(out, l)
+	}
 	fmt.Fprintf(out, "%s, %d recorded%s\n", plural(int64(l.Calls), "call"), l.Stored, dropped(", not recorded: ", l.Dropped))
 	if len(l.Destinations) == 0 {
 		fmt.Fprintln(out, "No destinations.")
@@ -252,7 +274,39 @@ func printLedger(out io.Writer, l admin.LedgerState) error {
 		}
 		fmt.Fprintf(t, "%s\t%d\t   %d\t   %d\t   %d\t   %d%s\t%d\n", d.Destination, d.Captured, d.Delivered, d.Queued, d.Dead, total, dropped(" ", d.Dropped), d.Difference())
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil || l.Scope == "" {
+		return err
+	}
+	printSpilled(out, l)
+	_, err := fmt.Fprint(out, "\nCaptured, delivered and dropped are this process's; queued and dead are what SQS counts of everybody's, about a\n"+
+		"minute behind. So a difference is what other processes sent or delivered, and no loss.\n")
+	return err
+}
+
+// printQueueLedger prints the part of the account that lies in SQS.
+func printQueueLedger(out io.Writer, l admin.LedgerState) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "DESTINATION\tQUEUED\tDEAD")
+	for _, d := range l.Destinations {
+		fmt.Fprintf(t, "%s\t%d\t%d\n", d.Destination, d.Queued, d.Dead)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	printSpilled(out, l)
+	_, err := fmt.Fprint(out, "\nThis is what lies in SQS, as it counts approximately. What was captured, delivered and dropped is counted where it\n"+
+		"happens: by the functions in their CloudWatch metrics (namespace tapway), by a process at its admin API (--admin).\n")
+	return err
+}
+
+func printSpilled(out io.Writer, l admin.LedgerState) {
+	total := uint64(0)
+	for _, n := range l.Spilled {
+		total += n
+	}
+	if total > 0 {
+		fmt.Fprintf(out, "\n%s in the bucket that SQS did not take%s; `tapway queue recover` enqueues them.\n", plural(int64(total), "record"), dropped(" ", l.Spilled))
+	}
 }
 
 func dropped(before string, reasons map[string]uint64) string {
@@ -283,18 +337,15 @@ func newExport() *cobra.Command {
 			if format != "ndjson" && format != "har" {
 				return usagef("--format: %q is neither ndjson nor har", format)
 			}
-			client, done, err := state.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer done()
-			q := url.Values{"filter": {first(given)}, "format": {format}, "limit": {fmt.Sprint(limit)}}
-			body, err := client.Get(cmd.Context(), "/api/v1/export", q)
-			if err != nil {
-				return err
-			}
-			defer body.Close()
-			return writeExport(cmd, body, format, output)
+			return state.with(cmd, func(client *admin.Client) error {
+				q := url.Values{"filter": {first(given)}, "format": {format}, "limit": {fmt.Sprint(limit)}}
+				body, err := client.Get(cmd.Context(), "/api/v1/export", q)
+				if err != nil {
+					return err
+				}
+				defer body.Close()
+				return writeExport(cmd, body, format, output)
+			})
 		},
 	}
 	state.register(cmd, false)
@@ -364,16 +415,13 @@ func newReplay() *cobra.Command {
 					return err
 				}
 			}
-			client, done, err := state.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer done()
-			p, err := follow(cmd, client, "/api/v1/replay", sel)
-			if err != nil {
-				return err
-			}
-			return summary(cmd, state.json, p, sel.DryRun, "replay")
+			return state.with(cmd, func(client *admin.Client) error {
+				p, err := follow(cmd, client, "/api/v1/replay", sel)
+				if err != nil {
+					return err
+				}
+				return summary(cmd, state.json, p, sel.DryRun, "replay")
+			})
 		},
 	}
 	state.register(cmd, true)

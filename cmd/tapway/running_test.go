@@ -18,7 +18,12 @@ type running struct {
 // begin starts a command whose output can be looked at.
 func begin(t *testing.T, dir string, args ...string) *running {
 	t.Helper()
-	r := &running{cmd: command(dir, args...), out: new(safeBuffer), err: new(safeBuffer), exited: make(chan struct{})}
+	return beginCommand(t, command(dir, args...))
+}
+
+func beginCommand(t *testing.T, cmd *exec.Cmd) *running {
+	t.Helper()
+	r := &running{cmd: cmd, out: new(safeBuffer), err: new(safeBuffer), exited: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr = r.out, r.err
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)

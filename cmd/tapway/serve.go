@@ -4,37 +4,37 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tapway/tapway/internal/app"
+	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/config"
 )
 
 func newServe() *cobra.Command {
-	var file string
-	flags := map[string]*string{}
+	var given settings
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Gateway, queue and forwarder in one process",
 		Long: "Passes every call on to the backend, stores a record of each on disk before the response\n" +
 			"ends, and delivers it to the destinations. SIGHUP or POST /reload on the admin address\n" +
-			"reads the configuration again without dropping a connection.",
-		Example: "  tapway serve --backend http://127.0.0.1:3000 --destination http://127.0.0.1:4000/in\n  tapway serve -c tapway.yaml",
-		Args:    args(0, 0, "no arguments"),
+			"reads the configuration again without dropping a connection.\n\n" +
+			"With an SQS queue (queue: sqs://NAME) records go from the disk to SQS, and from there to the\n" +
+			"destinations, by this process and by every `tapway forward`. AWS region and credentials are\n" +
+			"found as the AWS CLI finds them.",
+		Example: "  tapway serve --backend http://127.0.0.1:3000 --destination http://127.0.0.1:4000/in\n  tapway serve -c tapway.yaml\n" +
+			"  tapway serve --backend http://127.0.0.1:3000 --queue sqs://records",
+		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			source := config.Source{File: configFile(file), Set: map[string]string{}}
-			for key, value := range flags {
-				if name := flagNames[key]; cmd.Flags().Changed(name) {
-					source.Set[key] = *value
-				}
-			}
-			c, err := config.Load(source)
+			c, source, err := given.load(cmd, false)
 			if err != nil {
-				return flagProblems(err)
+				return err
 			}
 			a, err := app.New(c, app.Options{Version: versionText(), Log: newLog(c.Log), Source: source})
 			if err != nil {
@@ -45,21 +45,49 @@ func newServe() *cobra.Command {
 			return a.Run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file (default: ./tapway.yaml if it is there)")
-	for key, name := range flagNames {
-		flags[key] = cmd.Flags().String(name, "", flagHelp[key])
-	}
+	given.flags(cmd, slices.Collect(maps.Keys(flagNames))...)
 	return cmd
+}
+
+// settings are the configuration file and the keys that have a flag.
+type settings struct {
+	file   string
+	values map[string]*string
+}
+
+// flags adds --config and the flags of keys to a command.
+func (s *settings) flags(cmd *cobra.Command, keys ...string) {
+	cmd.Flags().StringVarP(&s.file, "config", "c", "", "configuration file (default: ./tapway.yaml if it is there)")
+	s.values = map[string]*string{}
+	for _, key := range keys {
+		s.values[key] = cmd.Flags().String(flagNames[key], "", flagHelp[key])
+	}
+}
+
+// load reads the configuration. forwards: no backend is needed.
+func (s *settings) load(cmd *cobra.Command, forwards bool) (*config.Config, config.Source, error) {
+	source := config.Source{File: configFile(s.file), Set: map[string]string{}, Forwards: forwards, Resolve: cloud.Secrets(cmd.Context())}
+	for key, value := range s.values {
+		if cmd.Flags().Changed(flagNames[key]) {
+			source.Set[key] = *value
+		}
+	}
+	c, err := config.Load(source)
+	if err != nil {
+		return nil, source, flagProblems(err)
+	}
+	return c, source, nil
 }
 
 // flagNames are the keys of the configuration that have a flag.
 var flagNames = map[string]string{
-	"listen": "listen", "admin.listen": "admin", "data": "data", "backend": "backend", "destinations": "destination",
+	"listen": "listen", "admin.listen": "admin", "data": "data", "queue": "queue", "backend": "backend", "destinations": "destination",
 }
 
 var flagHelp = map[string]string{
 	"listen": "address of the gateway (default :8080)", "admin.listen": `address of the admin API, or "off" (default 127.0.0.1:9090)`,
-	"data": "data directory (default ./tapway-data)", "backend": "URL of the API to stand in front of", "destinations": "URL to deliver records to",
+	"data": "data directory (default ./tapway-data)", "queue": "disk, or an SQS queue as sqs://NAME, its URL or its ARN (default disk)",
+	"backend": "URL of the API to stand in front of", "destinations": "URL to deliver records to",
 }
 
 // flagProblems names the flag that a value came from, and makes what only the command line

@@ -6,8 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,13 +23,37 @@ import (
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/app"
+	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/config"
 )
 
-// stateFlags say whose state a command reads: a running process's, or a data directory's.
+// stateFlags say whose state a command reads: a running process's, a data directory's, or that
+// of queues on SQS.
 type stateFlags struct {
 	data, admin, token, config string
+	aws                        awsFlags
 	json                       bool
+
+	peeking bool // open found SQS and no process: to look at messages is to receive them
+}
+
+// awsFlags say which queues on SQS are meant, and how to reach them.
+type awsFlags struct{ queue, region, profile string }
+
+func (f *awsFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.queue, "queue", "", "queue on SQS: sqs://NAME, URL or ARN (default: $TAPWAY_QUEUE or what the configuration says)")
+	cmd.Flags().StringVar(&f.region, "region", "", "AWS region, where SQS is asked directly (default: the AWS settings')")
+	cmd.Flags().StringVar(&f.profile, "profile", "", "AWS profile, likewise")
+}
+
+// source is the configuration with what the flags say.
+func (f *awsFlags) source(ctx context.Context, file string) config.Source {
+	wanted := onlyFor(cloud.Secrets(ctx), "data", "admin.token", "admin.listen", "queue", "bucket", "lambda")
+	s := config.Source{File: configFile(file), Forwards: true, Resolve: wanted}
+	if f.queue != "" {
+		s.Set = map[string]string{"queue": f.queue}
+	}
+	return s
 }
 
 func (f *stateFlags) register(cmd *cobra.Command, withJSON bool) {
@@ -31,11 +61,12 @@ func (f *stateFlags) register(cmd *cobra.Command, withJSON bool) {
 	cmd.Flags().StringVar(&f.admin, "admin", "", "address of a running process's admin API, e.g. http://127.0.0.1:9090")
 	cmd.Flags().StringVar(&f.token, "token", "", "token of the admin API (default: $TAPWAY_TOKEN or the configuration's)")
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration file (default: ./tapway.yaml if it is there)")
+	f.aws.register(cmd)
 	if withJSON {
 		cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	}
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		for _, name := range []string{"data", "admin"} {
+		for _, name := range []string{"data", "admin", "queue"} {
 			if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
 				return usagef("--%s is empty (see %s --help)", name, cmd.CommandPath())
 			}
@@ -43,15 +74,23 @@ func (f *stateFlags) register(cmd *cobra.Command, withJSON bool) {
 		if f.data != "" && f.admin != "" {
 			return usagef("--data and --admin exclude each other: a data directory, or a running process (see %s --help)", cmd.CommandPath())
 		}
-		for name, least := range map[string]float64{"limit": 0, "last": 0, "rate": 0} {
-			if flag := cmd.Flags().Lookup(name); flag != nil {
-				if n, err := strconv.ParseFloat(flag.Value.String(), 64); err != nil || !(n >= least) {
-					return usagef("--%s: %s is not a number from 0 up", name, flag.Value)
-				}
+		if f.aws.queue != "" && (f.data != "" || f.admin != "") {
+			return usagef("--queue names the queue itself: leave out --data and --admin (see %s --help)", cmd.CommandPath())
+		}
+		return checkNumbers(cmd)
+	}
+}
+
+// checkNumbers refuses numbers below 0.
+func checkNumbers(cmd *cobra.Command) error {
+	for _, name := range []string{"limit", "last", "rate"} {
+		if flag := cmd.Flags().Lookup(name); flag != nil {
+			if n, err := strconv.ParseFloat(flag.Value.String(), 64); err != nil || !(n >= 0) {
+				return usagef("--%s: %s is not a number from 0 up", name, flag.Value)
 			}
 		}
-		return nil
 	}
+	return nil
 }
 
 // configFile is the file that was named, or ./tapway.yaml if it is there.
@@ -65,28 +104,47 @@ func configFile(named string) string {
 	return ""
 }
 
+// with finds the state, lets do work on it and closes it.
+func (f *stateFlags) with(cmd *cobra.Command, do func(client *admin.Client) error) error {
+	client, done, err := f.open(cmd.Context(), cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer done()
+	return do(client)
+}
+
 // open finds the state. The caller calls the function it gets when done.
-func (f *stateFlags) open(ctx context.Context) (*admin.Client, func(), error) {
+func (f *stateFlags) open(ctx context.Context, errOut io.Writer) (*admin.Client, func(), error) {
 	token := tapway.Secret(f.token)
 	if token == "" {
 		token = tapway.Secret(os.Getenv("TAPWAY_TOKEN"))
 	}
 	data := f.data
-	if file := configFile(f.config); file != "" && (data == "" || token == "") {
-		c, problems, err := config.Peek(config.Source{File: file})
+	if data == "" || token == "" && configFile(f.config) != "" {
+		c, problems, err := config.Peek(f.aws.source(ctx, f.config))
 		if err != nil {
 			return nil, nil, err
 		}
 		// Only what is asked of the file counts: a process may run although it is broken by
 		// now, or by secrets that only the process has.
-		if wrong := problems.At("data"); len(wrong) > 0 && data == "" && f.admin == "" {
-			return nil, nil, fmt.Errorf("%w; name the data directory with --data, or a running process with --admin", wrong)
+		if token == "" && len(problems.At("admin.token")) == 0 {
+			token = c.Admin.Token
+		}
+		if data == "" && f.admin == "" {
+			wrong := problems.At("queue")
+			if len(wrong) > 0 && f.aws.queue != "" {
+				return nil, nil, &usageError{wrong}
+			}
+			if len(wrong) == 0 && c.Queue != "disk" {
+				return f.openSQS(ctx, c, token, errOut)
+			}
+			if wrong = append(wrong, problems.At("data")...); len(wrong) > 0 {
+				return nil, nil, fmt.Errorf("%w; name the data directory with --data, or a running process with --admin", wrong[:1])
+			}
 		}
 		if data == "" {
 			data = c.Data
-		}
-		if token == "" && len(problems.At("admin.token")) == 0 {
-			token = c.Admin.Token
 		}
 	}
 	if f.admin != "" {
@@ -124,6 +182,73 @@ func (f *stateFlags) open(ctx context.Context) (*admin.Client, func(), error) {
 		return nil, nil, err
 	}
 	return admin.Local(server), closeStore, nil
+}
+
+// onlyFor looks up what some keys need and leaves the other references alone: the operator may
+// have no right to the secrets of the service.
+func onlyFor(resolve func([]config.Ref) (map[string]string, map[string]error), keys ...string) func([]config.Ref) (map[string]string, map[string]error) {
+	return func(refs []config.Ref) (map[string]string, map[string]error) {
+		refs = slices.DeleteFunc(slices.Clone(refs), func(r config.Ref) bool {
+			return !slices.ContainsFunc(r.Keys, func(key string) bool { return slices.Contains(keys, key) })
+		})
+		if len(refs) == 0 {
+			return nil, nil
+		}
+		return resolve(refs)
+	}
+}
+
+// openSQS asks the process that works on these queues if it answers at the configured admin
+// address, and else SQS.
+func (f *stateFlags) openSQS(ctx context.Context, c *config.Config, token tapway.Secret, errOut io.Writer) (*admin.Client, func(), error) {
+	if running := findRunning(ctx, c, token, errOut); running != nil {
+		return running, func() {}, nil
+	}
+	account, err := cloud.Open(ctx, f.aws.region, f.aws.profile)
+	if err != nil {
+		return nil, nil, err
+	}
+	server, done, err := app.OfflineSQS(account, c, versionText(), warnings(errOut))
+	if err != nil {
+		return nil, nil, err
+	}
+	f.peeking = true
+	return admin.Local(server), done, nil
+}
+
+// warnings is a log of what goes wrong.
+func warnings(errOut io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// findRunning gives the process at the configured admin address if it works on the same
+// queues: a purge must not reach the queues of another one. nil: there is none.
+func findRunning(ctx context.Context, c *config.Config, token tapway.Secret, errOut io.Writer) *admin.Client {
+	host, port, err := net.SplitHostPort(c.Admin.Listen)
+	if err != nil || port == "0" {
+		return nil // it is off, or nobody knows where
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	client := &admin.Client{Base: "http://" + net.JoinHostPort(host, port), Token: token}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	at, err := admin.JSON[admin.Source](client.Get(ctx, "/api/v1/source", nil))
+	var refused *admin.StatusError
+	switch {
+	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
+		fmt.Fprintf(errOut, "tapway: the process at %s wants its token (--token, TAPWAY_TOKEN); asking SQS itself\n", client.Base)
+	case err == nil && maps.Equal(at.Queues, cloud.Queues(c)):
+		return client
+	}
+	return nil
+}
+
+// onSQS reports whether it is SQS that client works on. Who cannot tell is no SQS.
+func onSQS(ctx context.Context, client *admin.Client) bool {
+	at, err := admin.JSON[admin.Source](client.Get(ctx, "/api/v1/source", nil))
+	return err == nil && at.Queue == "sqs"
 }
 
 func adminURL(s string) (string, error) {

@@ -27,6 +27,9 @@ func newTail() *cobra.Command {
 		Example: `  tapway tail
   tapway tail "status >= 500 || duration > 2s"
   tapway tail --json -f "path startsWith '/api/'" | jq .status`,
+		Long: "Follow exchanges as they happen, one line each.\n\n" +
+			"Without a running process a queue on SQS is looked into itself: every message is given back\n" +
+			"at once, but the look counts as a receive, and what is delivered quickly is not seen.",
 		Args: args(0, 1, "at most one filter"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			if len(given) == 1 && expr != "" {
@@ -38,12 +41,12 @@ func newTail() *cobra.Command {
 			if err := checkFilter(expr); err != nil {
 				return err
 			}
-			client, done, err := state.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer done()
-			return tail(cmd, client, expr, last, state.json)
+			return state.with(cmd, func(client *admin.Client) error {
+				if state.peeking {
+					fmt.Fprintln(cmd.ErrOrStderr(), "tapway: no process of tapway's answers here, so this looks into the queue itself: every look counts as a receive, and what is delivered quickly is not seen")
+				}
+				return tail(cmd, client, expr, last, state.json)
+			})
 		},
 	}
 	state.register(cmd, true)

@@ -36,6 +36,11 @@ func TestWrongUsage(t *testing.T) {
 		{"--data and --admin exclude each other", "tail --data x --admin y"},
 		{"--admin is empty", "tail --admin="},
 		{"--data is empty", "ledger --data="},
+		{"--queue is empty", "ledger --queue="},
+		{"--queue names the queue itself: leave out --data and --admin", "ledger --queue sqs://x --admin y"},
+		{"no queue on SQS is named", "queue recover"},
+		{"no bucket is named", "queue recover --queue sqs://x"},
+		{"--prefix is of the bucket", "queue recover --queue sqs://x --from-log - --prefix y"},
 		{`--admin: "::bad" is not an address; write http://127.0.0.1:9090`, "ledger --admin ::bad"},
 		{"--last: -1 is not a number from 0 up", "tail -n -1"},
 		{`--last: "ten" is not a whole number`, "tail -n ten"},
@@ -46,7 +51,16 @@ func TestWrongUsage(t *testing.T) {
 		{`--format: "xml" is neither ndjson nor har`, "export --format xml"},
 		{`"x" is not an exchange id: want a UUID`, "dlq show x"},
 		{"say where to with --to URL", "replay status==500"},
-		{"say which export with --openapi FILE", "discover"},
+		{"say which API with --api ID, or which export with --openapi FILE", "discover"},
+		{"--api and --openapi exclude each other", "discover --api x --openapi y"},
+		{"say which API with --api ID", "attach --via lambda:x"},
+		{"say which API with --api ID", "detach"},
+		{"say which API with --api ID", "status"},
+		{"say which API with --api ID", "backup"},
+		{"--keep-theirs and --force exclude each other", "detach --api x --keep-theirs --force"},
+		{`--via: write lambda:FUNCTION or url:https://..., not "x"`, "attach --api x --via x"},
+		{"--rate: want a number above 0", "status --api x --rate 0"},
+		{`--routes: column 1: unknown field "pth"`, "attach --api x --routes pth"},
 		{"filter: column 1: unknown field \"stauts\"; did you mean \"status\"?\n  stauts\n  ^", "tail stauts"},
 		{"filter: column", "dlq list status>"},
 		{"filter: column", "export ("},
@@ -90,7 +104,7 @@ func TestHelp(t *testing.T) {
 			}
 		}
 	})
-	for _, name := range []string{"tail", "dlq list", "dlq show", "dlq redrive", "dlq purge", "queue stats", "queue check", "replay", "ledger", "discover", "egress explain", "config check", "doctor", "version"} {
+	for _, name := range []string{"tail", "dlq list", "dlq show", "dlq redrive", "dlq purge", "queue stats", "queue check", "replay", "ledger", "discover", "attach", "detach", "status", "restore", "egress explain", "config check", "doctor", "version"} {
 		cmd, _, err := newRoot().Find(strings.Fields(name))
 		if err != nil || cmd.Flags().Lookup("json") == nil {
 			t.Errorf("tapway %s has no --json (%v)", name, err)

@@ -113,6 +113,22 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestKeyRequiredOnRoutes: where no key is asked for, a rule can ask for one, in whatever spelling
+// the path comes.
+func TestKeyRequiredOnRoutes(t *testing.T) {
+	s := newShop(t)
+	s.keys.Default = Off
+	s.keys.Rules = &Rules{List: []Rule{{Match: mustPattern(t, "GET /private/open"), APIKey: Off}, {Match: mustPattern(t, "ANY /private/{proxy+}"), APIKey: Required}}}
+	for path, want := range map[string]int{
+		"/x": 200, "/private": 200, "/private/x": 403, "/Private/x": 403, "//private//x": 403, "/x/../private/y": 403, "/%70rivate/x": 403,
+		"/private;a/x": 403, `/private\x`: 403, "/private/open": 200, "/private/./open": 403, "/private/%6Fpen": 403, "/%252525252525": 403,
+	} {
+		if res := s.get(t, path); res.status != want {
+			t.Errorf("%s: %d, want %d", path, res.status, want)
+		}
+	}
+}
+
 // TestPlan: the burst at once, then the rate; refused calls reach no backend and count nowhere.
 func TestPlan(t *testing.T) {
 	s := newShop(t)

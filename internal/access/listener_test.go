@@ -167,6 +167,7 @@ func (d *door) next() net.Conn {
 	d.t.Helper()
 	select {
 	case c := <-d.conns:
+		c.SetDeadline(time.Now().Add(10 * time.Second))
 		d.t.Cleanup(func() { c.Close() })
 		return c
 	case <-time.After(10 * time.Second):

@@ -61,25 +61,25 @@ func TestClientCertificateLists(t *testing.T) {
 	cert := adas(t)
 	for _, tt := range []struct {
 		name string
-		d    ClientCertificate
+		d    *ClientCertificate
 		want int
 	}{
-		{"any", ClientCertificate{}, 200},
-		{"subject", ClientCertificate{Subjects: []string{"CN=bob", `CN=ada,O=Example\, Inc.`}}, 200},
-		{"another subject", ClientCertificate{Subjects: []string{"CN=ada"}}, 403},
-		{"an empty list", ClientCertificate{Subjects: []string{}}, 403},
-		{"DNS name", ClientCertificate{SANs: []string{"ADA.example.com"}}, 200},
-		{"mail", ClientCertificate{SANs: []string{"ada@example.com"}}, 200},
-		{"mail in another case", ClientCertificate{SANs: []string{"Ada@example.com"}}, 403},
-		{"address", ClientCertificate{SANs: []string{"192.0.2.1"}}, 200},
-		{"URI", ClientCertificate{SANs: []string{"spiffe://example.com/ada"}}, 200},
-		{"another URI", ClientCertificate{SANs: []string{"spiffe://example.com/ad"}}, 403},
-		{"the common name is no SAN", ClientCertificate{SANs: []string{"ada"}}, 403},
-		{"SPKI", ClientCertificate{SPKI: []string{spkiHash(cert)}}, 200},
-		{"in one of several lists", ClientCertificate{Subjects: []string{"CN=x"}, SPKI: []string{spkiHash(cert)}}, 200},
-		{"another SPKI", ClientCertificate{SPKI: []string{strings.Repeat("A", 43) + "="}}, 403},
+		{"any", &ClientCertificate{}, 200},
+		{"subject", &ClientCertificate{Subjects: []string{"CN=bob", `CN=ada,O=Example\, Inc.`}}, 200},
+		{"another subject", &ClientCertificate{Subjects: []string{"CN=ada"}}, 403},
+		{"an empty list", &ClientCertificate{Subjects: []string{}}, 403},
+		{"DNS name", &ClientCertificate{SANs: []string{"ADA.example.com"}}, 200},
+		{"mail", &ClientCertificate{SANs: []string{"ada@example.com"}}, 200},
+		{"mail in another case", &ClientCertificate{SANs: []string{"Ada@example.com"}}, 403},
+		{"address", &ClientCertificate{SANs: []string{"192.0.2.1"}}, 200},
+		{"URI", &ClientCertificate{SANs: []string{"spiffe://example.com/ada"}}, 200},
+		{"another URI", &ClientCertificate{SANs: []string{"spiffe://example.com/ad"}}, 403},
+		{"the common name is no SAN", &ClientCertificate{SANs: []string{"ada"}}, 403},
+		{"SPKI", &ClientCertificate{SPKI: []string{spkiHash(cert)}}, 200},
+		{"in one of several lists", &ClientCertificate{Subjects: []string{"CN=x"}, SPKI: []string{spkiHash(cert)}}, 200},
+		{"another SPKI", &ClientCertificate{SPKI: []string{strings.Repeat("A", 43) + "="}}, 403},
 	} {
-		w := newWorld(t, &tt.d)
+		w := newWorld(t, tt.d)
 		if got, _ := w.with(cert); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -18,7 +20,24 @@ import (
 // DeadLetter is a dead letter as a list shows it.
 type DeadLetter struct {
 	tapway.DeadLetter
-	Exchange Summary `json:"exchange"`
+	Exchange   Summary `json:"exchange"`
+	Unreadable string  `json:"unreadable,omitempty"` // why its record cannot be read; the Exchange then has ID and time alone
+}
+
+// Found is one exchange with what became of it at the destinations.
+type Found struct {
+	Deliveries []Delivery      `json:"deliveries"`
+	Record     json.RawMessage `json:"record,omitempty"` // missing when it cannot be read
+}
+
+// Delivery is where one exchange stands with one destination. The times are those of a dead
+// letter, and zero where they are not known.
+type Delivery struct {
+	tapway.DeliveryState
+	FirstAttempt time.Time `json:"first_attempt,omitzero"`
+	Died         time.Time `json:"died,omitzero"`
+	LastStatus   int       `json:"last_status,omitempty"`
+	Unreadable   string    `json:"unreadable,omitempty"`
 }
 
 // Selection says which dead letters, or which exchanges, an operation is about.
@@ -28,6 +47,7 @@ type Selection struct {
 	IDs         []string `json:"ids,omitempty"` // only these; with a Filter both must hold
 	DryRun      bool     `json:"dry_run,omitempty"`
 	Rate        float64  `json:"rate,omitempty"`   // records a second; 0: as fast as it goes
+	Each        bool     `json:"each,omitempty"`   // SQS: take every letter in hand, even where SQS could move or purge all by itself
 	To          string   `json:"to,omitempty"`     // another URL
 	Record      bool     `json:"record,omitempty"` // replay: deliver the record instead of repeating the request
 }
@@ -102,27 +122,66 @@ func parseLimit(text string) (int, error) {
 	return n, nil
 }
 
-// selects reports whether a dead letter is one that was asked for.
-func (s *Server) selects(ctx context.Context, d *tapway.DeadLetter, f *filter.Filter, ids map[string]bool) bool {
-	if ids != nil && !ids[d.Meta.ID.String()] {
-		return false
-	}
-	return f.Match(&filter.Env{
-		Meta: &d.Meta, Destination: d.Destination, Attempts: d.Attempts, Now: time.Now(),
-		Header: func() (tapway.Header, tapway.Header) {
-			ex, err := s.Store.LoadSeq(ctx, d.Meta.Seq)
-			if err != nil {
-				return nil, nil
-			}
-			return ex.RequestHeader, ex.ResponseHeader
-		},
-	})
+// letter is a dead letter with what a filter asks for.
+type letter struct {
+	tapway.DeadLetter
+	unreadable string
+	header     func() (tapway.Header, tapway.Header)
 }
 
-// deadLetters streams them, oldest death first.
+func (l *letter) shown() DeadLetter {
+	return DeadLetter{l.DeadLetter, summarize(&l.Meta), l.unreadable}
+}
+
+// matches reports whether l is one that was asked for. What cannot be read matches no condition.
+func (l *letter) matches(sel *Selection, f *filter.Filter, ids map[string]bool) bool {
+	if ids != nil && !ids[l.Meta.ID.String()] || l.unreadable != "" && !isEmpty(sel.Filter) {
+		return false
+	}
+	return f.Match(&filter.Env{Meta: &l.Meta, Destination: l.Destination, Attempts: l.Attempts, Now: time.Now(), Header: l.header})
+}
+
+func isEmpty(expr string) bool { return strings.TrimSpace(expr) == "" }
+
+// letters are dead letters, wherever they lie. A destination of "" is all of them.
+type letters interface {
+	// list walks them; most is how many are wanted at most if all of them match, 0 all.
+	list(ctx context.Context, destination string, most int) iter.Seq2[*letter, error]
+
+	// show finds an exchange that has a dead letter; ErrNotFound.
+	show(ctx context.Context, id tapway.ID) (Found, error)
+
+	// resolve redrives or purges. An error means that nothing was done; failures of single
+	// letters are in the Progress, which is not Done when ctx ended before the end.
+	resolve(ctx context.Context, j *job) (Progress, error)
+}
+
+func (s *Server) letters() letters {
+	if s.Store != nil {
+		return storeLetters{s}
+	}
+	return sqsLetters{s}
+}
+
+// job is what an operator wants done with dead letters.
+type job struct {
+	Selection
+	what   string // "redrive" or "purge"
+	filter *filter.Filter
+	ids    map[string]bool
+	report func(Progress) error // an error: whoever asked has gone
+}
+
+func (j *job) wants(l *letter) bool { return l.matches(&j.Selection, j.filter, j.ids) }
+
+// everything reports whether no letter is left out but by its destination.
+func (j *job) everything() bool { return isEmpty(j.Filter) && j.ids == nil }
+
+// deadLetters streams them, oldest death first where the queue has an order.
 func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	f, err := filter.Parse(q.Get("filter"))
+	sel := Selection{Filter: q.Get("filter")}
+	f, err := filter.Parse(sel.Filter)
 	if err != nil {
 		fail(w, &badInput{"filter: " + err.Error()})
 		return
@@ -132,17 +191,21 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	most := limit
+	if !isEmpty(sel.Filter) {
+		most = 0
+	}
 	out := &lines{w: w}
 	n := 0
-	for d, err := range s.Store.DeadLetters(r.Context(), q.Get("destination")) {
+	for l, err := range s.letters().list(r.Context(), q.Get("destination"), most) {
 		if err != nil {
 			out.end(err)
 			return
 		}
-		if !s.selects(r.Context(), &d, f, nil) {
+		if !l.matches(&sel, f, nil) {
 			continue
 		}
-		if out.value(DeadLetter{d, summarize(&d.Meta)}, false) != nil {
+		if out.value(l.shown(), false) != nil {
 			return
 		}
 		if n++; limit > 0 && n >= limit {
@@ -152,21 +215,29 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
 	out.end(nil)
 }
 
-// purge settles dead letters as dropped: they are gone, and the ledger says so.
-func (s *Server) purge(w http.ResponseWriter, r *http.Request) {
-	s.resolve(w, r, "purge", tapway.Outcome{Verdict: tapway.Dropped, Reason: "purged"})
+// deadLetter answers with one exchange and where it stands.
+func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
+	id, err := tapway.ParseID(r.PathValue("id"))
+	if err != nil {
+		fail(w, &badInput{err.Error()})
+		return
+	}
+	found, err := s.letters().show(r.Context(), id)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, found)
 }
+
+// purge settles dead letters as dropped: they are gone, and the ledger says so.
+func (s *Server) purge(w http.ResponseWriter, r *http.Request) { s.resolveLetters(w, r, "purge") }
 
 // redrive puts dead letters back into the queue, or delivers them to another URL.
-func (s *Server) redrive(w http.ResponseWriter, r *http.Request) {
-	s.resolve(w, r, "redrive", tapway.Outcome{Verdict: tapway.Retry})
-}
+func (s *Server) redrive(w http.ResponseWriter, r *http.Request) { s.resolveLetters(w, r, "redrive") }
 
-// resolve counts first, then acts in batches at the rate wished, telling how far it is. It
-// acts on what was dead when it counted, so that a letter which dies again meanwhile is not
-// taken twice.
-func (s *Server) resolve(w http.ResponseWriter, r *http.Request, what string, o tapway.Outcome) {
-	ctx := r.Context()
+// resolveLetters counts first, then acts at the rate wished, telling how far it is.
+func (s *Server) resolveLetters(w http.ResponseWriter, r *http.Request, what string) {
 	sel, f, ids, err := readSelection(w, r)
 	if err == nil && sel.To != "" && (what != "redrive" || s.Deliver == nil) {
 		err = &badInput{"to: only redrive can deliver to another URL"}
@@ -175,79 +246,36 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, what string, o 
 		fail(w, err)
 		return
 	}
-	var found []target
-	for d, err := range s.Store.DeadLetters(ctx, sel.Destination) {
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		if s.selects(ctx, &d, f, ids) {
-			found = append(found, target{d.Destination, d.Meta.Seq, d.Attempts})
-		}
-	}
 	out := &lines{w: w}
-	p := Progress{Matched: int64(len(found))}
-	out.value(p, true)
-	pace := newPace(sel.Rate)
-	for len(found) > 0 && !sel.DryRun {
-		n, same := 1, found[0].destination
-		for n < len(found) && n < pace.batch && found[n].destination == same {
-			n++
-		}
-		if pace.wait(ctx, n) != nil {
-			break // whoever asked has gone; what is not done stays dead
-		}
-		s.resolveBatch(ctx, found[:n], sel.To, o, &p)
-		found = found[n:]
-		if out.value(p, true) != nil {
-			break
-		}
+	j := &job{Selection: sel, what: what, filter: f, ids: ids, report: func(p Progress) error { return out.value(p, true) }}
+	p, err := s.letters().resolve(r.Context(), j)
+	if err != nil {
+		out.end(err)
+		return
 	}
-	p.Done = sel.DryRun || len(found) == 0
 	out.value(p, true)
 	s.log().Info("dead letters "+what, "destination", sel.Destination, "filter", sel.Filter, "matched", p.Matched, "ok", p.OK, "failed", p.Failed, "dry_run", sel.DryRun, "done", p.Done)
 }
 
-// target is the little that must be remembered of each dead letter while a million of them
-// are worked on.
-type target struct {
-	destination string
-	seq         uint64
-	attempts    int
-}
-
-func (s *Server) resolveBatch(ctx context.Context, batch []target, to string, o tapway.Outcome, p *Progress) {
-	var seqs []uint64
-	for _, one := range batch {
-		if to != "" {
-			if err := s.deliverTo(ctx, to, one.seq, one.attempts); err != nil {
-				p.Failed++
-				p.Error = err.Error()
-				continue
-			}
-		}
-		seqs = append(seqs, one.seq)
+// cancelMoves stops what goes on without tapway.
+func (s *Server) cancelMoves(w http.ResponseWriter, r *http.Request) {
+	sel, _, _, err := readSelection(w, r)
+	if err == nil && s.Store != nil {
+		err = &impossible{"there is nothing to cancel: a redrive of this queue ends with the command that started it"}
 	}
-	if len(seqs) == 0 {
+	var done []Cancelled
+	if err == nil {
+		done, err = sqsLetters{s}.cancel(r.Context(), sel.Destination)
+	}
+	if err != nil {
+		fail(w, err)
 		return
 	}
-	if to != "" {
-		o = tapway.Outcome{Verdict: tapway.Delivered}
-	}
-	n, err := s.Store.Resolve(ctx, batch[0].destination, seqs, o)
-	p.OK += int64(n)
-	if err != nil {
-		p.Failed += int64(len(seqs) - n)
-		p.Error = err.Error()
-	}
+	writeJSON(w, http.StatusOK, done)
 }
 
-// deliverTo makes one attempt to bring a stored record to another URL.
-func (s *Server) deliverTo(ctx context.Context, to string, seq uint64, attempts int) error {
-	ex, err := s.Store.LoadSeq(ctx, seq)
-	if err != nil {
-		return err
-	}
+// deliverTo makes one attempt to bring an exchange's record to another URL.
+func (s *Server) deliverTo(ctx context.Context, to string, ex *tapway.Exchange, attempts int) error {
 	m := tapway.Message{ID: ex.ID, Seq: ex.Seq, Attempts: attempts, Enqueued: ex.Time, Frame: tapway.AppendFrame(nil, ex)}
 	outcomes, err := s.Deliver(ctx, to, []tapway.Message{m})
 	if err != nil {

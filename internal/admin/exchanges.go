@@ -116,7 +116,8 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 
 // tail follows exchanges as they happen: summaries, or whole records with ?format=record.
 // ?last=N begins with the N newest that match, and ?after=SEQ with all behind a position;
-// either way nothing falls between what was there and what comes.
+// either way nothing falls between what was there and what comes. Without a store there is
+// nothing earlier.
 func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	search, err := parseSearch(url.Values{"filter": q["filter"], "after": q["after"], "limit": q["last"]})
@@ -129,35 +130,46 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 		fail(w, &badInput{"filter: " + err.Error()})
 		return
 	}
-	stats, err := s.Store.Stats(r.Context())
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	from := stats.Last
-	if q.Get("after") != "" {
-		from = search.After
-	}
 	show := func(out *lines, ex *tapway.Exchange) error {
 		if q.Get("format") == "record" {
 			return out.raw(record.Append(nil, ex), true)
 		}
 		return out.value(summarize(&ex.Meta), true)
 	}
+	follow := s.Follow
 	out := &lines{w: w}
+	switch {
+	case s.Store != nil:
+		stats, err := s.Store.Stats(r.Context())
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		from := stats.Last
+		if q.Get("after") != "" {
+			from = search.After
+		}
+		follow = func(ctx context.Context) iter.Seq2[*tapway.Exchange, error] { return s.Store.Follow(ctx, from) }
+		if s.Live == nil {
+			follow = nil // no process adds anything
+		}
+		search.Before = from + 1
+	case follow == nil:
+		fail(w, &impossible{"tail is not possible here: this process sees no calls"})
+		return
+	}
 	out.raw(nil, true) // the head goes out now, so that the caller knows it is connected
 	defer out.heartbeat(heartbeat)()
-	if search.Limit > 0 && q.Get("after") == "" {
-		search.Before = from + 1
+	if s.Store != nil && search.Limit > 0 && q.Get("after") == "" {
 		if err := s.earlier(r.Context(), search, func(ex *tapway.Exchange) error { return show(out, ex) }); err != nil {
 			out.end(err)
 			return
 		}
 	}
-	if s.Live == nil {
-		return // no process adds anything
+	if follow == nil {
+		return
 	}
-	for ex, err := range s.Store.Follow(r.Context(), from) {
+	for ex, err := range follow(r.Context()) {
 		if err != nil {
 			if r.Context().Err() == nil {
 				out.end(err)

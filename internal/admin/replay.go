@@ -116,7 +116,7 @@ func (s *Server) replayOne(ctx context.Context, seq uint64, sel Selection, again
 		return err
 	}
 	if sel.Record {
-		return s.deliverTo(ctx, sel.To, seq, 0)
+		return s.deliverTo(ctx, sel.To, ex, 0)
 	}
 	switch {
 	case ex.Request.Withheld:

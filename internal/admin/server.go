@@ -13,6 +13,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,12 +22,25 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
 
 // Server is the admin API as an http.Handler (see Handler). Fields that are nil answer 501
 // with a message that says what is missing, as when the data directory is open offline.
 type Server struct {
-	Store   tapway.Store
+	Store tapway.Store // nil: the queue is SQS
+
+	// SQS is the queue where there is no Store: without history and positions.
+	SQS *sqsqueue.Queue
+	// Follow gives exchanges as they come, until ctx ends, for tail where there is no Store.
+	Follow func(ctx context.Context) iter.Seq2[*tapway.Exchange, error]
+	// Oldest is when the oldest record in a destination's SQS queue was sent; zero when that is
+	// not known. nil: it never is.
+	Oldest func(ctx context.Context, destination string) time.Time
+	// Spilled counts, by destination, the records that SQS did not take and that wait in the
+	// bucket. nil: there is no bucket.
+	Spilled func(ctx context.Context) (map[string]uint64, error)
+
 	Version string
 	Token   tapway.Secret // "": none is asked; only for loopback
 
@@ -74,16 +88,19 @@ type Resend func(ctx context.Context, ex *tapway.Exchange) (status int, err erro
 // Handler is the whole address: /healthz, /readyz, /metrics, /reload and /api/v1.
 func (s *Server) Handler() http.Handler {
 	api := http.NewServeMux()
-	api.HandleFunc("GET /api/v1/exchanges", s.search)
-	api.HandleFunc("GET /api/v1/exchanges/{id}", s.exchange)
+	api.HandleFunc("GET /api/v1/exchanges", s.stored("search", noHistory, s.search))
+	api.HandleFunc("GET /api/v1/exchanges/{id}", s.stored("show", noHistory, s.exchange))
 	api.HandleFunc("GET /api/v1/tail", s.tail)
-	api.HandleFunc("GET /api/v1/export", s.export)
+	api.HandleFunc("GET /api/v1/export", s.stored("export", noHistory, s.export))
 	api.HandleFunc("GET /api/v1/deadletters", s.deadLetters)
+	api.HandleFunc("GET /api/v1/deadletters/{id}", s.deadLetter)
 	api.HandleFunc("POST /api/v1/deadletters/redrive", s.redrive)
 	api.HandleFunc("POST /api/v1/deadletters/purge", s.purge)
-	api.HandleFunc("POST /api/v1/replay", s.replay)
+	api.HandleFunc("POST /api/v1/deadletters/cancel", s.cancelMoves)
+	api.HandleFunc("POST /api/v1/replay", s.stored("replay", noHistory, s.replay))
+	api.HandleFunc("GET /api/v1/source", s.source)
 	api.HandleFunc("GET /api/v1/queue", s.queue)
-	api.HandleFunc("POST /api/v1/queue/check", s.check)
+	api.HandleFunc("POST /api/v1/queue/check", s.stored("check", "SQS keeps its own storage sound; `tapway queue stats` tells whether it answers", s.check))
 	api.HandleFunc("GET /api/v1/ledger", s.ledger)
 	api.HandleFunc("POST /api/v1/destinations/{name}/{action}", s.control)
 	api.HandleFunc("POST /reload", s.reload)
@@ -125,6 +142,34 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+const noHistory = "SQS keeps no history of what was delivered; dead letters are there: `tapway dlq list`, `tapway dlq show ID` and `tapway dlq redrive --to URL`"
+
+// stored refuses what only a store of tapway's own can do.
+func (s *Server) stored(what, instead string, do http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.Store == nil {
+			writeError(w, http.StatusNotImplemented, what+" is not possible here: "+instead)
+			return
+		}
+		do(w, r)
+	}
+}
+
+// Source says which queue a server is about, so that a command that was told of a queue does
+// not act on another one.
+type Source struct {
+	Queue  string            `json:"queue"`            // "disk" or "sqs"
+	Queues map[string]string `json:"queues,omitempty"` // of SQS: by destination, as configured
+}
+
+func (s *Server) source(w http.ResponseWriter, r *http.Request) {
+	if s.Store != nil {
+		writeJSON(w, http.StatusOK, Source{Queue: "disk"})
+		return
+	}
+	writeJSON(w, http.StatusOK, Source{Queue: "sqs", Queues: s.SQS.Queues()})
 }
 
 func loopbackName(host string) bool {
@@ -205,6 +250,8 @@ func fail(w http.ResponseWriter, err error) {
 		status = http.StatusNotFound
 	case errors.As(err, new(*badInput)):
 		status = http.StatusBadRequest
+	case errors.As(err, new(*impossible)):
+		status = http.StatusNotImplemented
 	case errors.Is(err, tapway.ErrClosed):
 		status = http.StatusServiceUnavailable
 	}
@@ -215,3 +262,8 @@ func fail(w http.ResponseWriter, err error) {
 type badInput struct{ message string }
 
 func (e *badInput) Error() string { return e.message }
+
+// impossible is what this server's queue cannot do, and what can be done instead.
+type impossible struct{ message string }
+
+func (e *impossible) Error() string { return e.message }

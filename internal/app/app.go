@@ -25,7 +25,6 @@ import (
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
 	"github.com/tapway/tapway/internal/proxy"
-	"github.com/tapway/tapway/internal/queue/diskqueue"
 	"github.com/tapway/tapway/internal/stages"
 )
 
@@ -45,7 +44,7 @@ type App struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	queue        *diskqueue.Queue
+	queue        engine
 	recorder     *capture.Recorder
 	gate         gate
 	proxy        *proxy.Handler
@@ -104,7 +103,7 @@ func (a *App) build(c *config.Config) (err error) {
 			return err
 		}
 	}
-	if a.queue, err = openQueue(c, a.log); err != nil {
+	if a.queue, err = openEngine(c, a.log, false); err != nil {
 		return err
 	}
 	a.writeAddress(c.Data)
@@ -120,13 +119,18 @@ func (a *App) build(c *config.Config) (err error) {
 	if err = a.newServer(c); err != nil {
 		return err
 	}
-	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics}
+	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics,
+		pauses: openPauses(c.Data, c.Destinations, a.queue, a.log)}
 	if err = a.destinations.set(c.Destinations, a.way); err != nil {
 		return err
 	}
-	a.metrics.watch(a)
-	a.adminServer = &http.Server{Handler: a.admin(c).Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)}
+	a.metrics.watch(a.queue, a.recorder, a.destinations)
+	a.adminServer = newAdminServer(a.admin(c), a.log)
 	return nil
+}
+
+func newAdminServer(s *admin.Server, log *slog.Logger) *http.Server {
+	return &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 }
 
 func listen(what, addr string) (net.Listener, error) {
@@ -207,7 +211,7 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 	}
 	a.health.serving.Store(true)
 	a.log.Info("serving", "gateway", a.Addr(), "admin", a.AdminAddr(), "data", a.config.Data, "destinations", a.destinations.names(), "version", a.options.Version)
-	a.destinations.warnLeft()
+	a.queue.warnLeft(a.destinations.names())
 	ready()
 
 	var err error
@@ -241,7 +245,7 @@ func (a *App) stop() error {
 	}
 	a.tunnels.end()
 	a.awaitRecords()
-	a.destinations.drain(min(window/4, 2*time.Second))
+	a.queue.windUp(window/4, a.destinations)
 	a.destinations.stop()
 	a.adminServer.Close()
 	a.once.close()
@@ -280,9 +284,11 @@ func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
 
 // admin builds the admin API.
 func (a *App) admin(c *config.Config) *admin.Server {
-	return &admin.Server{
-		Store: a.queue, Version: a.options.Version, Token: c.Admin.Token, Log: a.log,
+	s := &admin.Server{
+		Version: a.options.Version, Token: c.Admin.Token, Log: a.log,
 		Ready: a.ready, Reload: a.Reload, Live: a.destinations.live, Metrics: a.metrics.handler(),
 		Deliver: a.once.deliver, Resend: a.once.resend,
 	}
+	a.queue.serve(s)
+	return s
 }

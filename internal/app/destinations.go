@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/delivery"
@@ -20,10 +19,11 @@ import (
 
 // destinations are the workers, one for each destination.
 type destinations struct {
-	queue   tapway.Store
+	queue   engine
 	version string
 	log     *slog.Logger
 	metrics *metrics
+	pauses  *delivery.Pauses
 
 	mu      sync.Mutex
 	all     []*destination
@@ -36,6 +36,7 @@ type destination struct {
 	way       *egress.Dialer
 	worker    *delivery.Worker
 	transport *http1.Transport
+	pauses    *delivery.Pauses
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when Run has returned
@@ -90,7 +91,10 @@ func (ds *destinations) make(c config.Destination, way *egress.Dialer) (*destina
 		return nil, err
 	}
 	worker := &delivery.Worker{Sender: d.Sender, Match: d.Match, Concurrency: c.Concurrency, Log: ds.log}
-	return &destination{config: c, way: way, worker: worker, transport: d.Transport}, nil
+	if reason, paused := ds.pauses.Reason(c.Name); paused {
+		worker.Pause(reason)
+	}
+	return &destination{config: c, way: way, worker: worker, transport: d.Transport, pauses: ds.pauses}, nil
 }
 
 // apply stops what the plan leaves out and starts what it adds. A destination that changed
@@ -224,22 +228,6 @@ func (ds *destinations) names() []string {
 	return names
 }
 
-// warnLeft names destinations that the queue still keeps records for although nobody
-// delivers them any more: they use disk for ever.
-func (ds *destinations) warnLeft() {
-	s, err := ds.queue.Stats(context.Background())
-	if err != nil {
-		return
-	}
-	names := ds.names()
-	for _, d := range s.Destinations {
-		if !slices.Contains(names, d.Destination) {
-			ds.log.Warn("records are kept for a destination that is not configured; `tapway queue forget` gives them up",
-				"destination", d.Destination, "queued", d.Queued, "dead", d.Dead)
-		}
-	}
-}
-
 // live gives the destinations to the admin API.
 func (ds *destinations) live() []admin.Destination {
 	ds.mu.Lock()
@@ -252,9 +240,7 @@ func (ds *destinations) live() []admin.Destination {
 }
 
 // Name, Pause, Resume and State are what the admin API wants of a destination.
-func (d *destination) Name() string        { return d.config.Name }
-func (d *destination) Pause(reason string) { d.worker.Pause(reason) }
-func (d *destination) Resume()             { d.worker.Resume() }
+func (d *destination) Name() string { return d.config.Name }
 
 func (d *destination) State() admin.DestinationState {
 	s := d.worker.State()

@@ -1,11 +1,7 @@
 package app
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -14,10 +10,6 @@ import (
 type health struct {
 	serving atomic.Bool
 	failed  atomic.Int64 // when a record could last not be stored, ns since 1970; 0: the last one could
-
-	mu     sync.Mutex
-	probed time.Time
-	probe  error
 }
 
 // recent is how long a record that could not be stored counts against a store to which
@@ -42,7 +34,7 @@ func (a *App) ready() (warning string, err error) {
 		return "", errors.New("not serving: starting or stopping")
 	}
 	if err = a.storable(time.Now()); err == nil {
-		return "", nil
+		return text(a.queue.warning()), nil
 	}
 	if a.recorder.Refuse {
 		return "", err
@@ -50,33 +42,18 @@ func (a *App) ready() (warning string, err error) {
 	return err.Error(), nil
 }
 
+// text is an error's, "" if there is none.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 // storable tells why records cannot be stored, nil if they can.
 func (a *App) storable(now time.Time) error {
 	if failed := a.health.failed.Load(); failed != 0 && now.Sub(time.Unix(0, failed)) < recent {
 		return errors.New("records cannot be stored; the log and `tapway ledger` have the reason")
 	}
-	if _, err := a.queue.Stats(context.Background()); err != nil {
-		return err
-	}
-	h := &a.health
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if now.Sub(h.probed) >= time.Second { // whoever asks without a token costs one file a second at most
-		h.probed, h.probe = now, writable(a.data)
-	}
-	return h.probe
-}
-
-// writable writes a block into dir and removes it.
-func writable(dir string) error {
-	f, err := os.CreateTemp(dir, ".ready-*")
-	if err != nil {
-		return fmt.Errorf("the data directory cannot be written: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(make([]byte, 4096))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("the data directory cannot be written: %w", err)
-	}
-	return nil
+	return a.queue.storable()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/delivery"
 	"github.com/tapway/tapway/internal/egress"
 )
@@ -91,11 +92,17 @@ func (m *metrics) dialled(o egress.Outcome, rule string) {
 	m.egress.WithLabelValues(string(o), rule).Inc()
 }
 
-// watch adds what is read from the app when it is scraped.
-func (m *metrics) watch(a *App) { m.registry.MustRegister(&stateCollector{a}) }
+// watch adds what is read when it is scraped. recorder is nil where nothing is captured.
+func (m *metrics) watch(queue engine, recorder *capture.Recorder, ds *destinations) {
+	m.registry.MustRegister(&stateCollector{queue, recorder, ds})
+}
 
 // stateCollector turns ledger, store and destinations into metrics.
-type stateCollector struct{ app *App }
+type stateCollector struct {
+	queue        engine
+	recorder     *capture.Recorder
+	destinations *destinations
+}
 
 var (
 	descCalls    = prometheus.NewDesc("tapway_ledger_calls_total", "Calls offered to the capture since the store was made.", nil, nil)
@@ -108,14 +115,18 @@ var (
 	descLimit    = prometheus.NewDesc("tapway_store_limit_bytes", "The configured limit, 0 for none.", nil, nil)
 	descOldest   = prometheus.NewDesc("tapway_queue_oldest_age_seconds", "Age of the oldest queued record.", []string{"destination"}, nil)
 	descRetrying = prometheus.NewDesc("tapway_queue_retrying", "Queued records that have failed at least once.", []string{"destination"}, nil)
+	descOutbox   = prometheus.NewDesc("tapway_outbox_records", "Records on this machine that wait to be sent to the queue.", []string{"destination"}, nil)
+	descOutAge   = prometheus.NewDesc("tapway_outbox_oldest_age_seconds", "Age of the oldest of them.", []string{"destination"}, nil)
+	descReach    = prometheus.NewDesc("tapway_queue_reachable", "1 while a queue elsewhere answers, as seen every 15 seconds.", nil, nil)
 	descInFlight = prometheus.NewDesc("tapway_calls_in_flight", "Calls that have begun and not ended.", nil, nil)
 	descMemory   = prometheus.NewDesc("tapway_capture_memory_bytes", "Capture buffers in use.", nil, nil)
 	descSpool    = prometheus.NewDesc("tapway_capture_spool_bytes", "Bytes of bodies in temporary files.", nil, nil)
+	descBodiless = prometheus.NewDesc("tapway_capture_bodiless_total", "Calls recorded without a body because there was neither memory nor a temporary file to keep it in.", nil, nil)
 	descWorking  = prometheus.NewDesc("tapway_destination_working", "1 while the destination is delivered to, 0 while its circuit is open or it is paused.", []string{"destination"}, nil)
 )
 
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descCalls, descStored, descDropped, descLine, descGone, descDiff, descBytes, descLimit, descOldest, descRetrying, descInFlight, descMemory, descSpool, descWorking} {
+	for _, d := range []*prometheus.Desc{descCalls, descStored, descDropped, descLine, descGone, descDiff, descBytes, descLimit, descOldest, descRetrying, descOutbox, descOutAge, descReach, descInFlight, descMemory, descSpool, descBodiless, descWorking} {
 		ch <- d
 	}
 }
@@ -129,43 +140,70 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	if l, err := c.app.queue.Ledger(ctx); err == nil {
-		counter(descCalls, l.Calls)
-		counter(descStored, l.Stored)
-		for reason, n := range l.Dropped {
-			counter(descDropped, n, reason)
-		}
-		for _, line := range l.Destinations {
-			for state, n := range map[string]uint64{"captured": line.Captured, "delivered": line.Delivered, "queued": line.Queued, "dead": line.Dead} {
-				gauge(descLine, float64(n), line.Destination, state)
-			}
-			for reason, n := range line.Dropped {
-				counter(descGone, n, line.Destination, reason)
-			}
-			gauge(descDiff, float64(line.Difference()), line.Destination)
-		}
+	f := c.queue.figures(ctx)
+	if f.ledger != nil {
+		c.ledger(f.ledger, gauge, counter)
 	}
-	if s, err := c.app.queue.Stats(ctx); err == nil {
+	if s := f.store; s != nil {
 		gauge(descBytes, float64(s.Bytes))
 		gauge(descLimit, float64(s.Limit))
 		for _, d := range s.Destinations {
-			age := 0.0
-			if !d.OldestQueued.IsZero() {
-				age = time.Since(d.OldestQueued).Seconds()
-			}
-			gauge(descOldest, age, d.Destination)
+			gauge(descOldest, age(d.OldestQueued), d.Destination)
 			gauge(descRetrying, float64(d.Retrying), d.Destination)
 		}
 	}
-	held := c.app.recorder.Stats()
-	gauge(descInFlight, float64(held.InFlight))
-	gauge(descMemory, float64(held.Memory))
-	gauge(descSpool, float64(held.SpoolBytes))
-	for _, d := range c.app.destinations.live() {
-		working := 0.0
-		if s := d.State(); s.State == string(delivery.Closed) || s.State == string(delivery.HalfOpen) {
-			working = 1
+	if s := f.outbox; s != nil {
+		gauge(descBytes, float64(s.Bytes))
+		gauge(descLimit, float64(s.Limit))
+		for _, d := range s.Destinations {
+			gauge(descOutbox, float64(d.Queued), d.Destination)
+			gauge(descOutAge, age(d.OldestQueued), d.Destination)
 		}
-		gauge(descWorking, working, d.Name())
 	}
+	if f.reachable != nil {
+		gauge(descReach, flag(*f.reachable))
+	}
+	if c.recorder != nil {
+		held := c.recorder.Stats()
+		gauge(descInFlight, float64(held.InFlight))
+		gauge(descMemory, float64(held.Memory))
+		gauge(descSpool, float64(held.SpoolBytes))
+		counter(descBodiless, uint64(c.recorder.Bodiless()))
+	}
+	for _, d := range c.destinations.live() {
+		s := d.State()
+		gauge(descWorking, flag(s.State == string(delivery.Closed) || s.State == string(delivery.HalfOpen)), d.Name())
+	}
+}
+
+func (c *stateCollector) ledger(l *tapway.Ledger, gauge func(*prometheus.Desc, float64, ...string), counter func(*prometheus.Desc, uint64, ...string)) {
+	counter(descCalls, l.Calls)
+	counter(descStored, l.Stored)
+	for reason, n := range l.Dropped {
+		counter(descDropped, n, reason)
+	}
+	for _, line := range l.Destinations {
+		for state, n := range map[string]uint64{"captured": line.Captured, "delivered": line.Delivered, "queued": line.Queued, "dead": line.Dead} {
+			gauge(descLine, float64(n), line.Destination, state)
+		}
+		for reason, n := range line.Dropped {
+			counter(descGone, n, line.Destination, reason)
+		}
+		gauge(descDiff, float64(line.Difference()), line.Destination)
+	}
+}
+
+// age is how long ago something was, 0 if it never was.
+func age(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return time.Since(t).Seconds()
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
 }

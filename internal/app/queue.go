@@ -19,18 +19,17 @@ import (
 )
 
 func openQueue(c *config.Config, log *slog.Logger) (*diskqueue.Queue, error) {
-	if c.Queue != "disk" {
-		return nil, fmt.Errorf("queue %q: this process has only the queue on its own disk; set queue: disk, or leave it out (TAPWAY_QUEUE sets it too)", c.Queue)
-	}
-	o := diskqueue.Options{
-		MaxBytes: int64(orNone(c.Storage.Limit)), Log: log,
-		History: diskqueue.History{MaxAge: time.Duration(orNone(c.Storage.HistoryAge)), MaxBytes: int64(orNone(c.Storage.History))},
-	}
-	o.Lease = lease(c.Destinations)
+	history := diskqueue.History{MaxAge: time.Duration(orNone(c.Storage.HistoryAge)), MaxBytes: int64(orNone(c.Storage.History))}
+	return openDisk(c, c.Data, history, log)
+}
+
+// openDisk opens a queue in dir, which is the data directory or below it.
+func openDisk(c *config.Config, dir string, history diskqueue.History, log *slog.Logger) (*diskqueue.Queue, error) {
+	o := diskqueue.Options{MaxBytes: int64(orNone(c.Storage.Limit)), History: history, Lease: lease(c.Destinations), Log: log}
 	if c.Capture.Durability == "write" {
 		o.Durability = diskqueue.Write
 	}
-	q, err := diskqueue.Open(c.Data, o)
+	q, err := diskqueue.Open(dir, o)
 	if errors.Is(err, diskqueue.ErrLocked) {
 		return nil, busy(c.Data, err)
 	}

@@ -3,9 +3,11 @@ package app
 import (
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/stages"
@@ -13,7 +15,7 @@ import (
 
 // fixed are the keys, with everything below them, that only a restart can change.
 var fixed = []string{
-	"listen", "h2c", "data", "queue", "storage", "admin", "limits", "log.format", "log.level",
+	"listen", "h2c", "data", "queue", "bucket", "lambda", "storage", "admin", "limits", "log.format", "log.level",
 	"capture.max_body", "capture.memory", "capture.durability", "capture.on_failure",
 	"access.proxy_protocol",
 }
@@ -31,12 +33,7 @@ func (a *App) Reload() (restart []string, err error) {
 }
 
 func (a *App) reload() ([]string, error) {
-	source := a.options.Source
-	if source.File == "" {
-		return nil, errors.New("there is no configuration file to read again: tapway was started with flags alone")
-	}
-	source.Text = nil
-	c, err := config.Load(source)
+	c, err := readAgain(a.options.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +45,7 @@ func (a *App) reload() ([]string, error) {
 			return nil, err
 		}
 	}
-	restart := keepFixed(c, a.config)
-	if lease(c.Destinations) > a.lease {
-		// Until then a record that is on its way this long may be sent twice.
-		restart = append(restart, "destinations (the longest timeout)")
-	}
+	restart := keepBack(c, a.config, a.lease)
 	way := a.way
 	if !reflect.DeepEqual(c.Egress, a.config.Egress) {
 		if way, err = wayOut(c, a.metrics, a.log); err != nil {
@@ -87,12 +80,35 @@ func (a *App) reload() ([]string, error) {
 	a.routes, a.config, a.way = routes, c, way
 	a.once.use(way)
 	a.destinations.apply(plan)
-	a.log.Info("reloaded", "file", source.File, "routes", routes.Count(), "destinations", a.destinations.names())
-	if len(restart) > 0 {
-		a.log.Warn("changed keys that need a restart keep their old value", "keys", strings.Join(restart, ", "))
-	}
-	a.destinations.warnLeft()
+	a.log.Info("reloaded", "file", a.options.Source.File, "routes", routes.Count(), "destinations", a.destinations.names())
+	warnRestart(a.log, restart)
+	a.queue.warnLeft(a.destinations.names())
 	return restart, nil
+}
+
+// readAgain reads the configuration file once more.
+func readAgain(source config.Source) (*config.Config, error) {
+	if source.File == "" {
+		return nil, errors.New("there is no configuration file to read again: tapway was started with flags alone")
+	}
+	source.Text = nil
+	return config.Load(source)
+}
+
+// keepBack is keepFixed that also knows the queue's lease.
+func keepBack(next, now *config.Config, leased time.Duration) (changed []string) {
+	changed = keepFixed(next, now)
+	if lease(next.Destinations) > leased {
+		// Until then a record that is on its way this long may be sent twice.
+		changed = append(changed, "destinations (the longest timeout)")
+	}
+	return changed
+}
+
+func warnRestart(log *slog.Logger, keys []string) {
+	if len(keys) > 0 {
+		log.Warn("changed keys that need a restart keep their old value", "keys", strings.Join(keys, ", "))
+	}
 }
 
 // keepFixed puts the values of now into next where only a restart can change them, so that

@@ -28,9 +28,9 @@ func (c *certificate) load(t *config.ServerTLS) (*tls.Config, error) {
 }
 
 func readCertificate(t *config.ServerTLS) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	pair, err := stages.ReadPair(t.Cert, t.Key)
 	if err != nil {
-		return nil, fmt.Errorf("certificate %s: %w", t.Cert, err)
+		return nil, fmt.Errorf("tls: %w", err)
 	}
 	next := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if t.ClientCA != "" {

@@ -19,12 +19,29 @@ type waiter struct {
 	ready chan struct{}
 }
 
-// acquire takes n, or everything when n is more than that, and gives what release takes back.
+func newBudget(size int64) *budget { return &budget{free: size, size: size} }
+
+// try takes n, or everything when n is more than that, if it is free and nobody waits. It gives
+// what release takes back.
+func (b *budget) try(n int64) (int64, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tryLocked(min(n, b.size))
+}
+
+func (b *budget) tryLocked(n int64) (int64, bool) {
+	if len(b.waiting) > 0 || n > b.free {
+		return 0, false
+	}
+	b.free -= n
+	return n, true
+}
+
+// acquire is try that waits until ctx ends.
 func (b *budget) acquire(ctx context.Context, n int64) (int64, error) {
 	n = min(n, b.size)
 	b.mu.Lock()
-	if len(b.waiting) == 0 && n <= b.free {
-		b.free -= n
+	if _, ok := b.tryLocked(n); ok {
 		b.mu.Unlock()
 		return n, nil
 	}

@@ -20,7 +20,7 @@ const (
 	errorNotStored  = "could not be recorded"
 )
 
-// bigExchange is from how many bytes of bodies on a call queues for the memory to finish it.
+// bigExchange is from how many bytes of bodies in memory on a call asks for the memory to finish it.
 const bigExchange = 512 << 10
 
 // call is one call on its way, in one piece of memory. It is not reused: a transport may
@@ -34,6 +34,7 @@ type call struct {
 	req      *http.Request // what next gets
 	body     requestBody
 	response response
+	grace    grace
 	waiting  enqueueContext
 }
 
@@ -52,6 +53,8 @@ func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 	l.Start = c.now()
 	l.ID = tapway.NewID(l.Start)
 	l.request.rec, l.answer.rec = c, c
+	l.grace.reset(c.grace)
+	l.request.grace, l.answer.grace = &l.grace, &l.grace
 	l.response.call, l.response.w = l, w
 	if l.facts = tapway.FactsFrom(r.Context()); l.facts != nil {
 		l.Front, l.API, l.Fidelity = l.facts.Front, l.facts.API, l.facts.Fidelity
@@ -232,25 +235,41 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 		l.withoutBodies()
 		return 0, nil
 	}
-	ctx := l.enqueueContext()
-	if size := l.request.kept + l.answer.kept; size >= bigExchange && decision == Keep {
-		// Loading, redacting and framing make up to three copies.
-		got, err := l.rec.finishing.acquire(ctx, 3*size)
-		if err != nil {
-			told = true
-			l.rec.Queue.Drop("memory")
-			l.withoutBodies()
-			return 0, fmt.Errorf("wait for memory to finish an exchange of %d bytes: %w", size, err)
+	claimed := int64(0)
+	defer func() { l.rec.finishing.release(claimed) }()
+	if decision == Keep {
+		if claimed, err = l.claim(); err != nil {
+			decision = NoBodies
+			l.request.err = errors.Join(l.request.err, fmt.Errorf("wait for memory to finish an exchange: %w", err))
+			err = nil
 		}
-		defer l.rec.finishing.release(got)
 	}
 	l.takeBodies(decision)
 	l.redact()
+	if need := l.request.extra(&l.ex.Request) + l.answer.extra(&l.ex.Response); need < claimed {
+		l.rec.finishing.release(claimed - need) // others need not wait for this one's commit
+		claimed = need
+	}
 	l.takeTimes(blocked)
 	start := time.Now()
 	told = true
-	err = l.rec.Queue.Enqueue(ctx, ex)
+	err = l.rec.Queue.Enqueue(l.enqueueContext(), ex)
 	return time.Since(start), err
+}
+
+// claim takes the memory to finish the exchange, within the grace: redacting and framing make up to two
+// copies of the bodies, and loading another. Small ones that are in memory already need not ask.
+func (l *call) claim() (got int64, err error) {
+	size := 2 * (l.request.kept + l.answer.kept)
+	for _, k := range [...]*keeper{&l.request, &l.answer} {
+		if k.spool != nil {
+			size += k.kept
+		}
+	}
+	if size < 2*bigExchange && l.request.spool == nil && l.answer.spool == nil {
+		return 0, nil
+	}
+	return l.grace.take(l.rec.finishing, size)
 }
 
 func (l *call) redact() {
@@ -286,12 +305,13 @@ func (l *call) takeBodies(decision Decision) {
 	if decision == NoBodies {
 		l.request.withheld(&l.ex.Request)
 		l.answer.withheld(&l.ex.Response)
-		return
+	} else {
+		l.request.body(&l.ex.Request)
+		l.answer.body(&l.ex.Response)
 	}
-	l.request.body(&l.ex.Request)
-	l.answer.body(&l.ex.Response)
 	if err := errors.Join(l.request.err, l.answer.err); err != nil {
-		l.rec.complain("body not kept whole", l.ID, err)
+		l.rec.bodiless.Add(1)
+		l.rec.complain("recorded without its body", l.ID, err)
 	}
 }
 

@@ -12,5 +12,6 @@
 //
 // Nothing that fails in here changes a response, unless Recorder.Refuse says so. Memory is
 // bounded: bodies are kept up to a limit, all calls share a budget, and what does not fit
-// into it waits in encrypted temporary files.
+// into it waits in encrypted temporary files. Neither that memory nor those files hold a call
+// up for longer than a moment: its record is then stored without bodies, not dropped.
 package capture

@@ -23,10 +23,12 @@ var classes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10}
 var classPools [len(classes)]sync.Pool
 
 // keeper keeps one body as it passes: in a buffer while memory lasts, in a spool file beyond,
-// up to the limit. The zero keeper with rec set is ready.
+// up to the limit. A body that the spool cannot take within the grace is lost: only its size
+// and sum are kept. The zero keeper with rec and grace set is ready.
 type keeper struct {
-	rec  *Recorder
-	hint int64 // how long the body will be; 0 if that is not known
+	rec   *Recorder
+	grace *grace
+	hint  int64 // how long the body will be; 0 if that is not known
 
 	ref   *[]byte // the pooled buffer behind buf, if it is one
 	buf   []byte
@@ -35,8 +37,9 @@ type keeper struct {
 	size int64     // bytes that passed
 	kept int64     // of them here
 	cut  bool      // size is past kept for good
+	lost bool      // cut for want of memory or disk: nothing is kept
 	sum  hash.Hash // of all that passed, once it is cut or spooled
-	err  error     // why it was cut before the limit
+	err  error     // why it is lost
 }
 
 // add keeps what it can of p, which has passed.
@@ -47,43 +50,54 @@ func (k *keeper) add(p []byte) {
 	k.size += int64(len(p))
 	if !k.cut {
 		part := p[:min(int64(len(p)), k.rec.maxBody-k.kept)]
-		if k.keep(part) {
-			k.kept += int64(len(part))
-			if k.spool != nil {
-				k.sum.Write(part)
-			}
-			p = p[len(part):]
+		k.keep(part)
+		if k.sum != nil {
+			k.sum.Write(part)
 		}
-		if len(p) == 0 {
+		if p = p[len(part):]; len(p) == 0 {
 			return
 		}
 		k.cut = true
-		if k.sum == nil {
-			k.sum = sha256.New()
-			k.sum.Write(k.buf)
-		}
+		k.startSum()
 	}
 	k.sum.Write(p)
 }
 
-// keep reports whether it has kept all of p.
-func (k *keeper) keep(p []byte) bool {
+// startSum begins the sum with what is kept.
+func (k *keeper) startSum() {
+	if k.sum == nil {
+		k.sum = sha256.New()
+		k.sum.Write(k.buf)
+	}
+}
+
+// keep keeps p, or loses the body. Where it starts the sum, p is not in it yet.
+func (k *keeper) keep(p []byte) {
 	if k.spool == nil {
 		need := len(k.buf) + len(p)
 		if need <= cap(k.buf) || k.grow(need) {
 			k.buf = append(k.buf, p...)
-			return true
+			k.kept += int64(len(p))
+			return
 		}
-		if !k.toSpool() {
-			return false
+		if err := k.toSpool(); err != nil {
+			k.lose(err)
+			return
 		}
 	}
-	if err := k.spool.write(p); err != nil {
-		k.err = err
-		return false
+	if err := k.spool.write(k.grace, p); err != nil {
+		k.lose(err)
+		return
 	}
-	k.rec.spoolBytes.Add(int64(len(p)))
-	return true
+	k.kept += int64(len(p))
+}
+
+// lose lets go of what was kept. The sum goes on.
+func (k *keeper) lose(err error) {
+	k.startSum()
+	k.cut, k.lost, k.err, k.kept = true, true, err, 0
+	k.dropBuffer()
+	k.dropSpool()
 }
 
 // grow moves to a buffer of at least need bytes, if memory allows.
@@ -118,24 +132,23 @@ func (k *keeper) grow(need int) bool {
 }
 
 // toSpool moves what is kept to a file and starts the sum, which is cheap beside it.
-func (k *keeper) toSpool() bool {
-	s, err := k.rec.newSpool()
-	if err != nil {
-		k.err = err
-		return false
+func (k *keeper) toSpool() (err error) {
+	k.startSum()
+	if k.spool, err = k.rec.newSpool(); err != nil {
+		return err
 	}
-	if err := s.write(k.buf); err != nil {
-		s.close()
-		k.err = err
-		return false
+	if err := k.spool.write(k.grace, k.buf); err != nil {
+		return err
 	}
-	k.rec.spoolFiles.Add(1)
-	k.rec.spoolBytes.Add(s.size)
-	k.sum = sha256.New()
-	k.sum.Write(k.buf)
-	k.spool = s
 	k.dropBuffer()
-	return true
+	return nil
+}
+
+func (k *keeper) dropSpool() {
+	if k.spool != nil {
+		k.spool.close()
+		k.spool = nil
+	}
 }
 
 func (k *keeper) dropBuffer() {
@@ -153,15 +166,23 @@ func (k *keeper) dropBuffer() {
 	k.ref, k.buf = nil, nil
 }
 
-// body fills b with what was kept. Its bytes are valid until free, and b's to change.
+// body fills b with what was kept, loading it within the grace. Its bytes are valid until
+// free, and b's to change.
 func (k *keeper) body(b *tapway.Body) {
-	b.Size, b.Truncated, b.Bytes = k.size, b.Truncated || k.cut, k.buf
 	if k.spool != nil {
-		bytes, err := k.spool.load()
+		bytes, err := k.spool.read(k.grace)
 		if err != nil {
-			k.err, k.cut, b.Truncated = err, true, true
+			k.lose(err)
 		}
 		b.Bytes = bytes
+	}
+	if k.lost {
+		k.withheld(b)
+		return
+	}
+	b.Size, b.Truncated = k.size, b.Truncated || k.cut
+	if k.spool == nil {
+		b.Bytes = k.buf
 	}
 	if len(b.Bytes) == 0 {
 		b.Bytes = nil
@@ -172,9 +193,20 @@ func (k *keeper) body(b *tapway.Body) {
 	}
 }
 
-// withheld fills b for an exchange without bodies.
+// extra is how much memory b takes until it is stored, beside the keeper's buffer: a frame, and b
+// itself when it was loaded or redacted.
+func (k *keeper) extra(b *tapway.Body) int64 {
+	n := int64(len(b.Bytes))
+	if n > 0 && (len(k.buf) == 0 || &b.Bytes[0] != &k.buf[0]) {
+		n *= 2
+	}
+	return n
+}
+
+// withheld fills b for an exchange without bodies. Truncated keeps to what it means: there was more
+// than the limit, or than was read.
 func (k *keeper) withheld(b *tapway.Body) {
-	b.Size, b.Truncated = k.size, b.Truncated || k.cut
+	b.Size, b.Truncated, b.Bytes = k.size, b.Truncated || k.size > k.rec.maxBody, nil
 	if k.size == 0 {
 		return
 	}
@@ -189,10 +221,6 @@ func (k *keeper) withheld(b *tapway.Body) {
 // free gives everything back.
 func (k *keeper) free() {
 	k.dropBuffer()
-	if k.spool != nil {
-		k.rec.spoolFiles.Add(-1)
-		k.rec.spoolBytes.Add(-k.spool.size)
-		k.spool.close()
-	}
+	k.dropSpool()
 	*k = keeper{}
 }

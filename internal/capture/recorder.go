@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,8 +40,12 @@ type Recorder struct {
 	MaxBody int64
 
 	// Memory is what all capture buffers together may take: 0 is 64 MiB. Bodies beyond it wait
-	// in temporary files. Finishing large exchanges takes at most half as much again, and at
-	// least what one exchange needs.
+	// in temporary files, and an eighth as much again may be on its way there. Finishing large
+	// exchanges takes at most half as much again, and at least what one exchange needs.
+	//
+	// A call that would have to wait longer than 50 ms, in sum, for memory or for those files
+	// is stored without the bodies concerned: they are withheld, their sizes and sums stay.
+	// Waiting costs no record, and not storing bodies is no reason to Refuse.
 	Memory int64
 
 	// SpoolDir is where those files are: "" is os.TempDir. They are encrypted with keys that are
@@ -77,6 +80,9 @@ type Recorder struct {
 	maxMemory int64
 	wait      time.Duration
 	finishing *budget
+	spooling  *budget       // what waits to be written to spool files
+	disk      chan struct{} // a place for each spool that works on the disk
+	grace     time.Duration // tests may set it
 	patience  atomic.Pointer[patience]
 	spoolOnce sync.Once
 	spoolErr  error
@@ -85,6 +91,7 @@ type Recorder struct {
 	memory     atomic.Int64
 	spoolFiles atomic.Int64
 	spoolBytes atomic.Int64
+	bodiless   atomic.Int64
 
 	complained atomic.Int64 // when the log last heard of a failure, in nanoseconds since 1970
 	unsaid     atomic.Int64 // failures since then
@@ -102,6 +109,10 @@ type Stats struct {
 func (c *Recorder) Stats() Stats {
 	return Stats{c.inFlight.Load(), c.memory.Load(), c.spoolFiles.Load(), c.spoolBytes.Load()}
 }
+
+// Bodiless is how many calls were stored without a body, or both, because there was no memory or
+// temporary file to keep it in.
+func (c *Recorder) Bodiless() int64 { return c.bodiless.Load() }
 
 // Wrap makes next's calls leave an exchange each. The request that next gets has the
 // tapway.Call in its context. It panics when there is no Queue.
@@ -135,7 +146,12 @@ func (c *Recorder) defaults() {
 	if c.wait = c.Wait; c.wait <= 0 {
 		c.wait = defaultWait
 	}
-	c.finishing = &budget{free: c.maxMemory / 2, size: c.maxMemory / 2}
+	c.finishing = newBudget(c.maxMemory / 2)
+	c.spooling = newBudget(max(c.maxMemory/8, minPending))
+	c.disk = make(chan struct{}, maxDisk)
+	if c.grace == 0 {
+		c.grace = defaultGrace
+	}
 }
 
 func (c *Recorder) now() time.Time {
@@ -184,22 +200,4 @@ func (c *Recorder) complain(message string, id tapway.ID, err error) {
 		return
 	}
 	c.log.Error(message, "id", id.String(), "error", err, "more", c.unsaid.Swap(0))
-}
-
-// newSpool opens a temporary file. The first one makes the directory and removes what a crash
-// between creating and unlinking has left there.
-func (c *Recorder) newSpool() (*spool, error) {
-	dir := c.SpoolDir
-	if dir == "" {
-		dir = os.TempDir()
-	}
-	c.spoolOnce.Do(func() {
-		if c.spoolErr = os.MkdirAll(dir, 0o700); c.spoolErr == nil {
-			removeSpools(dir)
-		}
-	})
-	if c.spoolErr != nil {
-		return nil, c.spoolErr
-	}
-	return openSpool(dir)
 }

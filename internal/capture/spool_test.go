@@ -20,7 +20,8 @@ import (
 
 // keepAll gives a keeper of rec that has seen body in pieces.
 func keepAll(rec *Recorder, body string, piece int) *keeper {
-	k := &keeper{rec: rec}
+	k := &keeper{rec: rec, grace: new(grace)}
+	k.grace.reset(time.Minute)
 	for len(body) > 0 {
 		n := min(piece, len(body))
 		k.add([]byte(body[:n]))
@@ -66,6 +67,11 @@ func TestKeeper(t *testing.T) {
 			rec := recorder(t, &Recorder{MaxBody: c.maxBody, Memory: c.memory})
 			body := long(c.size)
 			k := keepAll(rec, body, c.piece)
+			if k.spool != nil {
+				if _, err := k.spool.read(k.grace); err != nil { // all is written
+					t.Fatal(err)
+				}
+			}
 			stats := rec.Stats()
 			if stats.Memory > c.memory || (stats.SpoolFiles == 1) != c.spooled || c.spooled && stats.SpoolBytes != int64(c.kept) || !c.spooled && stats.Memory < int64(c.kept) {
 				t.Errorf("%+v", stats)
@@ -85,9 +91,7 @@ func TestKeeper(t *testing.T) {
 				t.Errorf("sums of %+v, %+v", b.Sum, w.Sum)
 			}
 			k.free()
-			if got := rec.Stats(); got != (Stats{}) {
-				t.Errorf("left behind: %+v", got)
-			}
+			nothingHeld(t, rec)
 		})
 	}
 }
@@ -105,36 +109,66 @@ func TestKeeperHint(t *testing.T) {
 	}
 }
 
-// What cannot be spooled is cut, and still counted and summed.
+// A body that cannot be spooled is lost, and still counted and summed.
 func TestSpoolFails(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	rec := recorder(t, &Recorder{Memory: 8 << 10, SpoolDir: file})
 	body := long(20_000)
-	k := keepAll(rec, body, 1000)
-	var b tapway.Body
-	k.body(&b)
-	if k.err == nil || !b.Truncated || b.Size != 20_000 || b.Sum != sha256.Sum256([]byte(body)) || string(b.Bytes) != body[:len(b.Bytes)] || len(b.Bytes) == 0 {
-		t.Errorf("%v, kept %d of %d", k.err, len(b.Bytes), b.Size)
+	check := func(t *testing.T, k *keeper, want string) {
+		var b tapway.Body
+		k.body(&b)
+		if k.err == nil || b.Truncated || !b.Withheld || b.Bytes != nil || b.Size != int64(len(want)) || !b.Summed || b.Sum != sha256.Sum256([]byte(want)) {
+			t.Errorf("%v, %+v", k.err, b)
+		}
+		rec := k.rec
+		k.free()
+		nothingHeld(t, rec)
 	}
-	k.free()
-
-	// The disk goes away in the middle.
-	rec = recorder(t, &Recorder{Memory: 8 << 10})
-	k = keepAll(rec, body, 1000)
-	k.spool.file.Close()
-	k.add([]byte("more"))
-	b = tapway.Body{}
-	k.body(&b)
-	if k.err == nil || !b.Truncated || b.Bytes != nil || b.Size != 20_004 || b.Sum != sha256.Sum256([]byte(body+"more")) {
-		t.Errorf("%v, kept %d of %d", k.err, len(b.Bytes), b.Size)
-	}
-	k.free()
-	if got := rec.Stats(); got != (Stats{}) {
-		t.Errorf("left behind: %+v", got)
-	}
+	t.Run("no directory", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check(t, keepAll(recorder(t, &Recorder{Memory: 8 << 10, SpoolDir: file}), body, 1000), body)
+	})
+	t.Run("the disk goes away in the middle", func(t *testing.T) {
+		k := keepAll(recorder(t, &Recorder{Memory: 8 << 10}), body, 1000)
+		if _, err := k.spool.read(k.grace); err != nil {
+			t.Fatal(err)
+		}
+		k.spool.file.Close()
+		k.add([]byte("more"))
+		check(t, k, body+"more")
+	})
+	t.Run("it hangs", func(t *testing.T) {
+		rec := recorder(t, &Recorder{Memory: 8 << 10})
+		takeDisk(t, rec)
+		k := keepAll(rec, body, 1000)
+		k.grace.reset(0)
+		check(t, k, body)
+	})
+	t.Run("it hangs, and more comes than may wait for it", func(t *testing.T) {
+		rec := recorder(t, &Recorder{Memory: 8 << 10})
+		takeDisk(t, rec)
+		k := keepAll(rec, body, 1000)
+		k.grace.reset(0)
+		rest := long(minPending)
+		k.add([]byte(rest))
+		if !k.lost || k.spool != nil {
+			t.Error("it is still spooled")
+		}
+		check(t, k, body+rest)
+	})
+	t.Run("past the limit before", func(t *testing.T) {
+		k := keepAll(recorder(t, &Recorder{Memory: 8 << 10, MaxBody: 10_000}), body, 1000)
+		k.grace.reset(0)
+		var b tapway.Body
+		k.body(&b)
+		if !b.Truncated || !b.Withheld || b.Size != 20_000 || b.Sum != sha256.Sum256([]byte(body)) {
+			t.Errorf("%+v", b)
+		}
+		rec := k.rec
+		k.free()
+		nothingHeld(t, rec)
+	})
 }
 
 // What is on disk is not redacted yet: it must not be readable.
@@ -142,6 +176,9 @@ func TestSpoolIsEncrypted(t *testing.T) {
 	rec := recorder(t, &Recorder{Memory: 1})
 	k := keepAll(rec, strings.Repeat("s3cret", 1000), 100)
 	defer k.free()
+	if whole, err := k.spool.read(k.grace); err != nil || !bytes.Contains(whole, []byte("s3cret")) {
+		t.Fatalf("read back %d bytes, %v", len(whole), err)
+	}
 	raw, err := io.ReadAll(io.NewSectionReader(k.spool.file, 0, 1<<20))
 	if err != nil || len(raw) != 6000 || bytes.Contains(raw, []byte("s3c")) {
 		t.Errorf("%d bytes, %v", len(raw), err)
@@ -157,6 +194,9 @@ func TestLeftoversAreRemoved(t *testing.T) {
 	}
 	k := keepAll(recorder(t, &Recorder{Memory: 1, SpoolDir: dir}), "x", 1)
 	defer k.free()
+	if _, err := k.spool.read(k.grace); err != nil {
+		t.Fatal(err)
+	}
 	if names, _ := filepath.Glob(filepath.Join(dir, "*")); len(names) != 1 || filepath.Base(names[0]) != "other" {
 		t.Errorf("left: %v", names)
 	}
@@ -169,7 +209,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	var mu sync.Mutex
 	var peak int64
 	finishing, most := 0, 0
-	rec := &Recorder{Queue: q, Memory: memory, SpoolDir: t.TempDir(), Redact: func(*tapway.Exchange) {
+	rec := &Recorder{Queue: q, Memory: memory, grace: time.Minute, SpoolDir: t.TempDir(), Redact: func(*tapway.Exchange) {
 		mu.Lock()
 		finishing++
 		most = max(most, finishing)
@@ -224,26 +264,91 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// An exchange that never gets the memory to be finished is counted, and its response goes on.
-func TestNoMemoryToFinish(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rec := &Recorder{SpoolDir: t.TempDir(), Wait: time.Second}
-		s := serve(t, rec, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, long(1<<20)) }, true)
-		rec.finishing.acquire(t.Context(), rec.finishing.size)
-		_, body, err := s.raw("GET", "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
-		if err != nil || len(body) != 1<<20 {
-			t.Errorf("the client got %d bytes, %v", len(body), err)
-		}
-		if len(s.queue.all()) != 0 || s.queue.dropped["memory"] != 1 {
-			t.Errorf("dropped %v", s.queue.dropped)
-		}
-		s.srv.Close()
-	})
+// A call that finds neither memory nor a disk that keeps up is answered within the grace, and has
+// its record: without bodies, with their sizes and sums, redacted.
+func TestStarved(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		memory             int64
+		starve             func(t *testing.T, rec *Recorder)
+		up, down           int
+		keepsUp, keepsDown bool
+		least, most        time.Duration
+		bodiless           int64
+	}{
+		{"nothing is short", 0, func(*testing.T, *Recorder) {}, 1 << 20, 1 << 20, true, true, 0, 0, 0},
+		{"no memory to finish", 0, takeFinishing, 10, bigExchange, false, false, defaultGrace, defaultGrace, 1},
+		{"no memory to finish, which a small one needs not", 0, takeFinishing, 10, bigExchange - 11, true, true, 0, 0, 0},
+		{"no memory to finish what was spooled", 16 << 10, takeFinishing, 20_000, 10, false, false, defaultGrace, defaultGrace, 1},
+		{"the disk hangs, little to spool", 16 << 10, takeDisk, 20_000, 10, false, true, defaultGrace, defaultGrace, 1},
+		{"the disk hangs, much to spool", 16 << 10, takeDisk, 1 << 20, 10, false, true, defaultGrace, defaultGrace, 1},
+		{"the disk hangs, both ways", 16 << 10, takeDisk, 1 << 20, 1 << 20, false, false, defaultGrace, defaultGrace, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rec := &Recorder{SpoolDir: t.TempDir(), Memory: c.memory, Redact: func(ex *tapway.Exchange) { ex.Query = "[REDACTED]" }}
+				s := serve(t, rec, func(w http.ResponseWriter, r *http.Request) {
+					io.Copy(io.Discard, r.Body)
+					w.Header().Set("Content-Type", "text/plain")
+					io.WriteString(w, long(c.down))
+				}, true)
+				c.starve(t, rec)
+				start := time.Now()
+				res, body, err := s.raw("POST", fmt.Sprintf("POST /?token=s3cret HTTP/1.1\r\nHost: example.com\r\nContent-Length: %d\r\n\r\n%s", c.up, long(c.up)))
+				took := time.Since(start)
+				if err != nil || res.StatusCode != 200 || body != long(c.down) {
+					t.Fatalf("the client got %d bytes, %v", len(body), err)
+				}
+				if took < c.least || took > c.most {
+					t.Errorf("it waited %v, want %v to %v", took, c.least, c.most)
+				}
+				ex := s.queue.one(t)
+				if len(s.queue.dropped) != 0 || ex.Query != "[REDACTED]" || ex.Status != 200 {
+					t.Errorf("dropped %v, recorded %+v", s.queue.dropped, ex.Meta)
+				}
+				for _, side := range []struct {
+					b     tapway.Body
+					size  int
+					keeps bool
+				}{{ex.Request, c.up, c.keepsUp}, {ex.Response, c.down, c.keepsDown}} {
+					if side.b.Size != int64(side.size) || side.b.Withheld == side.keeps || side.b.Truncated {
+						t.Errorf("size %d, withheld %v, truncated %v", side.b.Size, side.b.Withheld, side.b.Truncated)
+					}
+					if side.keeps && string(side.b.Bytes) != long(side.size) {
+						t.Errorf("kept %d bytes of %d", len(side.b.Bytes), side.size)
+					}
+					if !side.keeps && (side.b.Bytes != nil || !side.b.Summed || side.b.Sum != sha256.Sum256([]byte(long(side.size)))) {
+						t.Errorf("withheld: %+v", side.b)
+					}
+				}
+				if rec.Bodiless() != c.bodiless {
+					t.Errorf("%d calls counted", rec.Bodiless())
+				}
+				s.srv.Close()
+				synctest.Wait()
+				if rec.spooling.free != rec.spooling.size || rec.Stats() != (Stats{}) {
+					t.Errorf("left behind: %+v", rec.Stats())
+				}
+			})
+		})
+	}
+}
+
+func takeFinishing(t *testing.T, rec *Recorder) {
+	if _, err := rec.finishing.acquire(t.Context(), rec.finishing.size); err != nil {
+		t.Error(err)
+	}
+}
+
+func takeDisk(_ *testing.T, rec *Recorder) {
+	for range maxDisk {
+		rec.disk <- struct{}{}
+	}
 }
 
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &budget{free: 10, size: 10}
+		b := newBudget(10)
 		var order []int64
 		take := func(n int64) {
 			got, err := b.acquire(t.Context(), n)

@@ -76,37 +76,59 @@ func (a *Account) SQS() (*sqs.Client, error) {
 	return sqsqueue.NewClient(a.Config, endpoint), nil
 }
 
+// Queues names the SQS queue of every destination of a configuration. Without destinations there
+// is one, named "default", as a proxy function has it.
+func Queues(c *config.Config) map[string]string {
+	queues := map[string]string{}
+	for _, d := range c.Destinations {
+		queues[d.Name] = config.QueueFor(c.Queue, d.Name)
+	}
+	if len(queues) == 0 {
+		queues["default"] = config.QueueFor(c.Queue, "default")
+	}
+	return queues
+}
+
 // Queue is the SQS queues of every destination of a configuration, with the bucket for large
 // records behind them, if there is one. Without destinations there is one queue, named
 // "default", as a proxy function has it. It makes no call.
 func (a *Account) Queue(c *config.Config, lease time.Duration, log *slog.Logger) (*sqsqueue.Queue, error) {
-	client, err := a.SQS()
+	o, err := a.QueueConfig(c, lease, log)
 	if err != nil {
 		return nil, err
-	}
-	o := sqsqueue.Config{Client: client, Queues: map[string]string{}, DeadLetters: map[string]string{}, Lease: lease, Log: log}
-	name := func(destination string) {
-		o.Queues[destination] = config.QueueFor(c.Queue, destination)
-		if c.Lambda.DeadLetterQueue != "" {
-			o.DeadLetters[destination] = config.QueueFor(c.Lambda.DeadLetterQueue, destination)
-		}
-	}
-	for _, d := range c.Destinations {
-		name(d.Name)
-	}
-	if len(c.Destinations) == 0 {
-		name("default")
-	}
-	if c.Bucket != "" {
-		blobs, err := a.Blobs(c.Bucket)
-		if err != nil {
-			return nil, err
-		}
-		o.Claims = &claimcheck.Check{Store: blobs, Prefix: "records/", Keep: !c.Lambda.DeleteObjects}
 	}
 	q, err := sqsqueue.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	return q, nil
+}
+
+// QueueConfig is what Queue makes its queues from, for those who add to it.
+func (a *Account) QueueConfig(c *config.Config, lease time.Duration, log *slog.Logger) (sqsqueue.Config, error) {
+	client, err := a.SQS()
+	if err != nil {
+		return sqsqueue.Config{}, err
+	}
+	o := sqsqueue.Config{Client: client, Queues: Queues(c), DeadLetters: map[string]string{}, Lease: lease, Log: log}
+	for destination := range o.Queues {
+		if c.Lambda.DeadLetterQueue != "" {
+			o.DeadLetters[destination] = config.QueueFor(c.Lambda.DeadLetterQueue, destination)
+		}
+	}
+	if c.Bucket != "" {
+		blobs, err := a.Blobs(c.Bucket)
+		if err != nil {
+			return sqsqueue.Config{}, err
+		}
+		o.Claims = &claimcheck.Check{Store: blobs, Prefix: "records/", Keep: !c.Lambda.DeleteObjects}
+	}
+	return o, nil
+}
+
+// Close closes connections that nobody uses.
+func (a *Account) Close() {
+	if client, ok := a.Config.HTTPClient.(interface{ CloseIdleConnections() }); ok {
+		client.CloseIdleConnections()
+	}
 }

@@ -21,7 +21,7 @@ type Config struct {
 	TLS    *ServerTLS `yaml:"tls" doc:"HTTPS at the front; HTTP/2 is offered then. Without it the gateway speaks plain HTTP."`
 	H2C    bool       `yaml:"h2c" doc:"Also accept HTTP/2 without TLS (prior knowledge)."`
 	Data   string     `yaml:"data" def:"./tapway-data" doc:"Directory of the queue, dead letters, history and ledger. One process at a time."`
-	Queue  string     `yaml:"queue" def:"disk" kind:"queue" env:"TAPWAY_QUEUE" doc:"The queue: disk is the one embedded in this process; sqs://NAME, or a queue's URL or ARN, is one of Amazon SQS, for tapway on Lambda. {destination} in it stands for the destination's name: each has a queue of its own."`
+	Queue  string     `yaml:"queue" def:"disk" kind:"queue" env:"TAPWAY_QUEUE" doc:"The queue: disk is the one embedded in this process; sqs://NAME, or a queue's URL or ARN, is one of Amazon SQS, shared with other processes and with tapway on Lambda. {destination} in it stands for the destination's name: each has a queue of its own."`
 	Bucket string     `yaml:"bucket" kind:"bucket" env:"TAPWAY_BUCKET" example:"my-records" doc:"S3 bucket for what an SQS queue cannot take: records too large for a message, and records that SQS refused."`
 	Admin  Admin      `yaml:"admin" doc:"Health, metrics and the API the command line talks to."`
 
@@ -43,9 +43,9 @@ type Config struct {
 
 // ServerTLS is TLS at the front.
 type ServerTLS struct {
-	Cert     string `yaml:"cert" kind:"file" required:"true" doc:"Certificate chain, PEM."`
-	Key      string `yaml:"key" kind:"file" required:"true" doc:"Private key, PEM."`
-	ClientCA string `yaml:"client_ca" kind:"file" doc:"CA of client certificates, PEM. Set: only clients with such a certificate are served (mutual TLS)."`
+	Cert     string        `yaml:"cert" kind:"pem" required:"true" doc:"Certificate chain: a PEM file, or the PEM itself."`
+	Key      tapway.Secret `yaml:"key" kind:"pem" required:"true" doc:"Private key: a PEM file, or the PEM itself, as ${aws-secretsmanager:NAME} gives it."`
+	ClientCA string        `yaml:"client_ca" kind:"pem" doc:"CA of client certificates: a PEM file, or the PEM itself. Set: only clients with such a certificate are served (mutual TLS)."`
 }
 
 // Admin is the second listener.
@@ -57,7 +57,7 @@ type Admin struct {
 // Route sends matching calls to a backend.
 type Route struct {
 	Match        string     `yaml:"match" required:"true" kind:"match" example:"GET /api/v1/users/{id}" doc:"Method (or ANY) and API Gateway path template."`
-	Backend      string     `yaml:"backend" required:"true" kind:"template" example:"https://users.internal/v1/users/{id}" doc:"Backend URL; {name} and {proxy} stand for the matched path parameters."`
+	Backend      string     `yaml:"backend" required:"true" kind:"template" example:"https://users.internal/v1/users/{id}" doc:"Backend URL; {name} and {proxy} stand for the matched path parameters. A call whose parameter would lead elsewhere (.., %2e%2e%2f) is answered 400."`
 	Timeout      *Duration  `yaml:"timeout" doc:"Total time of a call; default proxy.timeout."`
 	PreserveHost *bool      `yaml:"preserve_host" doc:"Send the client's Host; default proxy.preserve_host."`
 	TLS          *ClientTLS `yaml:"tls" doc:"TLS to this backend; default proxy.tls."`
@@ -65,11 +65,11 @@ type Route struct {
 
 // ClientTLS is TLS towards a backend or a destination.
 type ClientTLS struct {
-	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" doc:"Accept any certificate. The connection is then open to interception."`
-	CA                 string `yaml:"ca" kind:"file" doc:"CA that signed the server's certificate, PEM; default the system's."`
-	ServerName         string `yaml:"server_name" doc:"Name to verify and to send (SNI); default the URL's host."`
-	Cert               string `yaml:"cert" kind:"file" doc:"Client certificate for mutual TLS, PEM."`
-	Key                string `yaml:"key" kind:"file" doc:"Its private key, PEM."`
+	InsecureSkipVerify bool          `yaml:"insecure_skip_verify" doc:"Accept any certificate. The connection is then open to interception."`
+	CA                 string        `yaml:"ca" kind:"pem" doc:"CA that signed the server's certificate: a PEM file, or the PEM itself, as ${aws-ssm:/PATH/NAME} gives it; default the system's."`
+	ServerName         string        `yaml:"server_name" doc:"Name to verify and to send (SNI); default the URL's host."`
+	Cert               string        `yaml:"cert" kind:"pem" doc:"Client certificate for mutual TLS: a PEM file, or the PEM itself."`
+	Key                tapway.Secret `yaml:"key" kind:"pem" doc:"Its private key: a PEM file, or the PEM itself."`
 }
 
 // Proxy is how calls are passed on.
@@ -82,7 +82,7 @@ type Proxy struct {
 	MaxRequest       Size      `yaml:"max_request" def:"0" doc:"Largest request body passed on; more is answered 413. 0: no limit."`
 	NoHeaders        bool      `yaml:"no_headers" env:"NO_HEADERS" doc:"Do not pass the client's headers to the backend, except those that describe the body."`
 	PreserveHost     bool      `yaml:"preserve_host" doc:"Send the client's Host to the backend instead of the backend's own."`
-	Forwarded        string    `yaml:"forwarded" def:"on" enum:"on off" doc:"Whether the backend gets X-Forwarded-For, -Proto, -Host and Forwarded."`
+	Forwarded        string    `yaml:"forwarded" def:"on" enum:"on off" doc:"Whether the backend gets X-Forwarded-For, -Proto, -Host and Forwarded. With on, what clients other than access.trusted_proxies send in headers of proxies does not reach it: X-Real-IP and X-Forwarded-Port are corrected, other X-Forwarded-…, True-Client-IP, CF-Connecting-IP, X-Client-IP, X-Original-URL, X-Rewrite-URL and the like are dropped. off passes all of them as sent."`
 	FilteredPaths    []string  `yaml:"filtered_paths" env:"FILTERED_PATH" example:"/internal" doc:"Paths (and all below them) answered 403 instead of being passed on, in whatever spelling."`
 	FilteredMessage  string    `yaml:"filtered_message" def:"Filtered URL." env:"FILTERED_URL_MSG" doc:"What such a call is told."`
 	AppName          string    `yaml:"app_name" def:"tapway" env:"APP_NAME" doc:"Name on the page shown when the backend is down."`
@@ -97,7 +97,7 @@ type Proxy struct {
 // Capture is what is recorded.
 type Capture struct {
 	MaxBody    Size   `yaml:"max_body" def:"10MiB" doc:"Bytes kept of each body; what passes beyond is counted, hashed and marked truncated."`
-	Memory     Size   `yaml:"memory" def:"64MiB" doc:"Memory for all bodies being captured together; beyond it they go to temporary files."`
+	Memory     Size   `yaml:"memory" def:"64MiB" doc:"Memory for all bodies being captured together; beyond it they go to temporary files. A call that would wait for either longer than 50 ms is recorded without its bodies (encoding withheld; size and sha256 stay)."`
 	Redact     Redact `yaml:"redact" doc:"What is replaced by [REDACTED] before anything is stored, in both directions."`
 	Rules      []Rule `yaml:"rules" doc:"The first rule whose condition holds decides; a call that none takes is kept whole."`
 	Durability string `yaml:"durability" def:"commit" enum:"commit write" doc:"commit: the record is on disk before the response ends. write: handed to the operating system, on disk within 10 ms."`
@@ -111,8 +111,8 @@ type Redact struct {
 	Cookies  []string      `yaml:"cookies" doc:"Cookie names, for when whole Cookie headers are not redacted."`
 	Query    []string      `yaml:"query" example:"session" doc:"Query parameter names."`
 	Path     []string      `yaml:"path" doc:"Path parameter names of routes."`
-	JSON     []string      `yaml:"json" example:"$..card.number" doc:"Fields of JSON bodies, as RFC 9535 JSONPath."`
-	Form     []string      `yaml:"form" doc:"Form and multipart field names."`
+	JSON     []string      `yaml:"json" example:"$..card.number" doc:"Fields of JSON bodies, as RFC 9535 JSONPath. Their last names also count in XML, and in plain text before = or :."`
+	Form     []string      `yaml:"form" doc:"Form and multipart field names; also for XML and plain text."`
 	Key      tapway.Secret `yaml:"key" doc:"Makes [REDACTED:3f9a1c02] of equal values, so that records can be joined without knowing the value."`
 }
 
@@ -156,7 +156,7 @@ type Batch struct {
 type Retry struct {
 	MaxAttempts int      `yaml:"max_attempts" def:"8" doc:"Attempts before a record becomes a dead letter."`
 	Min         Duration `yaml:"min" def:"1s" doc:"Upper bound of the first pause; it doubles each time."`
-	Max         Duration `yaml:"max" def:"15m" doc:"Upper bound of any pause."`
+	Max         Duration `yaml:"max" def:"15m" doc:"Upper bound of any pause, unless Retry-After asks for more: a record then waits up to a day; its destination stops for an hour at most, or max if that is longer."`
 }
 
 // Lambda is what is different in AWS Lambda.

@@ -233,7 +233,8 @@ func TestExpand(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "plain": "plain", "${A}": "1", "x${A}y${A}z": "x1y1z", "$${A}": "${A}", "$$${A}": "$${A}", "${B:-2}": "2", "${E:-2}": "2", "${E}": "", "$A": "$A",
 	} {
-		got, err := expand(text, env("A", "1", "E", ""), os.ReadFile)
+		d := &decoder{getenv: env("A", "1", "E", ""), readFile: os.ReadFile}
+		got, err := expand(text, func(ref string) (string, error) { return d.lookUp(ref, "key") })
 		if err != nil || got != want {
 			t.Errorf("expand(%q) = %q, %v; want %q", text, got, err, want)
 		}
@@ -247,8 +248,14 @@ func FuzzLoad(f *testing.F) {
 	f.Add("routes: [{match: 'GET /{a}', backend: 'http://x/{a}'}]\ncapture: {rules: [{if: 'status > 1'}]}")
 	f.Add("backend: ${A}\nproxy:\n  <<: {timeout: 1s}\n")
 	f.Add("? [a]\n: b\n")
+	f.Add("backend: ${aws-ssm:/b}\nproxy: {timeout: '${aws-ssm:/b}', tls: {ca: '${aws-secretsmanager:p#q}', key: '${aws-ssm'}}\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		_, err := load(text, "A", "http://a")
+		_, err := Load(Source{File: "tapway.yaml", Text: []byte(text), Getenv: env("A", "http://a"), Resolve: func(refs []Ref) (map[string]string, map[string]error) {
+			return map[string]string{"aws-ssm:/b": "http://b", "aws-secretsmanager:p#q": "-----BEGIN hunter2"}, nil
+		}})
+		if err != nil && strings.Contains(err.Error(), "hunter2") && !strings.Contains(text, "hunter2") {
+			t.Errorf("a secret in %v", err)
+		}
 		var problems Problems
 		if err == nil {
 			return

@@ -17,6 +17,8 @@ import (
 // where every key stood, so that later checks can point there too.
 type decoder struct {
 	file     string
+	dir      string // see Source.Dir
+	also     map[string]string
 	getenv   func(string) (string, bool)
 	readFile func(string) ([]byte, error)
 	problems Problems
@@ -25,6 +27,11 @@ type decoder struct {
 	forwards bool                       // see Source.Forwards
 	anchors  map[string]ast.Node
 	resolved int // aliases followed, to stop a bomb
+
+	lookups   *lookups
+	brought   map[string][]string // names of the references that gave a key its value
+	fits      map[string]string   // what such a key wants
+	unchecked map[string]bool     // keys whose references were not looked up
 }
 
 func (d *decoder) fail(n ast.Node, key, message, hint string) {
@@ -236,11 +243,17 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, key string) (string, bool)
 		d.fail(n, key, fmt.Sprintf("want %s, found %s", wanted(v.Type()), kindOf(n)), "")
 		return "", false
 	}
-	out, err := expand(text, d.getenv, d.readFile)
-	if err != nil {
+	out, err := expand(text, func(ref string) (string, error) { return d.lookUp(ref, key) })
+	switch {
+	case err != nil:
+		delete(d.brought, key)
 		d.fail(n, key, err.Error(), "")
 		return "", false
+	case d.unchecked[key]:
+		setUnchecked(v, out)
+		return "", false
 	}
+	d.fits[key] = "want " + wanted(v.Type())
 	return out, true
 }
 
@@ -260,7 +273,7 @@ func setScalar(v reflect.Value, text string) error {
 	case reflect.String:
 		v.SetString(text)
 	case reflect.Bool:
-		switch strings.ToLower(text) {
+		switch strings.ToLower(strings.TrimSpace(text)) {
 		case "true", "yes", "on", "1", "y":
 			v.SetBool(true)
 		case "false", "no", "off", "0", "n", "":
@@ -269,13 +282,13 @@ func setScalar(v reflect.Value, text string) error {
 			return fmt.Errorf("%q is neither true nor false", text)
 		}
 	case reflect.Int:
-		n, err := strconv.Atoi(text)
+		n, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil || n < 0 {
 			return fmt.Errorf("%q is not a whole number from 0 up", text)
 		}
 		v.SetInt(int64(n))
 	case reflect.Float64:
-		f, err := strconv.ParseFloat(text, 64)
+		f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 		if err != nil {
 			return fmt.Errorf("%q is not a number", text)
 		}

@@ -1,14 +1,15 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
 
-// expand replaces ${NAME}, ${NAME:-default} and ${file:/path} in one value of the file, and
-// $${ by ${. It works on values, never on the file's text, so that no variable can change
-// the structure. A file's trailing line end is cut.
-func expand(text string, getenv func(string) (string, bool), readFile func(string) ([]byte, error)) (string, error) {
+// expand replaces ${NAME}, ${NAME:-default}, ${file:/path} and references to AWS in one value
+// of the file, each by what lookUp gives for what stands in the braces, and $${ by ${. It works on
+// values, never on the file's text, so that nothing brought in can change the structure.
+func expand(text string, lookUp func(ref string) (string, error)) (string, error) {
 	if !strings.Contains(text, "${") {
 		return text, nil
 	}
@@ -28,9 +29,9 @@ func expand(text string, getenv func(string) (string, bool), readFile func(strin
 		out.WriteString(text[:i])
 		end := strings.IndexByte(text[i:], '}')
 		if end < 0 {
-			return "", fmt.Errorf("a ${ is not closed by a }; write $${ for the characters themselves")
+			return "", errNotClosed
 		}
-		value, err := lookUp(text[i+2:i+end], getenv, readFile)
+		value, err := lookUp(text[i+2 : i+end])
 		if err != nil {
 			return "", err
 		}
@@ -39,20 +40,26 @@ func expand(text string, getenv func(string) (string, bool), readFile func(strin
 	}
 }
 
-func lookUp(ref string, getenv func(string) (string, bool), readFile func(string) ([]byte, error)) (string, error) {
+var errNotClosed = errors.New("a ${ is not closed by a }; write $${ for the characters themselves")
+
+// lookUp gives what stands for ${ref} in the value of a key.
+func (d *decoder) lookUp(ref, key string) (string, error) {
+	if isReference(ref) {
+		return d.reference(ref, key)
+	}
 	if path, ok := strings.CutPrefix(ref, "file:"); ok {
-		b, err := readFile(path)
+		b, err := d.readFile(path)
 		if err != nil {
 			return "", fmt.Errorf("${file:%s} cannot be read: %w", path, err)
 		}
-		return strings.TrimRight(string(b), "\r\n"), nil
+		return strings.TrimRight(string(b), "\r\n"), nil // a file's trailing line end is cut
 	}
 	name, fallback, hasFallback := strings.Cut(ref, ":-")
 	if name == "" || strings.ContainsAny(name, " \t$:{") {
-		return "", fmt.Errorf("${%s} is not a variable; write ${NAME}, ${NAME:-default} or ${file:/path}", ref)
+		return "", fmt.Errorf("${%s} is not a variable; write ${NAME}, ${NAME:-default}, ${file:/path}, ${aws-secretsmanager:NAME} or ${aws-ssm:NAME}", ref)
 	}
-	if value, ok := getenv(name); ok && (value != "" || !hasFallback) {
-		return value, nil
+	if value, ok := d.getenv(name); ok && (value != "" || !hasFallback) {
+		return d.references(value, key)
 	}
 	if hasFallback {
 		return fallback, nil

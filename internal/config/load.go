@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -29,6 +30,19 @@ type Source struct {
 
 	Getenv   func(string) (string, bool)  // nil: os.LookupEnv
 	ReadFile func(string) ([]byte, error) // nil: os.ReadFile
+
+	// Also are further environment variables by the one whose meaning they have, which goes
+	// before them: on Lambda URL is REMOTE_URL.
+	Also map[string]string
+
+	// Dir is where the relative names of files in the configuration start; "" is the working
+	// directory.
+	Dir string
+
+	// Resolve looks references up, all at once and once per load. A reference that is in
+	// neither map is not looked up: its key is then neither set nor checked. nil makes every
+	// reference a problem.
+	Resolve func([]Ref) (values map[string]string, failed map[string]error)
 }
 
 // Load reads, completes and checks a configuration. Its error is Problems when the
@@ -61,14 +75,38 @@ func Peek(s Source) (*Config, Problems, error) {
 		}
 		s.Text = text
 	}
+	found := new(lookups)
+	c, d := s.read(found)
+	if len(found.list) > 0 {
+		found.resolve(s)
+		c, d = s.read(found)
+		d.conceal()
+	}
+	return c, d.problems.sorted(), nil
+}
+
+// read goes through the whole configuration once.
+func (s *Source) read(l *lookups) (*Config, *decoder) {
 	c := Default()
-	d := &decoder{file: s.File, getenv: s.Getenv, readFile: s.ReadFile, forwards: s.Forwards, places: map[string]*token.Position{}, origins: map[string]string{}}
+	d := &decoder{
+		file: s.File, dir: s.Dir, getenv: s.Getenv, also: s.Also, forwards: s.Forwards, places: map[string]*token.Position{}, origins: map[string]string{},
+		lookups: l, brought: map[string][]string{}, fits: map[string]string{}, unchecked: map[string]bool{},
+	}
+	d.readFile = func(name string) ([]byte, error) { return s.ReadFile(d.path(name)) }
 	d.text(s.Text, c)
 	v := reflect.ValueOf(c).Elem()
 	d.environment(v, "")
 	d.flags(v, s.Set)
 	check(d, c)
-	return c, d.problems.sorted(), nil
+	return c, d
+}
+
+// path is where a file is that the configuration names.
+func (d *decoder) path(name string) string {
+	if d.dir == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(d.dir, name)
 }
 
 // At gives the problems of a key and what stands below it. What is wrong with the file as a
@@ -134,13 +172,22 @@ func (d *decoder) environment(v reflect.Value, key string) {
 			d.environment(v.Field(f.index), path)
 			continue
 		}
-		for _, name := range f.env {
+		for _, name := range append(slices.Clip(f.env), d.furtherNames(f.env)...) {
 			if text, ok := d.getenv(name); ok && text != "" {
 				d.set("environment variable "+name, v.Field(f.index), path, text)
 				break
 			}
 		}
 	}
+}
+
+func (d *decoder) furtherNames(names []string) (out []string) {
+	for _, name := range names {
+		if also := d.also[name]; also != "" {
+			out = append(out, also)
+		}
+	}
+	return out
 }
 
 // flags sets what the command line says.
@@ -171,14 +218,29 @@ func (d *decoder) flags(v reflect.Value, set map[string]string) {
 // set writes one value that came from elsewhere than the file.
 func (d *decoder) set(from string, to reflect.Value, key, text string) {
 	d.origins[key] = from
-	var err error
+	d.forget(key)
+	text, err := d.references(text, key)
+	if err != nil {
+		delete(d.brought, key)
+	}
 	switch list := to.Addr().Interface().(type) {
 	case *[]Destination:
-		*list, err = DestinationsFor(text)
+		if err == nil && d.unchecked[key] {
+			*list = []Destination{destinationFor(text)}
+		} else if err == nil {
+			*list, err = DestinationsFor(text)
+		}
 	case *[]string: // FILTERED_PATH=/foobar|/baz
 		*list = strings.Split(text, "|")
 	default:
-		err = setScalar(to, text)
+		switch {
+		case err != nil:
+		case d.unchecked[key]:
+			setUnchecked(to, text)
+		default:
+			d.fits[key] = "want " + wanted(to.Type())
+			err = setScalar(to, text)
+		}
 	}
 	if err != nil {
 		d.problems = append(d.problems, Problem{File: from, Key: key, Message: err.Error()})
@@ -190,8 +252,12 @@ func DestinationsFor(url string) ([]Destination, error) {
 	if err := checkURL(url, true); err != nil {
 		return nil, err
 	}
+	return []Destination{destinationFor(url)}, nil
+}
+
+func destinationFor(url string) Destination {
 	one := Destination{}
 	setDefaults(reflect.ValueOf(&one).Elem())
 	one.Name, one.URL = "default", url
-	return []Destination{one}, nil
+	return one
 }

@@ -18,6 +18,14 @@ all that is wrong with one, and ` + "`tapway config schema`" + ` prints a JSON S
 - Flags win over the environment, which wins over the file, which wins over the defaults.
 - ` + "`${NAME}`" + ` in a value reads the environment, ` + "`${NAME:-default}`" + ` with a fallback, ` + "`${file:/path}`" + ` a file; ` + "`$${`" + ` is the
   characters themselves. What they bring in is a value, never more YAML.
+- ` + "`${aws-secretsmanager:NAME}`" + ` is a secret of AWS Secrets Manager, by name or ARN; ` + "`NAME#FIELD`" + ` is a field of one that is a JSON object, and
+  ` + "`NAME@AWSPREVIOUS`" + ` the version before (` + "`NAME@AWSPREVIOUS#FIELD`" + ` both). ` + "`${aws-ssm:/PATH/NAME}`" + ` is a parameter of the Systems Manager
+  Parameter Store, decrypted; ` + "`NAME:3`" + ` or ` + "`NAME:LABEL`" + ` is a version of it. They also work in environment variables that set a key or that
+  ` + "`${NAME}`" + ` reads. They are looked up when the configuration is read: at the start and at each reload, and on Lambda once in an
+  environment's life. It takes ` + "`secretsmanager:GetSecretValue`, `ssm:GetParameters`, and `kms:Decrypt`" + ` for a key of your own; region, credentials
+  and endpoints are AWS's own variables (` + "`AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL_SSM`" + `). ` + "`tapway config check`" + ` only looks
+  them up with ` + "`--secrets`" + `.
+- Where a PEM file is wanted, its content may stand instead.
 - Durations are written ` + "`250ms`, `10s`, `15m`, `24h`, `7d`" + `; a bare number is seconds. Sizes are written ` + "`512`, `10KiB`, `10MB`" + `.
 - A list of one may be written as the value alone. Anchors, aliases and ` + "`<<`" + ` work as in YAML 1.1.
 - A reload (SIGHUP, or POST /reload on the admin address) puts everything into force except what stands under ` + "`listen`, `h2c`," + `

@@ -12,6 +12,7 @@ func Sample() string {
 	var b strings.Builder
 	b.WriteString("# tapway.yaml — every key with its default. `tapway config check` tells what is wrong with it.\n")
 	b.WriteString("# ${NAME} reads the environment, ${NAME:-default} with a fallback, ${file:/path} a file.\n")
+	b.WriteString("# ${aws-secretsmanager:NAME#FIELD} and ${aws-ssm:/PATH/NAME} are values kept in AWS.\n")
 	for _, f := range fieldsOf(reflect.TypeFor[Config]()) {
 		b.WriteByte('\n')
 		switch f.name {

@@ -199,6 +199,10 @@ func TestMediaTypes(t *testing.T) {
 		multi
 		txt
 		media
+		xml
+		html
+		script
+		plain
 	)
 	for in, want := range map[string]int{
 		"application/json":                         j | txt,
@@ -218,12 +222,22 @@ func TestMediaTypes(t *testing.T) {
 		"application/x-www-form-urlencoded2":       0,
 		"multipart/form-data; boundary=x":          multi,
 		"multipart/mixed":                          multi,
-		"text/plain":                               txt,
-		"text/html; charset=utf-8":                 txt,
-		"application/xml":                          txt,
-		"application/soap+xml":                     txt,
-		"image/svg+xml":                            txt,
-		"application/javascript":                   txt,
+		"text/plain":                               txt | plain,
+		"Text/Plain; charset=utf-8":                txt | plain,
+		"text/plain2":                              txt,
+		"application/yaml":                         txt | plain,
+		"text/x-yaml":                              txt | plain,
+		"application/toml":                         txt | plain,
+		"text/css":                                 txt,
+		"text/html; charset=utf-8":                 txt | html,
+		"application/xml":                          txt | xml,
+		"text/xml; charset=utf-8":                  txt | xml,
+		"application/xhtml+xml":                    txt | xml,
+		"application/soap+xml":                     txt | xml,
+		"image/svg+xml":                            txt | xml,
+		"application/xml-dtd":                      0,
+		"application/javascript":                   txt | script,
+		"text/javascript; charset=utf-8":           txt | script,
 		"image/png":                                media,
 		"video/mp4":                                media,
 		"application/octet-stream":                 0,
@@ -234,13 +248,14 @@ func TestMediaTypes(t *testing.T) {
 		"application/x-www-form-urlencoded, a/b+c": 0,
 	} {
 		got := 0
-		for bit, is := range map[int]func(string) bool{j: IsJSON, lines: IsJSONLines, sse: IsEventStream, form: IsForm, multi: IsMultipart, txt: IsText, media: IsMedia} {
+		for bit, is := range map[int]func(string) bool{j: IsJSON, lines: IsJSONLines, sse: IsEventStream, form: IsForm, multi: IsMultipart, txt: IsText, media: IsMedia,
+			xml: IsXML, html: IsHTML, script: IsScript, plain: IsPlainText} {
 			if is(in) {
 				got |= bit
 			}
 		}
 		if got != want {
-			t.Errorf("%q: kinds %07b, want %07b", in, got, want)
+			t.Errorf("%q: kinds %011b, want %011b", in, got, want)
 		}
 	}
 }

@@ -86,6 +86,33 @@ func IsText(contentType string) bool {
 	return false
 }
 
+// IsXML reports whether a Content-Type value means XML. XHTML is, HTML is not.
+func IsXML(contentType string) bool {
+	t := essence(contentType)
+	return hasSuffixFold(t, "+xml") || hasSuffixFold(t, "/xml")
+}
+
+// IsHTML reports whether a Content-Type value means HTML.
+func IsHTML(contentType string) bool { return strings.EqualFold(essence(contentType), "text/html") }
+
+// IsScript reports whether a Content-Type value means JavaScript, in which JSONP travels.
+func IsScript(contentType string) bool {
+	t := essence(contentType)
+	return hasSuffixFold(t, "/javascript") || hasSuffixFold(t, "/x-javascript") || hasSuffixFold(t, "/ecmascript")
+}
+
+// IsPlainText reports whether a Content-Type value means text of lines with no markup: plain
+// text, YAML, TOML and the like.
+func IsPlainText(contentType string) bool {
+	t := essence(contentType)
+	for _, suffix := range [...]string{"text/plain", "/yaml", "/x-yaml", "+yaml", "/toml", "/x-ini", "/x-java-properties", "text/x-log"} {
+		if hasSuffixFold(t, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
 // IsMedia reports whether a Content-Type value names images, sound, film or fonts: bodies that
 // hold no fields whatever their bytes look like. SVG is text.
 func IsMedia(contentType string) bool {

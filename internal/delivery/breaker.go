@@ -18,6 +18,11 @@ type Breaker struct {
 	Threshold int           // 0: 5; below 0: only Retry-After opens it
 	Min       time.Duration // first delay; 0: 1 s
 	Max       time.Duration // longest delay, unless Retry-After asks for more; 0: 1 min
+
+	// MaxRetryAfter bounds how long one answer's Retry-After stops all deliveries: then a probe
+	// asks again. The record that got it waits as long as it was told. 0: an hour, or the
+	// Sender's Retry.Max where that is longer.
+	MaxRetryAfter time.Duration
 }
 
 func (b *Breaker) threshold() int {
@@ -138,13 +143,13 @@ func (b *breaker) failure(now time.Time, f *answer) {
 	}
 }
 
-// open leaves the destination alone for the next delay, or for as long as it asked.
+// open leaves the destination alone for the next delay, or for as long as it asked, within bounds.
 func (b *breaker) open(now time.Time, f *answer) {
 	least, most := orDefault(b.Min, time.Second), orDefault(b.Max, time.Minute)
 	b.delay = min(max(2*b.delay, least), max(least, most))
 	wait := b.delay/2 + time.Duration(b.random()*float64(b.delay/2))
 	b.enter(Open, f.reason, now)
-	b.until = now.Add(max(wait, f.retryAfter))
+	b.until = now.Add(max(wait, min(f.retryAfter, orDefault(b.MaxRetryAfter, time.Hour))))
 }
 
 func (b *breaker) pause(by, reason string, now time.Time) {

@@ -162,14 +162,21 @@ func TestBreakerBusy(t *testing.T) {
 	s.is(Open)
 	s.pass(90*time.Second-1, 0)
 	s.pass(1, 1)
-	s.try(Busy, 3*time.Hour)
-	s.pass(3*time.Hour-1, 0)
-	s.pass(1, 1)
+	for _, asked := range []time.Duration{time.Hour, time.Hour + 1, MaxRetryAfter} { // bounded
+		s.try(Busy, asked)
+		s.pass(time.Hour-1, 0)
+		s.pass(1, 1)
+	}
 	s.try(Accepted, 0)
 	s.is(Closed)
 
 	s.try(Failed, time.Hour) // Retry-After on other answers is about the record
 	s.is(Closed)
+
+	s = newStory(t, Breaker{MaxRetryAfter: 2 * time.Hour})
+	s.try(Busy, 3*time.Hour)
+	s.pass(2*time.Hour-1, 0)
+	s.pass(1, 1)
 }
 
 func TestBreakerGoneAndPause(t *testing.T) {

@@ -228,6 +228,56 @@ func TestRetryAfterPausesTheDestination(t *testing.T) {
 	})
 }
 
+// A Retry-After of a day, meant for one record or sent by mistake, stops the others for no longer
+// than an hour, or retry.max; that record waits as long as it was told.
+func TestRetryAfterOfOneRecord(t *testing.T) {
+	for _, c := range []struct{ max, others time.Duration }{
+		{15 * time.Minute, time.Hour},
+		{time.Hour, time.Hour},
+		{3 * time.Hour, 3 * time.Hour},
+	} {
+		t.Run(c.max.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				all := messages(20)
+				q, s := newTestQueue(t), &sink{}
+				told := false
+				var returned time.Duration
+				s.answer = func(_ int, body []byte) (int, time.Duration, http.Header) {
+					if bytes.Contains(body, []byte(all[0].ID.String())) {
+						if !told {
+							told = true
+							return 429, 0, http.Header{"Retry-After": {"86400"}}
+						}
+						returned = time.Since(begun)
+					}
+					return 200, 0, nil
+				}
+				q.put(all...)
+				w := newWorker(q, s)
+				w.Concurrency = 1
+				w.Sender.Retry.Max = c.max
+				stop := start(t, w)
+				time.Sleep(c.others - time.Second)
+				synctest.Wait()
+				if n := q.count(tapway.Delivered); n != 0 {
+					t.Errorf("%d delivered within %v", n, c.others)
+				}
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if n := q.count(tapway.Delivered); n != 19 {
+					t.Errorf("%d delivered after %v", n, c.others)
+				}
+				q.wait()
+				stop()
+				if returned < 24*time.Hour || returned > 24*time.Hour+5*time.Second {
+					t.Errorf("the record was tried again after %v", returned)
+				}
+			})
+		})
+	}
+}
+
 func TestGonePauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gone atomic.Bool

@@ -17,7 +17,8 @@ type Retry struct {
 	Rand        func() float64 // in [0,1), safe for concurrent use; nil: math/rand/v2
 }
 
-// MaxRetryAfter bounds what a destination can ask for with Retry-After.
+// MaxRetryAfter bounds what a destination can ask for one record with Retry-After; how long it
+// stops the others is Breaker.MaxRetryAfter.
 const MaxRetryAfter = 24 * time.Hour
 
 func (r *Retry) min() time.Duration { return orDefault(r.Min, time.Second) }

@@ -71,7 +71,7 @@ func (w *Worker) State() State {
 }
 
 // Pause stops deliveries until Resume: running attempts end, records stay queued. It may be
-// called before Run, and is not remembered beyond the process.
+// called before Run. Pauses remembers it beyond the process.
 func (w *Worker) Pause(reason string) {
 	w.mu.Lock()
 	w.breakerLocked().pause("operator", reason, time.Now())

@@ -69,7 +69,11 @@ func (w *Worker) logger() *slog.Logger {
 // breakerLocked makes the breaker when it is first asked for, which may be before Run.
 func (w *Worker) breakerLocked() *breaker {
 	if w.breaker == nil {
-		w.breaker = newBreaker(w.Breaker, w.concurrency(), w.Sender.Retry.Rand, time.Now())
+		config := w.Breaker
+		if config.MaxRetryAfter <= 0 {
+			config.MaxRetryAfter = max(time.Hour, w.Sender.Retry.max())
+		}
+		w.breaker = newBreaker(config, w.concurrency(), w.Sender.Retry.Rand, time.Now())
 		w.wake = make(chan struct{}, 1)
 	}
 	return w.breaker

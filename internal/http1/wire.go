@@ -27,6 +27,9 @@ type ProtocolError struct {
 
 func (e *ProtocolError) Error() string { return "http1: " + e.Reason }
 
+// Malformed is Reason, for those who meet the error behind net/http's seams.
+func (e *ProtocolError) Malformed() string { return e.Reason }
+
 func badRequest(reason string) error { return &ProtocolError{http.StatusBadRequest, reason} }
 
 var errTooLarge = errors.New("http1: line too long")

@@ -53,7 +53,7 @@ func NewLog(w io.Writer, level slog.Leveler) *slog.Logger {
 }
 
 // New reads the configuration and builds the function. It makes no call but for the
-// configuration itself, if that is in S3. An error says what to set; give it to Lambda with
+// configuration itself, if that is in S3, and for the secrets that it names. An error says what to set; give it to Lambda with
 // lambdaruntime.Runtime.InitError.
 func New(ctx context.Context, o Options) (*App, error) {
 	if o.Getenv == nil {
@@ -76,7 +76,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := loadConfig(ctx, role, o.Getenv, cloud.fetch)
+	c, err := loadConfig(ctx, role, o.Getenv, cloud.fetch, cloud.secrets.Resolve)
 	if err != nil {
 		return nil, err
 	}

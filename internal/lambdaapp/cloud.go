@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awssecret"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
@@ -25,6 +26,7 @@ type cloud struct {
 	base        aws.Config
 	sqsEndpoint *string // nil: AWS's own
 	s3Endpoint  *string
+	secrets     *awssecret.Client
 
 	once sync.Once
 	s3   *s3.Client
@@ -38,6 +40,9 @@ func newCloud(getenv func(string) string) (*cloud, error) {
 	c := &cloud{base: base}
 	if c.sqsEndpoint, err = awsbase.Endpoint(getenv, "SQS"); err == nil {
 		c.s3Endpoint, err = awsbase.Endpoint(getenv, "S3")
+	}
+	if err == nil {
+		c.secrets, err = awssecret.New(base, getenv)
 	}
 	if err != nil {
 		return nil, &SettingsError{err.Error()}

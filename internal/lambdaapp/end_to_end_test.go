@@ -225,7 +225,8 @@ func TestTooLarge(t *testing.T) {
 	f := w.start(Proxy, "TAPWAY_BUCKET=")
 	f.Invoke(t.Context(), urlEvent("POST", "/a", strings.Repeat("x", 300<<10)))
 	f.settled(t)
-	same(t, "dropped", f.sums(t)["dropped:too-large"], 1)
+	sums := f.sums(t)
+	same(t, "dropped, lost", fmt.Sprint(sums["dropped:too-large"], sums["lost"]), "1 1")
 	if !strings.Contains(f.log.String(), "set TAPWAY_BUCKET") {
 		t.Errorf("the log does not say what to set: %s", f.log)
 	}
@@ -356,7 +357,7 @@ func TestSampledOut(t *testing.T) {
 	f.Invoke(t.Context(), urlEvent("GET", "/loud", ""))
 	f.settled(t)
 	sums := f.sums(t)
-	same(t, "calls, captured, sampled", fmt.Sprint(sums["calls"], sums["captured"], sums["dropped:sampled"]), "2 1 1")
+	same(t, "calls, captured, sampled, lost", fmt.Sprint(sums["calls"], sums["captured"], sums["dropped:sampled"], sums["lost"]), "2 1 1 0")
 	if !strings.Contains(f.log.String(), `"path":"/loud"`) {
 		t.Errorf("the calls are not logged: %s", f.log)
 	}

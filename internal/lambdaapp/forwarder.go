@@ -4,7 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/tidwall/gjson"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/config"
@@ -20,6 +23,10 @@ type forwarder struct {
 	metrics *metrics
 	log     *slog.Logger
 	longest time.Duration // the longest timeout of a destination
+
+	trigger *trigger
+	owner   func(queueARN string) *lambdasqs.Destination // nil: the queue is no destination's
+	advised sync.Map                                     // ARNs of queues that have been looked at
 }
 
 func newForwarder(c *config.Config, cloud *cloud, m *metrics, log *slog.Logger, version string) (*forwarder, error) {
@@ -54,6 +61,7 @@ func newForwarder(c *config.Config, cloud *cloud, m *metrics, log *slog.Logger, 
 		},
 		owner: func(arn string) string { return find(arn).Sender.Name },
 	}
+	f.trigger, f.owner = t, find
 	f.handler = &lambdasqs.Handler{
 		Destination: find,
 		Payload:     t.payload, Postpone: t.postpone, Bury: t.bury, Log: log,
@@ -67,12 +75,27 @@ func queueName(queue string) string { return queue[strings.LastIndexAny(queue, "
 
 // Invoke is lambdaruntime.Handler.
 func (f *forwarder) Invoke(ctx context.Context, in *lambdaruntime.Invocation) (lambdaruntime.Reply, error) {
+	total := time.Until(in.Deadline)
 	if !in.Deadline.IsZero() && in.First {
-		if total := time.Until(in.Deadline); total < f.longest+5*time.Second {
+		if total < f.longest+5*time.Second {
 			f.log.Warn("the function's timeout is too short for a destination that is slow: its attempts are cut off; set it to six times the longest timeout of a destination, and the queue's visibility timeout to six times that",
 				"function_timeout", total.Round(100*time.Millisecond).String(), "destination_timeout", f.longest.String())
 		}
 	}
 	answer, err := f.handler.Handle(ctx, in.Event)
-	return lambdaruntime.Reply{Body: answer, After: func(context.Context) { f.metrics.flush() }}, err
+	return lambdaruntime.Reply{Body: answer, After: func(ctx context.Context) {
+		f.metrics.flush()
+		if !in.Deadline.IsZero() && err == nil {
+			f.advise(ctx, gjson.GetBytes(in.Event, "Records.0.eventSourceARN").String(), total)
+		}
+	}}, err
+}
+
+// advise looks at a queue once, after the reply: it is to cost no delivery its time.
+func (f *forwarder) advise(ctx context.Context, arn string, timeout time.Duration) {
+	d := f.owner(arn)
+	if _, done := f.advised.LoadOrStore(arn, true); done || d == nil {
+		return
+	}
+	adviseQueue(ctx, f.trigger, arn, timeout, d.Sender.Retry.MaxAttempts, f.log)
 }

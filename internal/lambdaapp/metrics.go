@@ -30,8 +30,13 @@ func (m *metrics) captured(how string) {
 	}
 }
 
+// dropped counts a call without a record. lost is the same without its reason, to be alarmed
+// by, and without what a rule left out on purpose.
 func (m *metrics) dropped(reason string) {
 	m.out.Add("dropped", emf.Count, 1, emf.Dimension{Name: "reason", Value: reason})
+	if reason != "sampled" {
+		m.out.Add("lost", emf.Count, 1)
+	}
 }
 
 // call is told of every call by the capture.

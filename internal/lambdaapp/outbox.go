@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/lambdaruntime"
 )
 
 // outbox keeps the exchanges of one invocation until they are sent. There is one exchange
@@ -56,6 +57,9 @@ func (q *queue) Enqueue(ctx context.Context, ex *tapway.Exchange) error {
 	if !ok {
 		q.metrics.dropped("defect")
 		return errors.New("a call outside of any invocation")
+	}
+	if ex.TraceID == "" {
+		ex.TraceID = traceID(lambdaruntime.TraceID(ctx))
 	}
 	if q.before {
 		if !box.deadline.IsZero() {

@@ -60,13 +60,9 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 	if err != nil {
 		return nil, err
 	}
-	limit := int64(c.Capture.Memory)
-	if memory > 0 {
-		limit = min(limit, memory/4)
-	}
 	recorder := &capture.Recorder{
 		Queue:  &queue{before: c.Lambda.Capture == "before", sender: s, metrics: m},
-		Redact: rules.Redact, Decide: rules.Decide, MaxBody: int64(c.Capture.MaxBody), Memory: limit,
+		Redact: rules.Redact, Decide: rules.Decide, MaxBody: int64(c.Capture.MaxBody), Memory: captureMemory(c, memory, log),
 		Refuse: c.Capture.OnFailure == "refuse" && c.Lambda.Capture == "before", Log: log,
 		Observe: func(ex *tapway.Exchange, _ error, _ time.Duration) {
 			m.call(ex)
@@ -77,7 +73,7 @@ func newProxy(c *config.Config, s *sender, m *metrics, log *slog.Logger, memory 
 		},
 	}
 	door := &lambdahttp.Door{
-		Handler: recorder.Wrap(gate.Wrap(handler)), Stream: c.Lambda.Stream, Log: log,
+		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, Log: log,
 		BadRequest: func(w http.ResponseWriter, r *http.Request, bad *lambdahttp.EventError) {
 			recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handler.Refuse(w, r, http.StatusBadRequest, "Malformed event", "malformed event: "+bad.What)

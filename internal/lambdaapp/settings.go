@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tapway/tapway/internal/config"
 )
@@ -46,23 +48,38 @@ func roleOf(getenv func(string) string) (Role, error) {
 	}
 }
 
+// fetchTime bounds the reading of a configuration from S3, so that Lambda, which gives a function
+// 10 s to start, hears what is wrong.
+const fetchTime = 8 * time.Second
+
 // loadConfig reads the file that TAPWAY_CONFIG names, or the bundled one, or none, and
-// completes it from the environment.
-func loadConfig(ctx context.Context, role Role, getenv func(string) string, fetch func(ctx context.Context, bucket, key string) ([]byte, error)) (*config.Config, error) {
-	source := config.Source{Forwards: role == Forwarder, Getenv: func(name string) (string, bool) {
-		value := getenv(name)
-		return value, value != ""
-	}}
+// completes it from the environment. References to secrets are looked up once: an environment
+// keeps what it got for its life.
+func loadConfig(ctx context.Context, role Role, getenv func(string) string, fetch func(ctx context.Context, bucket, key string) ([]byte, error), resolve func(context.Context, []string) (map[string]string, map[string]error)) (*config.Config, error) {
 	root := getenv("LAMBDA_TASK_ROOT")
+	source := config.Source{
+		Forwards: role == Forwarder,
+		Getenv: func(name string) (string, bool) {
+			value := getenv(name)
+			return value, value != ""
+		},
+		Also: map[string]string{"REMOTE_URL": "URL"}, // too common a name for any other machine
+		Dir:  root,
+		Resolve: func(refs []config.Ref) (map[string]string, map[string]error) {
+			return resolve(ctx, config.RefNames(refs))
+		},
+	}
 	switch file := getenv("TAPWAY_CONFIG"); {
 	case strings.HasPrefix(file, "s3://"):
 		bucket, key, _ := strings.Cut(strings.TrimPrefix(file, "s3://"), "/")
 		if bucket == "" || key == "" {
 			return nil, settingsf("TAPWAY_CONFIG is %q: write s3://BUCKET/KEY, or the path of a file in the function's package", file)
 		}
-		text, err := fetch(ctx, bucket, key)
+		limited, cancel := context.WithTimeout(ctx, fetchTime)
+		text, err := fetch(limited, bucket, key)
+		cancel()
 		if err != nil {
-			return nil, settingsf("TAPWAY_CONFIG: %s could not be read: %v; the function's role needs s3:GetObject on it", file, err)
+			return nil, settingsf("TAPWAY_CONFIG: %s could not be read: %v; the function's role needs s3:GetObject on it, and kms:Decrypt if it is encrypted with a key of your own; in a VPC the function needs a gateway endpoint for S3", file, err)
 		}
 		source.File, source.Text = file, text
 	case file != "":
@@ -83,19 +100,23 @@ func loadConfig(ctx context.Context, role Role, getenv func(string) string, fetc
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
-		return nil, &SettingsError{"the configuration is wrong:\n" + problems.Error() + hint(role, problems)}
+		return nil, &SettingsError{"the configuration is wrong:\n" + problems.Error() + hint(role, source.File, problems)}
 	case err != nil:
 		return nil, &SettingsError{err.Error()}
 	}
 	return c, check(role, c)
 }
 
-// hint says what one sets in a function whose configuration is its environment.
-func hint(role Role, problems config.Problems) string {
+// hint says what one sets in a function whose configuration is its environment, and where files
+// are that a configuration in S3 names.
+func hint(role Role, file string, problems config.Problems) (out string) {
 	if role == Proxy && len(problems.At("backend")) > 0 {
-		return "\nin the environment: TAPWAY_BACKEND (or REMOTE_URL) is the URL of the API behind tapway, such as https://api.internal"
+		out = "\nin the environment: TAPWAY_BACKEND (or REMOTE_URL) is the URL of the API behind tapway, such as https://api.internal"
 	}
-	return ""
+	if strings.HasPrefix(file, "s3://") && slices.ContainsFunc(problems, func(p config.Problem) bool { return strings.Contains(p.Message, "cannot be read") }) {
+		out += "\nthe names of files in " + file + " are of files in the function's package, not in the bucket: put them there, or give a certificate as a value, such as ca: ${aws-ssm:/PATH/NAME}"
+	}
+	return out
 }
 
 // check tests what a role needs beyond what every configuration does.

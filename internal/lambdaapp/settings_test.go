@@ -82,7 +82,7 @@ func TestWhereTheConfigurationIs(t *testing.T) {
 	}
 	for set, want := range map[string]string{"": "bundled", "other.yaml": "other", root + "/other.yaml": "other", "s3://objects/a/b.yaml": "s3"} {
 		o := w.options(new(function), Proxy, "TAPWAY_CONFIG="+set, "GENERAL_ERROR=environment")
-		c, err := loadConfig(t.Context(), Proxy, o.Getenv, fetch)
+		c, err := loadConfig(t.Context(), Proxy, o.Getenv, fetch, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

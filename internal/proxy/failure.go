@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 )
 
@@ -78,7 +79,8 @@ func reasonOf(err error) string {
 		host      x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		op        *net.OpError
-		denied    interface{ DeniedBy() string } // the egress policy's
+		denied    interface{ DeniedBy() string }  // the egress policy's
+		malformed interface{ Malformed() string } // http1's ProtocolError, whose words are its own
 	)
 	switch {
 	case errors.As(err, &denied):
@@ -95,6 +97,38 @@ func reasonOf(err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
 		errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed), errors.As(err, &op):
 		return "backend broke off"
+	case errors.As(err, &malformed):
+		return "malformed backend response: " + malformed.Malformed()
+	}
+	return reasonOfStd(err)
+}
+
+// malformedResponse says in words of our own what is wrong with a backend's answer.
+type malformedResponse string
+
+func (m malformedResponse) Error() string     { return "proxy: the backend sent " + string(m) }
+func (m malformedResponse) Malformed() string { return string(m) }
+
+// reasonOfStd knows the errors of net/http that have no type: those of HTTP/2, and of its own
+// transport. Their texts quote what the backend sent, so none of it is used.
+func reasonOfStd(err error) string {
+	text := err.Error()
+	for _, known := range [...]struct{ part, reason string }{
+		{"stream error: ", "backend reset the HTTP/2 stream"},
+		{"http2: server sent GOAWAY", "backend went away (HTTP/2 GOAWAY)"},
+		{"unexpected EOF", "backend broke off"},
+		{"http2: response header list larger", "malformed backend response: the response header is too large"},
+		{"server response headers exceeded", "malformed backend response: the response header is too large"},
+		{"connection error: ", "HTTP/2 protocol error between tapway and the backend"},
+		{"suspiciously long trailer", "malformed backend response"},
+		{"malformed HTTP", "malformed backend response"},
+		{"malformed MIME header", "malformed backend response"},
+		{"malformed chunked encoding", "malformed backend response"},
+		{"invalid byte in chunk length", "malformed backend response"},
+	} {
+		if strings.Contains(text, known.part) {
+			return known.reason
+		}
 	}
 	return "backend call failed"
 }

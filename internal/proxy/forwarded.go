@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -10,10 +11,14 @@ import (
 // nobody's word about it and tells the backend.
 type Forwarded struct {
 	// Trusted are the proxies in front. X-Forwarded-For, -Proto, -Host and Forwarded (RFC
-	// 7239) of a call from one of them are extended; those of anybody else are replaced.
+	// 7239) of a call from one of them are extended; those of anybody else are replaced. Of the
+	// headers that only other proxies write (see ofForwarding) a stranger's X-Real-IP and
+	// X-Forwarded-Port are corrected, and the rest is dropped: what a backend believes there,
+	// from the client's address to the path, must not be the client's to say.
 	Trusted []netip.Prefix
 
-	// Off leaves the four headers as the client sent them and adds none.
+	// Off leaves these and all other headers about where a call came from as the client sent
+	// them and adds none.
 	Off bool
 }
 
@@ -79,6 +84,25 @@ func validHost(host string) bool {
 	return host != ""
 }
 
+// distrusts reports whether what r says of where it came from is not to be passed on.
+func (f *Forwarded) distrusts(r *http.Request) bool {
+	return !f.Off && (len(f.Trusted) == 0 || !f.trusts(parsePeer(r.RemoteAddr)))
+}
+
+// port is where the client of a call that came without a proxy has called.
+func port(host, proto string) string {
+	if colon := strings.LastIndexByte(host, ':'); colon >= 0 && strings.IndexByte(host[colon:], ']') < 0 {
+		digits := host[colon+1:]
+		if n, err := strconv.ParseUint(digits, 10, 16); err == nil && n > 0 {
+			return strconv.FormatUint(n, 10)
+		}
+	}
+	if proto == "https" {
+		return "443"
+	}
+	return "80"
+}
+
 // set writes the four headers of the outgoing call. room gives one-element slices without
 // an allocation each.
 func (f *Forwarded) set(out http.Header, r *http.Request, room *valueRoom) {
@@ -122,6 +146,18 @@ func (f *Forwarded) set(out http.Header, r *http.Request, room *valueRoom) {
 		out["X-Forwarded-Host"] = room.one(r.Host)
 	} else {
 		delete(out, "X-Forwarded-Host")
+	}
+	if trusted {
+		return
+	}
+	// These are corrected and not added: who wants the address has it in X-Forwarded-For.
+	if _, sent := out["X-Forwarded-Port"]; sent {
+		out["X-Forwarded-Port"] = room.one(port(r.Host, proto))
+	}
+	if _, sent := out["X-Real-Ip"]; sent && peer.IsValid() {
+		out["X-Real-Ip"] = room.one(text)
+	} else if sent {
+		delete(out, "X-Real-Ip")
 	}
 }
 

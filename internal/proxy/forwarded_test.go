@@ -82,6 +82,71 @@ func TestForwardedHeaders(t *testing.T) {
 	}
 }
 
+// What other proxies say about a call reaches the backend from trusted peers only, in whatever
+// spelling, and neighbouring names are nobody's business.
+func TestHeadersOfOtherProxies(t *testing.T) {
+	const sent = "X-Real-IP: 6.6.6.6\r\nX-Forwarded-Port: 6\r\nX-Forwarded-Prefix: /evil\r\nx-forwarded-user: root\r\nX-Forwarded: for=6.6.6.6\r\n" +
+		"True-Client-IP: 6.6.6.6\r\nCF-Connecting-IP: 6.6.6.6\r\nX-Client-IP: 6.6.6.6\r\nX-Original-URL: /internal\r\nX-Rewrite-URL: /internal\r\n" +
+		"X_Real_IP: 6.6.6.6\r\nX_Forwarded_Prefix: /evil\r\nX-Forwarder: kept\r\nX-Original: kept\r\nX-Real: kept\r\n"
+	family := []string{"X-Real-Ip", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-User", "X-Forwarded", "True-Client-Ip", "Cf-Connecting-Ip",
+		"X-Client-Ip", "X-Original-Url", "X-Rewrite-Url"}
+	for _, tt := range []struct {
+		name, host, headers string
+		f                   Forwarded
+		only                bool
+		want                map[string]string // of family; the others are absent
+		forged, kept        bool
+	}{
+		{"a stranger's", "api.example:8443", sent, Forwarded{}, false, map[string]string{"X-Real-Ip": "127.0.0.1", "X-Forwarded-Port": "8443"}, false, true},
+		{"not quite trusted", "api.example", sent, Forwarded{Trusted: prefixes("127.0.0.0/32", "127.0.0.2/32")}, false, map[string]string{"X-Real-Ip": "127.0.0.1", "X-Forwarded-Port": "80"}, false, true},
+		{"nothing is added", "api.example", "X-Forwarder: kept\r\nX-Original: kept\r\nX-Real: kept\r\n", Forwarded{}, false, nil, false, true},
+		{"without the client's headers", "api.example", sent, Forwarded{}, true, nil, false, false},
+		{"a trusted proxy's", "api.example", sent, Forwarded{Trusted: prefixes("127.0.0.0/8")}, false, map[string]string{
+			"X-Real-Ip": "6.6.6.6", "X-Forwarded-Port": "6", "X-Forwarded-Prefix": "/evil", "X-Forwarded-User": "root", "X-Forwarded": "for=6.6.6.6", "True-Client-Ip": "6.6.6.6",
+			"Cf-Connecting-Ip": "6.6.6.6", "X-Client-Ip": "6.6.6.6", "X-Original-Url": "/internal", "X-Rewrite-Url": "/internal"}, false, true},
+		{"off", "api.example", sent, Forwarded{Off: true}, false, map[string]string{
+			"X-Real-Ip": "6.6.6.6", "X-Forwarded-Port": "6", "X-Forwarded-Prefix": "/evil", "X-Forwarded-User": "root", "X-Forwarded": "for=6.6.6.6", "True-Client-Ip": "6.6.6.6",
+			"Cf-Connecting-Ip": "6.6.6.6", "X-Client-Ip": "6.6.6.6", "X-Original-Url": "/internal", "X-Rewrite-Url": "/internal"}, true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wr := newWire(t, ok200)
+			w := newWorld(t, wr.url, option{settings: func(s *Settings) { s.Forwarded, s.NoHeaders = tt.f, tt.only }})
+			w.raw("GET", "GET / HTTP/1.1\r\nHost: "+tt.host+"\r\n"+tt.headers+"\r\n")
+			head, _ := wr.last(t)
+			for _, name := range family {
+				var want []string
+				if v, ok := tt.want[name]; ok {
+					want = []string{v}
+				}
+				if got := lines(head, name); !slices.Equal(got, want) {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
+			}
+			for _, name := range []string{"X_real_ip", "X_forwarded_prefix"} {
+				if got := lines(head, name); len(got) > 0 != tt.forged {
+					t.Errorf("%s: %q", name, got)
+				}
+			}
+			for _, name := range []string{"X-Forwarder", "X-Original", "X-Real"} {
+				if got := lines(head, name); len(got) > 0 != tt.kept {
+					t.Errorf("%s: %q", name, got)
+				}
+			}
+		})
+	}
+}
+
+func TestPort(t *testing.T) {
+	for _, tt := range []struct{ host, proto, want string }{
+		{"h", "http", "80"}, {"h", "https", "443"}, {"", "http", "80"}, {"h:8443", "https", "8443"}, {"[::1]", "http", "80"}, {"[::1]:81", "http", "81"},
+		{"h:0", "http", "80"}, {"h:1", "http", "1"}, {"h:65535", "http", "65535"}, {"h:65536", "http", "80"}, {"h:", "https", "443"}, {"h:x", "http", "80"}, {"h:0080", "http", "80"},
+	} {
+		if got := port(tt.host, tt.proto); got != tt.want {
+			t.Errorf("%s %s: %s, want %s", tt.host, tt.proto, got, tt.want)
+		}
+	}
+}
+
 // Whatever a peer wrote, the backend gets one well-formed line.
 func FuzzForwarded(f *testing.F) {
 	f.Add("10.0.0.1:80", "1.1.1.1, 2.2.2.2")

@@ -49,13 +49,17 @@ func forbiddenTrailer(name string) bool {
 	return hopByHop(name) || ofForwarding(name)
 }
 
-// ofForwarding reports whether a header says where a call came from.
+// ofForwarding reports whether a header says where a call came from, or whose it is or what it
+// asked for before a proxy changed that: X-Forwarded-Anything, and names that proxies, CDNs and
+// frameworks have made up for the same. Backends that believe them take them from proxies only.
 func ofForwarding(name string) bool {
 	switch name {
-	case "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto":
+	case "Forwarded", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fastly-Client-Ip",
+		"X-Original-Forwarded-For", "X-Original-Host", "X-Original-Url", "X-Rewrite-Url":
 		return true
 	}
-	return false
+	const family = "X-Forwarded"
+	return strings.HasPrefix(name, family) && (len(name) == len(family) || name[len(family)] == '-')
 }
 
 // forges reports whether a header passes for one that only tapway writes: CGI and WSGI
@@ -112,12 +116,14 @@ func (p *pass) requestHeader() http.Header {
 	out := make(http.Header, len(in)+5)
 	only := p.NoHeaders || p.hop.OnlyMapped
 	named := in["Connection"]
+	stranger := p.Forwarded.distrusts(p.in)
 	for name, values := range in {
 		switch {
 		case hopByHop(name), name == "Content-Length", name == "Host", p.Forwarded.forges(name):
 		case name == "Expect" && !p.in.ProtoAtLeast(1, 1): // to be ignored (RFC 9110 §10.1.1), not waited for
 		case only && !ofTheBody(name) && (p.upgrade == nil || !strings.HasPrefix(name, "Sec-Websocket-")):
 		case named != nil && hasToken(named, name):
+		case stranger && name != "X-Real-Ip" && name != "X-Forwarded-Port" && ofForwarding(name): // those two set corrects
 		default:
 			out[name] = values
 		}

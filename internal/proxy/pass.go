@@ -126,6 +126,7 @@ func (p *pass) knowPeer() {
 }
 
 func (p *pass) refuse(r *Refusal) {
+	p.call.Route, p.call.Params = r.Route, r.Params
 	pg := page{status: r.Status, message: r.Message, reason: r.Reason}
 	if pg.status == 0 {
 		pg.status = http.StatusNotFound

@@ -84,6 +84,11 @@ type Refusal struct {
 	Status  int    // of the answer; 0 is 404
 	Message string // in the answer; "" is the status text
 	Reason  string // tapway.Call.Error; "" is "no route"
+
+	// What tapway.Call is to say of a route that was found: without Params none of them could be
+	// redacted in the recorded path.
+	Route  string
+	Params []tapway.PathParam
 }
 
 // Settings is what a [Handler] goes by. The zero value answers every call with 404.

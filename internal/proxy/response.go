@@ -24,7 +24,7 @@ var errResponseTooLarge = errors.New("proxy: the response is larger than the bac
 // respond passes the backend's response on.
 func (p *pass) respond(res *http.Response) {
 	if res.StatusCode < 200 || res.StatusCode > 999 {
-		p.fail(errors.New("proxy: the backend sent a status that ends nothing: " + strconv.Itoa(res.StatusCode)))
+		p.fail(malformedResponse("a status that ends nothing, " + strconv.Itoa(res.StatusCode)))
 		return
 	}
 	bodyless := noBody(res.StatusCode)

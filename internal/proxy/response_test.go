@@ -280,7 +280,7 @@ func TestBackendBreaksOff(t *testing.T) {
 			} else if err != nil || res.StatusCode != http.StatusBadGateway || c.Origin != tapway.OriginGateway {
 				t.Errorf("want a 502 page, got %v %v, origin %q", res, err, c.Origin)
 			}
-			if c.Error != "backend broke off" && (c.Error != "backend call failed" || name == "long body") {
+			if c.Error != "backend broke off" && (!strings.HasPrefix(c.Error, "malformed backend response") || name == "long body") {
 				t.Errorf("error %q", c.Error)
 			}
 		})
@@ -476,12 +476,24 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
+type malformedError string
+
+func (e malformedError) Error() string     { return "10.0.0.1: " + string(e) }
+func (e malformedError) Malformed() string { return string(e) }
+
 func TestReasons(t *testing.T) {
+	long := strings.Repeat("x", 200)
 	for want, err := range map[string]error{
-		"backend name not found": &net.OpError{Op: "dial", Err: &net.DNSError{Name: "secret.internal", IsNotFound: true}},
-		"backend unreachable":    &net.OpError{Op: "dial", Err: errors.New("no route to host")},
-		"backend broke off":      &net.OpError{Op: "read", Err: errors.New("connection reset")},
-		"backend call failed":    errors.New("10.0.0.1 is on fire"),
+		"malformed backend response: a chunk size is not a hexadecimal number": malformedError("a chunk size is not a hexadecimal number"),
+		"malformed backend response: the response header is too large":         errors.New("net/http: server response headers exceeded 10 bytes; aborted"),
+		"malformed backend response":                                           fmt.Errorf("net/http: HTTP/1.x transport connection broken: malformed HTTP response %q", long),
+		"backend reset the HTTP/2 stream":                                      errors.New("stream error: stream ID 1; INTERNAL_ERROR; received from peer"),
+		"backend went away (HTTP/2 GOAWAY)":                                    errors.New(`http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=NO_ERROR, debug="10.0.0.1"`),
+		"HTTP/2 protocol error between tapway and the backend":                 errors.New("connection error: PROTOCOL_ERROR"),
+		"backend name not found":                                               &net.OpError{Op: "dial", Err: &net.DNSError{Name: "secret.internal", IsNotFound: true}},
+		"backend unreachable":                                                  &net.OpError{Op: "dial", Err: errors.New("no route to host")},
+		"backend broke off":                                                    &net.OpError{Op: "read", Err: errors.New("connection reset")},
+		"backend call failed":                                                  errors.New("10.0.0.1 is on fire"),
 	} {
 		if got := reasonOf(fmt.Errorf("call: %w", err)); got != want {
 			t.Errorf("%v: %q, want %q", err, got, want)

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -16,7 +15,7 @@ import (
 // halfOpenFor is how long one direction of a tunnel may stay silent after the other ended.
 var halfOpenFor = 30 * time.Second
 
-var errBadUpgrade = errors.New("proxy: the backend switched to a protocol nobody asked for")
+var errBadUpgrade error = malformedResponse("a switch to a protocol nobody asked for")
 
 // Upgraded is what a ResponseWriter has that wants to know of a 101 response: its head goes
 // out on the hijacked connection, past WriteHeader. It is called before Hijack.

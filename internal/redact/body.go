@@ -18,6 +18,9 @@ const (
 	kindEvents                  // server-sent events with JSON in them
 	kindForm
 	kindMultipart
+	kindXML
+	kindScript // JSONP, if anything
+	kindText   // plain text with key=value in it
 )
 
 var errTruncated = errors.New("cut short by the capture limit")
@@ -54,13 +57,16 @@ func (r *Redactor) redactBody(b *tapway.Body, h tapway.Header) (out []byte, chan
 		in, err = content.Decode(c, b.Bytes, r.maxDecoded)
 		if err != nil {
 			// What could be read of the beginning, or the type, may show that no rule concerns it.
-			if kinds |= r.kindsByLooks(in); kinds == 0 && (media || len(bytes.TrimSpace(in)) > 0) {
+			if kinds |= r.kindsByLooks(in, h); kinds == 0 && (media || len(bytes.TrimSpace(in)) > 0) {
 				return nil, false, nil
 			}
 			return nil, false, err
 		}
 	}
-	kinds |= r.kindsByLooks(in)
+	kinds |= r.kindsByLooks(in, h)
+	if kinds&(kindJSON|kindXML) != 0 {
+		kinds &^= kindText // it is read as what it is
+	}
 	if kinds != 0 && foreign(h) {
 		return nil, false, errCharset
 	}
@@ -76,6 +82,9 @@ func (r *Redactor) redactBody(b *tapway.Body, h tapway.Header) (out []byte, chan
 		{kindJSON, r.jsonBody},
 		{kindEvents, r.eventsBody},
 		{kindForm, r.truncatable(r.formBody)},
+		{kindXML, r.xmlBody},
+		{kindScript, r.scriptBody},
+		{kindText, r.textBody},
 		{kindMultipart, func(in []byte, truncated bool) ([]byte, error) { return r.multipartBody(in, multi, truncated) }},
 	} {
 		if kinds&step.kind == 0 {
@@ -116,7 +125,13 @@ func (r *Redactor) jsonBody(in []byte, truncated bool) ([]byte, error) {
 	if truncated {
 		return nil, errTruncated
 	}
-	return r.json.json(in, r.mark)
+	out, err := r.json.json(in, r.mark)
+	if err != nil {
+		if start, end, ok := unwrap(in); ok {
+			return r.wrapped(in, start, end)
+		}
+	}
+	return out, err
 }
 
 // coding is the whole Content-Encoding of a message, "" when there is none.
@@ -153,10 +168,19 @@ func (r *Redactor) kindsByType(h tapway.Header) (kinds kind, media bool) {
 			kinds |= kindForm
 		case content.IsMultipart(t):
 			kinds |= kindMultipart
+		case content.IsXML(t):
+			kinds |= kindXML
+		case content.IsScript(t):
+			kinds |= kindScript
+		case content.IsPlainText(t):
+			kinds |= kindText
 		}
 	}
 	if r.json.none {
-		kinds &^= kindJSON | kindEvents
+		kinds &^= kindJSON | kindEvents | kindScript
+	}
+	if r.fields.names.empty() {
+		kinds &^= kindXML | kindText
 	}
 	if r.form.empty() {
 		kinds &^= kindForm
@@ -164,12 +188,24 @@ func (r *Redactor) kindsByType(h tapway.Header) (kinds kind, media bool) {
 	return kinds, lines > 0 && lines == mediaLines
 }
 
-// kindsByLooks finds JSON under a missing or wrong type.
-func (r *Redactor) kindsByLooks(b []byte) kind {
-	if !r.json.none && looksJSON(b) {
+// kindsByLooks finds JSON and XML under a missing or wrong type. HTML is no XML, whatever it begins with.
+func (r *Redactor) kindsByLooks(b []byte, h tapway.Header) kind {
+	switch {
+	case !r.json.none && looksJSON(b):
 		return kindJSON
+	case !r.fields.names.empty() && looksXML(b) && !isHTML(h):
+		return kindXML
 	}
 	return 0
+}
+
+func isHTML(h tapway.Header) bool {
+	for i := range h {
+		if strings.EqualFold(h[i].Name, "Content-Type") && content.IsHTML(h[i].Value) {
+			return true
+		}
+	}
+	return false
 }
 
 // looksJSON reports whether b begins as an object or an array.

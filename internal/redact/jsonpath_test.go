@@ -179,7 +179,7 @@ func TestJSONRefuses(t *testing.T) {
 		`{"token":`, `{"token":1`, `{"token":1,`, `{"token":1,}`, `{"token"}`, `{"token" 1}`, `{"token"=1}`, `{token:1}`, `{'token':'x'}`,
 		`["token",]`, `[,"token"]`, `["token" 1]`, `{"token":01}`, `{"token":1.}`, `{"token":.5}`, `{"token":1e}`, `{"token":+1}`, `{"token":-}`,
 		`{"token":tru}`, `{"token":nul}`, `{"token":"a` + "\n" + `b"}`, `{"token":"\x"}`, `{"token":"\u12g4"}`, `{"token":"abc`, `{"token":1}}`,
-		`{"token":1}]`, `{"token":1};`, `token=abc`, `)]}',` + "\n" + `{"token":1}`, `{"token":1} // token`, "\x00{\"token\":1}", "{\x00\"\x00t\x00",
+		`{"token":1}]`, `{"token":1};`, `token=abc`, `)]}',` + "\n" + `{"token":1`, `)]}{"token":1}`, `f({"token":1}` + ")()", `f({"token":1},{"token":2})`, `{"token":1} // token`, "\x00{\"token\":1}", "{\x00\"\x00t\x00",
 		"\xff\xfe{\x00", "\xfe\xff\x00{",
 	} {
 		if got, err := redactJSON(t, doc, "$..token"); err == nil {

@@ -10,8 +10,9 @@
 // a name is spelled (letter case, \u escapes, percent-encoding).
 //
 // Which way a body is read goes by its type, and by its first byte: what begins as a JSON object or
-// array is JSON whatever its type says. Not looked into: text that is neither JSON nor a form
-// (XML, HTML, plain text), binary formats, and forms without a type.
+// array is JSON whatever its type says, and what begins as XML is XML unless it is called HTML.
+// The names of form and JSON rules are looked for in XML, JSONP and plain text ("key=value") too. Not
+// looked into: HTML, scripts other than JSONP, text without a type, binary formats, and forms without a type.
 package redact
 
 import (
@@ -24,7 +25,8 @@ import (
 type Redactor struct {
 	headers, cookies, query, path, form *nameSet
 	json                                *program
-	formSearch                          *search // for the heads of parts
+	fields                              fieldNames // of bodies that are neither
+	formSearch                          *search    // for the heads of parts
 	mark                                marker
 	maxDecoded                          int64
 	on                                  bool // there is at least one rule

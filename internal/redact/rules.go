@@ -19,13 +19,14 @@ type Rules struct {
 	Cookies []string // values of these cookies in Cookie and Set-Cookie; for all of them name the headers
 	Query   []string // parameters of the query and the path (;name=…), and of URLs in any header, fragments too
 	Path    []string // path parameters of the route, without braces
-	Form    []string // fields of urlencoded and multipart bodies
+	Form    []string // fields of urlencoded and multipart bodies, of XML and of plain text
 
 	// JSON holds RFC 9535 JSONPaths; filters are not supported. They are case-sensitive as the RFC
 	// has it, but the paths that Defaults lists match in any letter case. Paths of the form
 	// $..name reach into strings that hold JSON of their own, which the RFC does not. A name shorter than
 	// five bytes slows the search down for all bodies, one shorter than three, or a path
-	// without any name, has every JSON body parsed.
+	// without any name, has every JSON body parsed. In XML and plain text the last names of each path
+	// count by themselves, in any letter case.
 	JSON []string
 
 	// Key, if set, replaces values by tokens such as [REDACTED:3f9a1c07], the first eight hex digits of
@@ -171,6 +172,7 @@ func New(rules Rules) (*Redactor, error) {
 		form:       newNameSet(rules.Form),
 		formSearch: newSearch(rules.Form, false),
 		json:       newProgram(paths),
+		fields:     newFieldNames(rules.Form, paths),
 		mark:       newMarker(rules.Key),
 		maxDecoded: rules.MaxDecoded,
 		on:         len(rules.Headers)+len(rules.Cookies)+len(rules.Query)+len(rules.Path)+len(rules.Form)+len(paths) > 0,

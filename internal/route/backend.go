@@ -19,6 +19,7 @@ type backend struct {
 	path         []part
 	query        []part
 	hasQuery     bool
+	origins      []origin // of the values, by their place
 }
 
 // part is a piece of text, or a parameter by its place in the values.
@@ -46,7 +47,7 @@ func parseBackend(r *Route) (backend, error) {
 	if !ok || scheme != "http" && scheme != "https" {
 		return backend{}, errors.New("its backend is not a URL that begins with http:// or https://")
 	}
-	b := backend{scheme: scheme}
+	b := backend{scheme: scheme, origins: r.origins(names)}
 	if strings.Contains(rest, "#") {
 		return backend{}, errors.New("its backend has a fragment (#)")
 	}
@@ -196,6 +197,9 @@ func (r *Route) Target(req *Request, params []tapway.PathParam) (Target, error) 
 		if values, err = r.Mapping.apply(&t, r, req, params); err != nil {
 			return t, err
 		}
+	}
+	if err := r.checkPlace(req, values); err != nil {
+		return t, err
 	}
 	b := &r.backend
 	switch {

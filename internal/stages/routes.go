@@ -182,15 +182,20 @@ func (r *Routes) Route(in *http.Request, rawPath, rawQuery string, hasQuery bool
 		return proxy.Hop{}, r.refusal
 	}
 	if found.Unsupported != "" {
-		return proxy.Hop{}, &proxy.Refusal{Status: http.StatusNotImplemented, Message: "This route cannot be served here", Reason: "unsupported integration: " + found.Unsupported}
+		return proxy.Hop{}, &proxy.Refusal{Status: http.StatusNotImplemented, Message: "This route cannot be served here", Reason: "unsupported integration: " + found.Unsupported,
+			Route: found.Name(), Params: params}
 	}
 	call := tapway.CallFrom(in.Context())
 	target, err := found.Target(&route.Request{
 		Method: in.Method, Path: rawPath, Query: rawQuery, HasQuery: hasQuery, Header: in.Header, Host: in.Host, Proto: in.Proto,
 		ClientIP: call.ClientIP, Call: call,
 	}, params)
-	if err != nil {
-		return proxy.Hop{}, &proxy.Refusal{Status: http.StatusBadGateway, Message: "Bad gateway", Reason: err.Error()}
+	switch {
+	case errors.Is(err, route.ErrPlace):
+		return proxy.Hop{}, &proxy.Refusal{Status: http.StatusBadRequest, Message: "The request path is malformed.", Reason: "path parameter leads out of its place",
+			Route: found.Name(), Params: params}
+	case err != nil:
+		return proxy.Hop{}, &proxy.Refusal{Status: http.StatusBadGateway, Message: "Bad gateway", Reason: err.Error(), Route: found.Name(), Params: params}
 	}
 	hop := proxy.Hop{
 		Route: found.Name(), Params: params, Backend: r.backends[found.Ref],

@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"strings"
 
+	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/config"
 )
 
@@ -20,24 +22,50 @@ func ClientTLS(c config.ClientTLS) (*tls.Config, error) {
 		out.RootCAs = pool
 	}
 	if c.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		pair, err := ReadPair(c.Cert, c.Key)
 		if err != nil {
-			return nil, fmt.Errorf("client certificate %s: %w", c.Cert, err)
+			return nil, fmt.Errorf("client %w", err)
 		}
 		out.Certificates = []tls.Certificate{pair}
 	}
 	return out, nil
 }
 
-// ReadPool reads a file of CA certificates, PEM.
-func ReadPool(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
+// ReadPair reads a certificate chain and its key, each a PEM file or the PEM itself.
+func ReadPair(cert string, key tapway.Secret) (tls.Certificate, error) {
+	certPEM, from, err := readPEM(cert)
+	var keyPEM []byte
+	if err == nil {
+		keyPEM, _, err = readPEM(key.Reveal())
+	}
+	var pair tls.Certificate
+	if err == nil {
+		pair, err = tls.X509KeyPair(certPEM, keyPEM)
+	}
+	if err != nil {
+		return pair, fmt.Errorf("certificate %s: %w", from, err)
+	}
+	return pair, nil
+}
+
+// ReadPool reads CA certificates: a PEM file, or the PEM itself.
+func ReadPool(ca string) (*x509.CertPool, error) {
+	pem, from, err := readPEM(ca)
 	if err != nil {
 		return nil, fmt.Errorf("read the CA: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+		return nil, fmt.Errorf("the CA %s holds no PEM certificate", from)
 	}
 	return pool, nil
+}
+
+// readPEM gives the content, and the name of the file for errors: the content may be a key.
+func readPEM(value string) (content []byte, from string, err error) {
+	if config.IsPEM(value) {
+		return []byte(strings.TrimSpace(value) + "\n"), "in the configuration", nil
+	}
+	content, err = os.ReadFile(value)
+	return content, value, err
 }

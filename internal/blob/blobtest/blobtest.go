@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,6 +123,63 @@ var cases = []blobCase{
 		f.want("a/other", []byte("y"))
 		if err := f.s.Delete(f.Context(), "no/such/folder"); err != nil {
 			f.Fatal(err)
+		}
+	}},
+	{"list", "what is left of a prefix can be found again, all of it and nothing else", func(f fixture) {
+		l, ok := f.s.(tapway.BlobLister)
+		if !ok {
+			f.Fatal("it cannot list")
+		}
+		list := func(prefix string) (keys []string) {
+			f.Helper()
+			for key, err := range l.List(f.Context(), prefix) {
+				if err != nil {
+					f.Fatal(err)
+				}
+				keys = append(keys, key)
+			}
+			slices.Sort(keys)
+			return keys
+		}
+		if got := list(""); len(got) != 0 {
+			f.Errorf("an empty store lists %q", got)
+		}
+		all := []string{"other/" + uuid, "spill", "spill.b", "spill/B/2026/01/02/" + uuid + ".json", "spill/a/2026/01/02/x y%&+.json", "spill/a/é.json", "spillage/x"}
+		for _, key := range all {
+			f.put(key, []byte(key))
+		}
+		for prefix, want := range map[string][]string{
+			"": all, "spill/": all[3:6], "spill/a/": all[4:6], "spill": all[1:], "spill/B/2026/01/0": all[3:4], "nothing/": nil, all[5]: all[5:6],
+		} {
+			if got := list(prefix); !slices.Equal(got, want) {
+				f.Errorf("%q: listed %q, want %q", prefix, got, want)
+			}
+		}
+		for range l.List(f.Context(), "") {
+			break // whoever has seen enough is not told more
+		}
+		ctx, cancel := context.WithCancel(f.Context())
+		cancel()
+		for key, err := range l.List(ctx, "") {
+			if !errors.Is(err, context.Canceled) {
+				f.Errorf("told to stop: %q, %v", key, err)
+			}
+		}
+	}},
+	{"long list", "more than one page of S3's is listed whole", func(f fixture) {
+		const n = 1005
+		for i := range n {
+			f.put(fmt.Sprintf("p/%04d", i), nil)
+		}
+		seen := map[string]bool{}
+		for key, err := range f.s.(tapway.BlobLister).List(f.Context(), "p/") {
+			if err != nil {
+				f.Fatal(err)
+			}
+			seen[key] = true
+		}
+		if len(seen) != n {
+			f.Errorf("listed %d of %d", len(seen), n)
 		}
 	}},
 	{"no key", "an empty key is a mistake of the caller", func(f fixture) {

@@ -12,8 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/tapway/tapway"
@@ -25,7 +27,7 @@ type Store struct {
 	Dir string
 }
 
-var _ tapway.BlobStore = Store{}
+var _ tapway.BlobLister = Store{}
 
 // Put writes body to a temporary file, syncs it, gives it its name and syncs the directory.
 func (s Store) Put(ctx context.Context, key string, body []byte) error {
@@ -118,6 +120,61 @@ func (s Store) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
+// List walks the files. Where a file's name is a hash the key cannot be told: List ends with an
+// error that says so, after all others.
+func (s Store) List(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		hashed := 0
+		err := filepath.WalkDir(s.Dir, func(path string, e fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist): // deleted meanwhile, or nothing was ever stored
+				return nil
+			case err != nil:
+				return err
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case e.IsDir() || strings.HasPrefix(e.Name(), "."):
+				return nil
+			}
+			relative, err := filepath.Rel(s.Dir, path)
+			if err != nil {
+				return err
+			}
+			key, ok := keyOf(relative)
+			if !ok {
+				hashed++
+			} else if strings.HasPrefix(key, prefix) && !yield(key, nil) {
+				return errStop
+			}
+			return nil
+		})
+		if err == nil && hashed > 0 {
+			err = fmt.Errorf("the keys of %d more are too long to be told", hashed)
+		}
+		if err != nil && !errors.Is(err, errStop) {
+			yield("", fmt.Errorf("list blobs %q: %w", prefix, err))
+		}
+	}
+}
+
+var errStop = errors.New("stopped")
+
+// keyOf reads what path made; false: it is a hash.
+func keyOf(relative string) (string, bool) {
+	parts := strings.Split(filepath.ToSlash(relative), "/")
+	for i, name := range parts {
+		if i < len(parts)-1 {
+			name = strings.TrimSuffix(name, "+")
+		}
+		part, ok := unescape(name)
+		if !ok {
+			return "", false
+		}
+		parts[i] = part
+	}
+	return strings.Join(parts, "/"), true
+}
+
 // maxName is the longest file name made of a part of a key; file systems take 255 bytes.
 const maxName = 200
 
@@ -175,4 +232,31 @@ func escape(part string) string {
 		return b.String()[:100] + "~" + hex.EncodeToString(sum[:])
 	}
 	return b.String()
+}
+
+// unescape reads what escape made; false: it is a hash.
+func unescape(name string) (string, bool) {
+	if name == "%" {
+		return "", true
+	}
+	var b strings.Builder
+	for i := 0; i < len(name); i++ {
+		switch c := name[i]; {
+		case c == '~':
+			return "", false
+		case c == '^' && i+1 < len(name):
+			i++
+			b.WriteByte(name[i] &^ 0x20)
+		case c == '%' && i+2 < len(name):
+			n, err := strconv.ParseUint(name[i+1:i+3], 16, 8)
+			if err != nil {
+				return "", false
+			}
+			b.WriteByte(byte(n))
+			i += 2
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String(), true
 }

@@ -14,7 +14,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
 	"net/http"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -29,6 +31,7 @@ type Client interface {
 	PutObject(ctx context.Context, in *s3.PutObjectInput, opts ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 	GetObject(ctx context.Context, in *s3.GetObjectInput, opts ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 	DeleteObject(ctx context.Context, in *s3.DeleteObjectInput, opts ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
+	ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, opts ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
 }
 
 // NewClient makes a client that reaches S3 at endpoint; nil is where AWS has it. At any other
@@ -63,7 +66,7 @@ type Store struct {
 	MaxBytes int64
 }
 
-var _ tapway.BlobStore = (*Store)(nil)
+var _ tapway.BlobLister = (*Store)(nil)
 
 // Locate tells where the object of a key is, for pointers that others follow.
 func (s *Store) Locate(key string) (bucket, object string) { return s.Bucket, s.Prefix + key }
@@ -138,6 +141,30 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return err
 }
 
+// List walks the keys that begin with prefix, a thousand with each call. It needs the permission
+// s3:ListBucket.
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		in := &s3.ListObjectsV2Input{Bucket: &s.Bucket, Prefix: aws.String(s.Prefix + prefix)}
+		for {
+			out, err := s.Client.ListObjectsV2(ctx, in)
+			if err != nil {
+				yield("", s.failed(ctx, "list", prefix, err))
+				return
+			}
+			for _, o := range out.Contents {
+				if !yield(strings.TrimPrefix(aws.ToString(o.Key), s.Prefix), nil) {
+					return
+				}
+			}
+			if !aws.ToBool(out.IsTruncated) || aws.ToString(out.NextContinuationToken) == "" {
+				return
+			}
+			in.ContinuationToken = out.NextContinuationToken
+		}
+	}
+}
+
 // failed says what was being done, and what an operator can do about the usual causes.
 func (s *Store) failed(ctx context.Context, what, key string, err error) error {
 	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
@@ -153,6 +180,8 @@ func (s *Store) failed(ctx context.Context, what, key string, err error) error {
 		return fmt.Errorf("%s blob %q of bucket %q: %w", what, s.Prefix+key, s.Bucket, tapway.ErrNotFound)
 	case errors.As(err, &status) && status.HTTPStatusCode() == http.StatusForbidden && what == "read":
 		hint = "; s3:GetObject is missing, or the object is gone and without s3:ListBucket S3 does not say so"
+	case errors.As(err, &status) && status.HTTPStatusCode() == http.StatusForbidden && what == "list":
+		hint = "; s3:ListBucket is missing"
 	case errors.As(err, &status) && status.HTTPStatusCode() == http.StatusForbidden:
 		hint = "; the role lacks the permission for it on this bucket or its key"
 	}

@@ -81,8 +81,11 @@ func (a *account) line(name string, queued, dead uint64) tapway.LedgerLine {
 	}
 }
 
-// Ledger counts where everything ended up; the package comment says how exactly.
+// Ledger counts where everything ended up; the package comment says how exactly. It fails when
+// SQS does not answer within Config.Patience.
 func (q *Queue) Ledger(ctx context.Context) (tapway.Ledger, error) {
+	ctx, cancel := context.WithTimeout(ctx, q.c.Patience)
+	defer cancel()
 	lines := make([]tapway.LedgerLine, len(q.names))
 	errs := make([]error, len(q.names))
 	parallel(len(q.names), 8, func(i int) {
@@ -100,8 +103,9 @@ func (q *Queue) Ledger(ctx context.Context) (tapway.Ledger, error) {
 		}
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	return tapway.Ledger{Calls: q.calls, Stored: q.stored, Dropped: maps.Clone(q.dropped), Destinations: lines}, nil
+	l := tapway.Ledger{Calls: q.calls, Stored: q.stored, Dropped: maps.Clone(q.dropped), Destinations: lines}
+	q.mu.Unlock()
+	return l, q.addAhead(ctx, &l)
 }
 
 // Totals are the counts this process makes itself, without a call to SQS: for metrics. They

@@ -67,6 +67,11 @@ type Config struct {
 	// does not delay the others. "" is no group. nil: the ID of the API the call came through.
 	GroupID func(ex *tapway.Exchange) string
 
+	// Ahead tells of an outbox in front of the queues, whose records Transfer brings here: calls
+	// since the process began, and per destination what is queued in it and what was dropped there.
+	// Ledger and Stats count that in. nil: there is none.
+	Ahead func(ctx context.Context) (tapway.Ledger, error)
+
 	Lease       time.Duration // how long a received message is kept from others, whole seconds; 0: two minutes
 	MaxHold     time.Duration // how long Run extends a lease, since the message was received; 0: 30 min
 	CallTimeout time.Duration // of one call to SQS, a long poll's 20 s excepted; 0: 5 s

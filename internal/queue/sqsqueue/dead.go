@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -59,6 +60,10 @@ type Selection struct {
 	Rate   float64                   // records a second; 0: as fast as it goes
 	Limit  int                       // stop after this many; 0: no limit
 	DryRun bool                      // only count
+
+	Progress func(Result) // is told now and then how far it is; nil: nobody
+
+	again func(it *item) bool // dealt with before, and dead again; nil: none is
 }
 
 // Result is what Redrive and Purge did.
@@ -70,8 +75,13 @@ type Result struct {
 
 // Redrive puts dead letters back into the destination's queue, as if no attempt had been made.
 // Each is sent there first and then deleted here, so one that is caught by a failure in
-// between is in both.
+// between is in both. One that dies again meanwhile stays dead.
 func (q *Queue) Redrive(ctx context.Context, name string, s Selection) (Result, error) {
+	sent := map[tapway.ID]bool{}
+	s.again = func(it *item) bool {
+		id, _ := it.identify(nil)
+		return sent[id]
+	}
 	return q.selected(ctx, name, s, func(ctx context.Context, d *destination, items []*item) error {
 		if _, _, err := d.main.lookUp(ctx); err != nil {
 			return err
@@ -88,7 +98,10 @@ func (q *Queue) Redrive(ctx context.Context, name string, s Selection) (Result, 
 		for i, err := range d.main.outbox.send(ctx, parcels...) {
 			if items[i].err = err; err != nil {
 				errs = append(errs, err)
+				continue
 			}
+			id, _ := items[i].identify(nil)
+			sent[id] = true
 		}
 		return errors.Join(uniq(errs)...)
 	})
@@ -97,9 +110,30 @@ func (q *Queue) Redrive(ctx context.Context, name string, s Selection) (Result, 
 // Purge deletes dead letters and their large records; the ledger counts them as dropped
 // "purged".
 func (q *Queue) Purge(ctx context.Context, name string, s Selection) (Result, error) {
+	return q.takeAway(ctx, name, s, tapway.Outcome{Verdict: tapway.Dropped, Reason: "purged"}, nil)
+}
+
+// Deliver lets do bring dead letters elsewhere and deletes those for which it returns nil, with
+// their large records; the ledger counts them as delivered. A failure of do concerns its letter
+// alone.
+func (q *Queue) Deliver(ctx context.Context, name string, s Selection, do func(ctx context.Context, dl *DeadLetter) error) (Result, error) {
+	return q.takeAway(ctx, name, s, tapway.Outcome{Verdict: tapway.Delivered}, do)
+}
+
+// takeAway deletes dead letters for which do returns nil, and books them under o. A nil do is
+// content with every letter.
+func (q *Queue) takeAway(ctx context.Context, name string, s Selection, o tapway.Outcome, do func(ctx context.Context, dl *DeadLetter) error) (Result, error) {
 	var blobs []claimcheck.Pointer
-	r, err := q.selected(ctx, name, s, func(_ context.Context, _ *destination, items []*item) error {
+	r, err := q.selected(ctx, name, s, func(ctx context.Context, d *destination, items []*item) error {
+		if do != nil && s.Match == nil {
+			q.openAll(ctx, d, items)
+		}
 		for _, it := range items {
+			if do != nil {
+				if it.err = do(ctx, it.deadLetter(d.name)); it.err != nil {
+					continue
+				}
+			}
 			if isClaim(it.Attributes) {
 				if p, err := claimcheck.ParsePointer([]byte(it.Body)); err == nil {
 					blobs = append(blobs, p)
@@ -110,7 +144,7 @@ func (q *Queue) Purge(ctx context.Context, name string, s Selection) (Result, er
 	})
 	if d := q.dests[name]; d != nil {
 		for range r.Done {
-			d.account.settled(tapway.Outcome{Verdict: tapway.Dropped, Reason: "purged"})
+			d.account.settled(o)
 		}
 	}
 	if err == nil {
@@ -132,6 +166,9 @@ func (q *Queue) selected(ctx context.Context, name string, s Selection, do func(
 		stop := false
 		for _, it := range batch {
 			r.Seen++
+			if s.again != nil && s.again(it) {
+				continue
+			}
 			if s.Match != nil && !s.Match(it.deadLetter(d.name)) {
 				continue
 			}
@@ -143,9 +180,12 @@ func (q *Queue) selected(ctx context.Context, name string, s Selection, do func(
 			}
 		}
 		if len(matched) > 0 && !s.DryRun {
-			takeAway, err = d.take(ctx, s.Rate, &next, matched, do)
-			r.Done += len(takeAway)
+			takeAway, err = d.take(ctx, s.Rate, &next, matched, do, func(done int) {
+				r.Done += done
+				s.tell(r)
+			})
 		}
+		s.tell(r)
 		if err == nil && stop {
 			err = errStop
 		}
@@ -157,8 +197,15 @@ func (q *Queue) selected(ctx context.Context, name string, s Selection, do func(
 	return r, err
 }
 
-// take handles items at the given rate and deletes from the dead letters what was handled.
-func (d *destination) take(ctx context.Context, rate float64, next *time.Time, items []*item, do func(ctx context.Context, d *destination, items []*item) error) (gone []*item, err error) {
+func (s *Selection) tell(r Result) {
+	if s.Progress != nil {
+		s.Progress(r)
+	}
+}
+
+// take handles items at the given rate and deletes from the dead letters what was handled; booked
+// is told how many at a time.
+func (d *destination) take(ctx context.Context, rate float64, next *time.Time, items []*item, do func(ctx context.Context, d *destination, items []*item) error, booked func(done int)) (gone []*item, err error) {
 	step := len(items)
 	if rate > 0 {
 		step = 1
@@ -182,6 +229,7 @@ func (d *destination) take(ctx context.Context, rate float64, next *time.Time, i
 		left := d.deleteDead(ctx, handled)
 		if left == nil {
 			gone = append(gone, handled...)
+			booked(len(handled))
 		}
 		if err := errors.Join(failed, left); err != nil {
 			return gone, err
@@ -280,21 +328,24 @@ func (d *destination) putBack(ctx context.Context, dead *target, kept map[string
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.q.c.Patience)
 	defer cancel()
 	url, _, _ := dead.ready()
-	var handles []string
-	for _, h := range kept {
-		handles = append(handles, h)
+	if err := d.show(ctx, url, slices.Collect(maps.Values(kept))); err != nil {
+		d.q.c.Log.Warn("dead letters that were looked at stay hidden for up to ten minutes", "destination", d.name, "messages", len(kept), "error", err)
 	}
+}
+
+// show makes messages visible at once. A message that is no longer this process's is no error.
+func (d *destination) show(ctx context.Context, url string, handles []string) error {
 	n := (len(handles) + maxEntries - 1) / maxEntries
+	failed := make([]error, n)
 	parallel(n, 4, func(i int) {
 		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
 		for j, h := range handles[i*maxEntries : min((i+1)*maxEntries, len(handles))] {
 			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(j)), ReceiptHandle: &h})
 		}
 		errs := make([]error, len(in.Entries))
-		if err := d.q.try(ctx, func(ctx context.Context) error { return d.change(ctx, in, errs) }); err != nil {
-			d.q.c.Log.Warn("dead letters that were looked at stay hidden for up to ten minutes", "destination", d.name, "messages", len(errs), "error", err)
-		}
+		failed[i] = d.q.try(ctx, func(ctx context.Context) error { return d.change(ctx, in, errs) })
 	})
+	return errors.Join(uniq(failed)...)
 }
 
 // deleteDead removes messages from the dead-letter queue.

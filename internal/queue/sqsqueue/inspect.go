@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,8 +15,11 @@ import (
 
 // Stats tells how full the queues are, as SQS counts approximately. Leased has what is retried
 // later as well: SQS does not tell them apart. When the oldest was sent only CloudWatch knows
-// (ApproximateAgeOfOldestMessage), and bytes nobody.
+// (ApproximateAgeOfOldestMessage), and bytes nobody. It fails when SQS does not answer within
+// Config.Patience.
 func (q *Queue) Stats(ctx context.Context) (tapway.Stats, error) {
+	ctx, cancel := context.WithTimeout(ctx, q.c.Patience)
+	defer cancel()
 	st := tapway.Stats{Destinations: make([]tapway.DestinationStats, len(q.names))}
 	errs := make([]error, len(q.names))
 	parallel(len(q.names), 8, func(i int) {
@@ -28,11 +32,24 @@ func (q *Queue) Stats(ctx context.Context) (tapway.Stats, error) {
 	if err := errors.Join(errs...); err != nil {
 		return tapway.Stats{}, fmt.Errorf("state of the SQS queues: %w", err)
 	}
+	ahead := tapway.Ledger{Destinations: make([]tapway.LedgerLine, len(q.names))}
+	for i, name := range q.names {
+		ahead.Destinations[i].Destination = name
+	}
+	if err := q.addAhead(ctx, &ahead); err != nil {
+		return tapway.Stats{}, err
+	}
+	for i := range st.Destinations {
+		st.Destinations[i].Queued += ahead.Destinations[i].Queued
+	}
 	for _, d := range st.Destinations {
 		st.Records += d.Queued + d.Dead
 	}
 	return st, nil
 }
+
+// Queues is each destination's queue as it was configured.
+func (q *Queue) Queues() map[string]string { return maps.Clone(q.c.Queues) }
 
 // Destinations are the configured destinations, sorted.
 func (q *Queue) Destinations() []string { return append([]string(nil), q.names...) }
@@ -50,7 +67,7 @@ type Move struct {
 // StartMove has SQS itself move all dead letters of a destination back into its queue, at most
 // rate a second; 0 lets SQS choose, 500 is the most. It returns at once and goes on without
 // tapway. The messages keep the attributes of their death, which the next death replaces. SQS does it
-// only for a queue that is the target of a redrive policy.
+// only for a queue that is the target of a redrive policy; a refusal wraps ErrNoMove.
 func (q *Queue) StartMove(ctx context.Context, destination string, rate int) (handle string, err error) {
 	from, to, err := q.arns(ctx, destination)
 	if err != nil {
@@ -68,11 +85,19 @@ func (q *Queue) StartMove(ctx context.Context, destination string, rate int) (ha
 		}
 		return err
 	})
+	if err != nil && !transient(err) {
+		err = fmt.Errorf("%w: %w", ErrNoMove, err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("move the dead letters of destination %q: %w", destination, err)
 	}
 	return handle, nil
 }
+
+// ErrNoMove says that SQS refuses to move dead letters by itself: their queue is not the target
+// of a redrive policy, a move is under way, or the permission for it is missing. Redrive does
+// without.
+var ErrNoMove = errors.New("SQS does not move them by itself")
 
 // LastMove is the newest move of a destination's dead letters; ErrNotFound when there was none.
 func (q *Queue) LastMove(ctx context.Context, destination string) (Move, error) {

@@ -190,18 +190,20 @@ func (m *memory) extended(l lease, until time.Time) {
 // recent remembers the last pointers that were put into it.
 type recent struct {
 	mu   sync.Mutex
-	ring []claimcheck.Pointer
+	max  int
+	ring []claimcheck.Pointer // made by the first add: who only sends never adds, and pays for it at every cold start
 	next int
 	set  map[claimcheck.Pointer]bool
 }
 
-func (r *recent) init(max int) {
-	r.ring, r.set = make([]claimcheck.Pointer, max), map[claimcheck.Pointer]bool{}
-}
+func (r *recent) init(max int) { r.max = max }
 
 func (r *recent) add(p claimcheck.Pointer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.ring == nil {
+		r.ring, r.set = make([]claimcheck.Pointer, r.max), map[claimcheck.Pointer]bool{}
+	}
 	if r.set[p] {
 		return
 	}

@@ -37,6 +37,8 @@ type facts struct {
 	most    int    // bytes of a message, attributes included
 	limit   int    // up to which a record is sent as it is: most less a margin
 	deadARN string // of the dead-letter queue; "" if it has none
+
+	maxReceives int // of the redrive policy; 0 if there is none
 }
 
 func newTarget(q *Queue, ref string) *target {
@@ -153,10 +155,12 @@ func readFacts(attributes map[string]string) facts {
 	}
 	f.arn = attributes["QueueArn"]
 	var policy struct {
-		Target string `json:"deadLetterTargetArn"`
+		Target      string `json:"deadLetterTargetArn"`
+		MaxReceives any    `json:"maxReceiveCount"` // a number, or one in quotes
 	}
 	if json.Unmarshal([]byte(attributes["RedrivePolicy"]), &policy) == nil {
 		f.deadARN = policy.Target
+		f.maxReceives, _ = strconv.Atoi(fmt.Sprint(policy.MaxReceives))
 	}
 	return f
 }

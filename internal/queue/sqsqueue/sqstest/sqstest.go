@@ -145,6 +145,19 @@ func (s *Server) Put(name, body string, attributes map[string]Attribute) {
 	s.wakeLocked()
 }
 
+// Expire ends every lease and delay of a queue, as if their time were over.
+func (s *Server) Expire(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for _, m := range s.queues[name].messages {
+		if m.Visible.After(now) {
+			m.Visible = now
+		}
+	}
+	s.wakeLocked()
+}
+
 // Calls is how often an action was asked for, "" for all of them together.
 func (s *Server) Calls(action string) int {
 	s.mu.Lock()

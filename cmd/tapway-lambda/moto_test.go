@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/blob/s3blob"
+	"github.com/tapway/tapway/internal/queue/sqsqueue"
+)
+
+// moto is SQS and S3 by somebody else, asked by AWS's own command line.
+type moto struct {
+	*testing.T
+	url string
+}
+
+func startMoto(t *testing.T) *moto {
+	t.Helper()
+	for _, name := range []string{"moto_server", "aws"} {
+		if _, err := exec.LookPath(name); err != nil {
+			if os.Getenv("CI") == "" {
+				t.Skip(name + " is missing here: pip install moto[server] awscli")
+			}
+			t.Fatal(name + " is missing: pip install moto[server] awscli")
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	_, port, _ := net.SplitHostPort(address)
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, "moto_server", "-H", "127.0.0.1", "-p", port)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() { cmd.Wait(); close(gone) }()
+	t.Cleanup(func() { cancel(); <-gone })
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for deadline := time.Now().Add(time.Minute); ; {
+		if resp, err := client.Get("http://" + address + "/moto-api/"); err == nil {
+			resp.Body.Close()
+			return &moto{t, "http://" + address}
+		}
+		select {
+		case <-gone:
+			t.Fatalf("moto_server ended: %s\nIs it complete? pip install moto[server]", output.String())
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("moto_server does not answer")
+		}
+	}
+}
+
+// aws runs the AWS CLI and returns what it printed.
+func (m *moto) aws(args ...string) []byte {
+	m.Helper()
+	cmd := exec.CommandContext(m.Context(), "aws", append(args, "--endpoint-url", m.url, "--output", "json")...)
+	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=AKID", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=eu-west-1",
+		"AWS_DEFAULT_REGION=eu-west-1", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_PAGER=")
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		m.Fatalf("aws %.300s: %v\n%s", strings.Join(args, " "), err, complaint.String())
+	}
+	return out
+}
+
+func (m *moto) queue(name string) string { return m.url + "/123456789012/" + name }
+
+// file makes a file of a text, for arguments that are too long or too odd for a command line.
+func (m *moto) file(text []byte) string {
+	m.Helper()
+	name := filepath.Join(m.TempDir(), "text")
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		m.Fatal(err)
+	}
+	return "file://" + name
+}
+
+func (m *moto) json(v any) string {
+	m.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return m.file(text)
+}
+
+// create makes what a deployment makes: queues with their attributes, and a bucket.
+func (m *moto) create(queues map[string]map[string]string, bucket string) {
+	m.Helper()
+	cfg, err := awsbase.FromEnv(func(name string) string {
+		return map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}[name]
+	})
+	if err != nil {
+		m.Fatal(err)
+	}
+	cfg.HTTPClient = awsbase.Client(&http.Transport{DisableKeepAlives: true})
+	client := sqsqueue.NewClient(cfg, &m.url)
+	for name, attributes := range queues {
+		if _, err := client.CreateQueue(m.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes}); err != nil {
+			m.Fatal(err)
+		}
+	}
+	where := &types.CreateBucketConfiguration{LocationConstraint: "eu-west-1"}
+	if _, err := s3blob.NewClient(cfg, &m.url).CreateBucket(m.Context(), &s3.CreateBucketInput{Bucket: &bucket, CreateBucketConfiguration: where}); err != nil {
+		m.Fatal(err)
+	}
+}
+
+// message is one as `aws sqs receive-message` prints it.
+type message struct {
+	MessageId         string
+	ReceiptHandle     string
+	Body              string
+	Attributes        map[string]string
+	MessageAttributes map[string]attribute
+}
+
+type attribute struct {
+	StringValue string `json:"stringValue,omitempty"`
+	BinaryValue []byte `json:"binaryValue,omitempty"`
+	DataType    string `json:"dataType"`
+}
+
+// receive takes n messages out of a queue; they stay there, invisible.
+func (m *moto) receive(queue string, n int) (all []message) {
+	m.Helper()
+	for range 5 {
+		out := m.aws("sqs", "receive-message", "--queue-url", m.queue(queue), "--max-number-of-messages", "10", "--visibility-timeout", "600",
+			"--message-attribute-names", "All", "--attribute-names", "All")
+		var got struct{ Messages []message }
+		if len(bytes.TrimSpace(out)) > 0 {
+			if err := json.Unmarshal(out, &got); err != nil {
+				m.Fatalf("%v in %s", err, out)
+			}
+		}
+		if all = append(all, got.Messages...); len(all) >= n {
+			break
+		}
+	}
+	if len(all) != n {
+		m.Fatalf("%d messages in %s, want %d", len(all), queue, n)
+	}
+	return all
+}
+
+// event is what an event source mapping would make of messages.
+func (m *moto) event(queue string, all []message) []byte {
+	m.Helper()
+	type one struct {
+		MessageID         string               `json:"messageId"`
+		ReceiptHandle     string               `json:"receiptHandle"`
+		Body              string               `json:"body"`
+		Attributes        map[string]string    `json:"attributes"`
+		MessageAttributes map[string]attribute `json:"messageAttributes"`
+		EventSource       string               `json:"eventSource"`
+		EventSourceARN    string               `json:"eventSourceARN"`
+	}
+	var event struct{ Records []one }
+	for _, x := range all {
+		event.Records = append(event.Records, one{x.MessageId, x.ReceiptHandle, x.Body, x.Attributes, x.MessageAttributes, "aws:sqs", "arn:aws:sqs:eu-west-1:123456789012:" + queue})
+	}
+	text, err := json.Marshal(event)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return text
+}

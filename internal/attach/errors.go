@@ -1,0 +1,64 @@
+package attach
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+
+	"github.com/aws/smithy-go"
+)
+
+// DeniedError is a call that the credentials have no permission for.
+type DeniedError struct {
+	Doing    string // "read API a1b2c3"
+	Action   string // "apigateway:GET", as far as AWS said it
+	Resource string // its ARN; "" if AWS did not say
+	Err      error
+}
+
+func (e *DeniedError) Error() string {
+	on := ""
+	if e.Resource != "" {
+		on = " on " + e.Resource
+	}
+	return fmt.Sprintf("%s: these credentials lack the permission %s%s; --print-policy prints the smallest IAM policy for the command", e.Doing, e.Action, on)
+}
+
+func (e *DeniedError) Unwrap() error { return e.Err }
+
+var (
+	denied = regexp.MustCompile(`not authorized to perform: (\S+)(?: on resource: (\S+))?`)
+
+	// restVerbs are API Gateway's IAM actions: the methods of HTTP, not the calls' names.
+	restVerbs = regexp.MustCompile(`^(Get|Export|Put|Update|Create|Delete|Tag|Untag)`)
+	verbOf    = map[string]string{"Get": "GET", "Export": "GET", "Put": "PUT", "Update": "PATCH", "Create": "POST", "Delete": "DELETE", "Tag": "PUT", "Untag": "DELETE"}
+)
+
+// failed says what was being done, and of a refused call which permission is missing.
+func failed(doing string, err error) error {
+	var api smithy.APIError
+	if errors.As(err, &api) && (statusOf(err) == http.StatusForbidden || api.ErrorCode() == "AccessDeniedException" || api.ErrorCode() == "AccessDenied") {
+		d := &DeniedError{Doing: doing, Err: err, Action: "for it"}
+		if m := denied.FindStringSubmatch(api.ErrorMessage()); m != nil {
+			d.Action, d.Resource = m[1], m[2]
+			return d
+		}
+		var op *smithy.OperationError
+		if errors.As(err, &op) {
+			d.Action = iamAction(op.ServiceID, op.OperationName)
+		}
+		return d
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+func iamAction(service, operation string) string {
+	switch service {
+	case "API Gateway", "ApiGatewayV2":
+		return "apigateway:" + verbOf[restVerbs.FindString(operation)]
+	case "Lambda":
+		return "lambda:" + operation
+	}
+	return "sts:" + operation
+}

@@ -1,0 +1,87 @@
+package attach
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// PolicyFor is what a policy is printed for.
+type PolicyFor struct {
+	Command  string // discover, attach, detach, status, backup, restore
+	API      string // "" for any
+	Region   string // "" for any
+	Function string // ARN or name of the function of --via lambda:; "" for none
+	State    string // s3://BUCKET/KEY, if the state is kept there
+}
+
+// Policy is the smallest IAM policy for a command, as JSON. API Gateway's actions are the
+// methods of HTTP, and its resources the paths of its management API.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonapigatewaymanagement.html
+func Policy(p PolicyFor) (string, error) {
+	api, region := p.API, p.Region
+	if api == "" {
+		api = "*"
+	}
+	if region == "" {
+		region = "*"
+	}
+	part := partition(p.Region)
+	gateway := func(path string) string { return fmt.Sprintf("arn:%s:apigateway:%s::%s", part, region, path) }
+	var statements []any
+	allow := func(sid string, actions []string, resources ...string) {
+		slices.Sort(actions)
+		statements = append(statements, map[string]any{"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources})
+	}
+	rest, http := "/restapis/"+api, "/apis/"+api
+	read := []string{gateway(rest), gateway(rest + "/*"), gateway(http), gateway(http + "/*")}
+	bucket, key, inS3 := strings.Cut(strings.TrimPrefix(p.State, "s3://"), "/")
+	inS3 = inS3 && strings.HasPrefix(p.State, "s3://")
+	writes := p.Command == "attach" || p.Command == "detach"
+	switch p.Command {
+	case "discover", "status", "backup":
+		allow("Read", []string{"apigateway:GET"}, read...)
+	case "attach", "detach":
+		allow("Read", []string{"apigateway:GET"}, read...)
+		allow("Integrations", []string{"apigateway:PUT", "apigateway:PATCH"},
+			gateway(rest+"/resources/*/methods/*/integration"), gateway(rest+"/resources/*/methods/*/integration/responses/*"))
+		allow("Routes", []string{"apigateway:PATCH"}, gateway(http+"/routes/*"))
+		allow("NewIntegrations", []string{"apigateway:POST", "apigateway:DELETE"}, gateway(http+"/integrations"), gateway(http+"/integrations/*"))
+		allow("Deploy", []string{"apigateway:POST", "apigateway:DELETE"},
+			gateway(rest+"/deployments"), gateway(rest+"/deployments/*"), gateway(http+"/deployments"), gateway(http+"/deployments/*"))
+		allow("Stages", []string{"apigateway:PATCH"}, gateway(rest+"/stages/*"), gateway(http+"/stages/*"))
+		allow("Tag", []string{"apigateway:PUT", "apigateway:POST", "apigateway:PATCH", "apigateway:DELETE"}, gateway("/tags/*"), gateway(rest), gateway(http))
+	case "restore":
+		allow("Read", []string{"apigateway:GET"}, read...)
+		allow("Integrations", []string{"apigateway:PUT"},
+			gateway(rest+"/resources/*/methods/*/integration"), gateway(rest+"/resources/*/methods/*/integration/responses/*"))
+		allow("Routes", []string{"apigateway:PATCH"}, gateway(http+"/routes/*"))
+	default:
+		return "", fmt.Errorf("there is no policy for %q", p.Command)
+	}
+	if p.Function != "" || p.Command == "status" {
+		arn := p.Function
+		switch {
+		case arn == "":
+			arn = "*"
+		case !strings.HasPrefix(arn, "arn:"):
+			name, _, _ := strings.Cut(arn, ":")
+			arn = fmt.Sprintf("arn:%s:lambda:%s:*:function:%s", part, region, name)
+		}
+		actions := []string{"lambda:GetPolicy"}
+		if writes {
+			actions = append(actions, "lambda:AddPermission", "lambda:RemovePermission", "lambda:GetFunctionConfiguration")
+		}
+		allow("Function", actions, arn)
+	}
+	if inS3 {
+		actions := []string{"s3:GetObject"}
+		if writes || p.Command == "backup" {
+			actions = append(actions, "s3:PutObject")
+		}
+		allow("State", actions, fmt.Sprintf("arn:%s:s3:::%s/%s", part, bucket, key))
+		// Without it S3 answers 403 for what is not there yet.
+		allow("IsThereAState", []string{"s3:ListBucket"}, fmt.Sprintf("arn:%s:s3:::%s", part, bucket))
+	}
+	return indented(map[string]any{"Version": "2012-10-17", "Statement": statements}), nil
+}

@@ -1,0 +1,134 @@
+package attach
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tapway/tapway/internal/attach/apitest"
+)
+
+// TestReadPages: an API whose lists come in several pages is read whole.
+func TestReadPages(t *testing.T) {
+	w := newWorld(t)
+	api := w.BuildREST(&fixed{3}, 900)
+	w.Forget()
+	a := w.read(t, api, "prod")
+	if n := w.Count("GetResources"); n < 2 || len(a.Resources) <= 500 {
+		t.Errorf("%d pages with %d resources: the test proves nothing", n, len(a.Resources))
+	}
+	routes, err := a.Judge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, r := range routes {
+		keys = append(keys, r.Key)
+	}
+	slices.Sort(keys)
+	if want := w.REST(api).Methods(); !slices.Equal(keys, want) {
+		t.Errorf("%d routes, want %d", len(keys), len(want))
+	}
+	all, err := w.clients.deployments(t.Context(), a)
+	if err != nil || len(all) != len(w.REST(api).Deployments) {
+		t.Errorf("%d deployments, %v", len(all), err)
+	}
+
+	api = w.BuildHTTP(&fixed{4}, 250)
+	for range 120 {
+		w.call(t, "POST", "/v2/apis/"+api+"/deployments", map[string]any{}, nil)
+	}
+	w.Forget()
+	a, err = w.clients.Read(t.Context(), api, "", nil)
+	if err != nil || len(a.Routes) != len(w.HTTP(api).Routes) || len(a.Integrations) != len(w.HTTP(api).Integrations) {
+		t.Errorf("%d routes, %d integrations, %v", len(a.Routes), len(a.Integrations), err)
+	}
+	if all, err = w.clients.deployments(t.Context(), a); err != nil || len(all) != len(w.HTTP(api).Deployments) {
+		t.Errorf("%d deployments, %v", len(all), err)
+	}
+	if w.Count("GetRoutes") < 2 || w.Count("GetDeployments") < 2 {
+		t.Errorf("%d and %d pages: the test proves nothing", w.Count("GetRoutes"), w.Count("GetDeployments"))
+	}
+}
+
+func TestReadRefused(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.clients.Read(t.Context(), "nope", "", nil); !errors.Is(err, ErrNoAPI) || !strings.Contains(err.Error(), "us-east-1") {
+		t.Errorf("no API: %v", err)
+	}
+	api := w.pets(t)
+	w.deploy(t, api, "dev")
+	a, err := w.clients.Read(t.Context(), api, "", nil)
+	if err != nil || a.Stage != "" || a.Export != nil {
+		t.Errorf("two stages and none named: %+v, %v", a, err)
+	}
+	if _, err := w.clients.Read(t.Context(), api, "nope", nil); err == nil || !strings.Contains(err.Error(), "its stages: dev, prod") {
+		t.Errorf("a stage that is not there: %v", err)
+	}
+	if a, err := w.clients.Read(t.Context(), api, "dev", nil); err != nil || a.Stage != "dev" || a.Export == nil {
+		t.Errorf("a stage: %v", err)
+	}
+}
+
+// TestCanonicalExport: only the order of keys and a moment in info.version do not count.
+func TestCanonicalExport(t *testing.T) {
+	const export = `{"openapi":"3.0.1","info":{"title":"t","version":"%s"},"paths":{"/b":{},"/a":{"get":{"n":12345678901234567890}}}}`
+	canon := func(text string) string { return string(must(CanonicalExport([]byte(text)))) }
+	base := canon(fmt.Sprintf(export, "2026-11-20T10:00:00Z"))
+	for version, same := range map[string]bool{"2025-01-01T00:00:00Z": true, "2026-11-20 10:00:00UTC": true, "1.0": false, "2026-11-20": false, "": false} {
+		if got := canon(fmt.Sprintf(export, version)) == base; got != same {
+			t.Errorf("version %q: equal is %t", version, got)
+		}
+	}
+	if canon(`{"paths":{"/a":{"get":{"n":12345678901234567890}},"/b":{}},"info":{"version":"2026-11-20T10:00:01Z","title":"t"},"openapi":"3.0.1"}`) != base {
+		t.Error("the order of keys counts")
+	}
+	if canon(strings.Replace(fmt.Sprintf(export, "2026-11-20T10:00:00Z"), "890}", "891}", 1)) == base {
+		t.Error("the last digit of a number does not count")
+	}
+	if _, err := CanonicalExport([]byte("[]")); err == nil {
+		t.Error("a list is taken for an export")
+	}
+}
+
+// TestRestoreBackup: the working copy as in the backup, of both kinds.
+func TestRestoreBackup(t *testing.T) {
+	w := newWorld(t)
+	api := w.httpAPI(t, false)
+	working := w.WorkingCopy(api)
+	b, err := w.clients.Backup(t.Context(), api, "t", w.Now(), nil)
+	if err != nil || len(b.Exports) != 1 {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	routes := w.HTTP(api).Routes
+	var other struct{ IntegrationID string }
+	at := "/v2/apis/" + api
+	w.call(t, "POST", at+"/integrations", map[string]any{"integrationType": "HTTP_PROXY", "integrationMethod": "GET", "payloadFormatVersion": "1.0", "integrationUri": "https://x.example.com/"}, &other)
+	for id := range routes {
+		w.call(t, "PATCH", at+"/routes/"+id, map[string]any{"target": "integrations/" + other.IntegrationID}, nil)
+	}
+	p, err := w.clients.PlanRestore(t.Context(), b, nil)
+	if err != nil || len(p.Routes) != 2 || len(p.Manual) != 0 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if err := w.clients.Restore(t.Context(), p, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.call(t, "DELETE", at+"/integrations/"+other.IntegrationID, nil, nil)
+	if d := apitest.Diff(working, w.WorkingCopy(api)); d != "" {
+		t.Errorf("not as in the backup:\n%s", d)
+	}
+
+	api = w.pets(t)
+	b, err = w.clients.Backup(t.Context(), api, "t", w.Now(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, st := w.attached(t, api, "prod", w.viaFunction())
+	if _, err := w.clients.PlanRestore(t.Context(), b, nil); err == nil || !strings.Contains(err.Error(), "detach it first") {
+		t.Errorf("while attached: %v", err)
+	}
+	detach(t, r, st, DetachOptions{})
+}
