@@ -125,13 +125,14 @@ var kinds = map[string]func(string) error{
 		}
 		return checkAddr(s)
 	},
-	"url":     func(s string) error { return checkURL(s, true) },
-	"backend": func(s string) error { return checkURL(s, false) },
-	"file":    checkFile,
-	"pem":     checkPEM,
-	"cidr":    checkCIDR,
-	"queue":   checkQueue,
-	"bucket":  checkBucket,
+	"url":       func(s string) error { return checkURL(s, true) },
+	"backend":   func(s string) error { return checkURL(s, false) },
+	"file":      checkFile,
+	"pem":       checkPEM,
+	"cidr":      checkCIDR,
+	"queue":     checkQueue,
+	"bucket":    checkBucket,
+	"addresses": checkAddresses,
 	"s3 prefix": func(s string) error {
 		bucket, prefix, ok := strings.Cut(strings.TrimPrefix(s, "s3://"), "/")
 		if !ok || !strings.HasPrefix(s, "s3://") || checkBucket(bucket) != nil || prefix != "" && !strings.HasSuffix(prefix, "/") {

@@ -246,5 +246,5 @@ type Size int64
 // unsupported are keys of the design that this version does not carry out. They are
 // refused rather than ignored: nothing would enforce them.
 var unsupported = map[string]bool{
-	"access.jwt": true, "access.webhook": true, "cache": true, "alarms": true,
+	"cache": true, "alarms": true,
 }

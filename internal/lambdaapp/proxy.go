@@ -63,7 +63,7 @@ func newProxy(c *config.Config, fetch fetcher, s *sender, m *metrics, log *slog.
 		settings.Router = tables
 	}
 	handler := proxy.New(settings)
-	gate, err := newGate(c, handler, region, log)
+	gate, err := newGate(c, handler, region, way, log)
 	if err != nil {
 		return nil, err
 	}
