@@ -23,7 +23,7 @@ var variants = []struct{ name, pkg string }{
 
 // What the bootstrap and its zip may have, in bytes: Lambda loads them at every cold start.
 const (
-	maxBootstrap = 12_000_000
+	maxBootstrap = 12 << 20
 	maxZip       = 5_000_000
 )
 

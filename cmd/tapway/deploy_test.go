@@ -174,12 +174,8 @@ func (w *cloudWorld) function(program, name string) *runtimetest.API {
 	for key, value := range out.Environment.Variables {
 		env = append(env, key+"="+value)
 	}
-	if routes := out.Environment.Variables["TAPWAY_ROUTES"]; routes != "" { // the routes that attach left, as a file beside the bootstrap
-		w.Log("routes:", routes)
-		write(w.T, root, "routes.json", w.object(routes+w.api+".json"))
-		w.configuration = w.object(out.Environment.Variables["TAPWAY_CONFIG"])
-		write(w.T, root, "tapway.yaml", w.configuration+"\nopenapi: routes.json\n")
-		env = append(env, "TAPWAY_CONFIG=")
+	if at := out.Environment.Variables["TAPWAY_CONFIG"]; at != "" {
+		w.configuration = w.object(at)
 	}
 	var log bytes.Buffer
 	process := api.Go(func(ctx context.Context) error {
