@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tapway/tapway/internal/cost"
@@ -63,10 +64,10 @@ func TestCost(t *testing.T) {
 // TestTune is the command; internal/deploy has a function that behaves.
 func TestTune(t *testing.T) {
 	dir := t.TempDir()
-	changed := 0
+	var changed atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
-			changed++
+			changed.Add(1)
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"FunctionName": "shop-proxy", "MemorySize": 512, "LastUpdateStatus": "Successful", "State": "Active", "Version": "1", "Description": "tapway tune"})
 	}))
@@ -75,12 +76,12 @@ func TestTune(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	_, errOut, code := executeWith(t, dir, "n\n", "tune", "--function", "shop-proxy")
-	if code != 1 || changed != 0 || !strings.Contains(errOut, "Set shop-proxy, which has 512 MiB, to [128 256 512 1024] MiB one after the other, and invoke it 84 times?") {
-		t.Errorf("answering no: exit %d, %d changes\n%s", code, changed, errOut)
+	if code != 1 || changed.Load() != 0 || !strings.Contains(errOut, "Set shop-proxy, which has 512 MiB, to [128 256 512 1024] MiB one after the other, and invoke it 84 times?") {
+		t.Errorf("answering no: exit %d, %d changes\n%s", code, changed.Load(), errOut)
 	}
 	fails(t, dir, 1, "no report", "tune", "--function", "shop-proxy", "--yes", "--memory", "256") // this one's invocations have no log
-	if changed != 2 {
-		t.Errorf("set and put back in %d changes", changed)
+	if n := changed.Load(); n != 2 {
+		t.Errorf("set and put back in %d changes", n)
 	}
 	fails(t, dir, 1, "is not JSON", "tune", "--function", "x", "--event", write(t, dir, "event", "{"))
 }
