@@ -14,23 +14,25 @@ type tokenFault string
 
 // AWS documents the text for the audience; the others are worded alike.
 const (
-	tokenFine         tokenFault = ""
-	tokenMissing      tokenFault = "missing"
-	tokenMalformed    tokenFault = "the token is malformed"
-	tokenCritical     tokenFault = "the token has critical extensions"
-	tokenType         tokenFault = "the token is of another type"
-	tokenAlgorithm    tokenFault = "the token's algorithm is not allowed"
-	tokenKey          tokenFault = "the token's key is not known"
-	tokenSignature    tokenFault = "the token's signature is invalid"
-	tokenIssuer       tokenFault = "the token does not have a valid issuer"
-	tokenAudience     tokenFault = "the token does not have a valid audience"
-	tokenNoExpiry     tokenFault = "the token does not expire"
-	tokenExpired      tokenFault = "the token has expired"
-	tokenNotYet       tokenFault = "the token is not valid yet"
-	tokenFromFuture   tokenFault = "the token was issued in the future"
-	tokenUnspeakable  tokenFault = "a claim of the token cannot stand in a header"
-	tokenHeaderClaims            = 64 << 10 // bytes of claims that go to the backend
+	tokenFine        tokenFault = ""
+	tokenMissing     tokenFault = "missing"
+	tokenMalformed   tokenFault = "the token is malformed"
+	tokenCritical    tokenFault = "the token has critical extensions"
+	tokenType        tokenFault = "the token is of another type"
+	tokenAlgorithm   tokenFault = "the token's algorithm is not allowed"
+	tokenKey         tokenFault = "the token's key is not known"
+	tokenSignature   tokenFault = "the token's signature is invalid"
+	tokenIssuer      tokenFault = "the token does not have a valid issuer"
+	tokenAudience    tokenFault = "the token does not have a valid audience"
+	tokenNoExpiry    tokenFault = "the token does not expire"
+	tokenExpired     tokenFault = "the token has expired"
+	tokenNotYet      tokenFault = "the token is not valid yet"
+	tokenFromFuture  tokenFault = "the token was issued in the future"
+	tokenUnspeakable tokenFault = "a claim of the token cannot stand in a header"
 )
+
+// maxHeaderClaims is how many bytes of claims go to the backend.
+const maxHeaderClaims = 64 << 10
 
 var tokenFaults = []tokenFault{
 	tokenMissing, tokenMalformed, tokenCritical, tokenType, tokenAlgorithm, tokenKey, tokenSignature, tokenIssuer,
@@ -142,7 +144,7 @@ func (j *JWT) headerClaims(v *verified, fields map[string]json.RawMessage) token
 			}
 			text = b.String()
 		}
-		if total += len(text); !fieldValue(text) || total > tokenHeaderClaims {
+		if total += len(text); !fieldValue(text) || total > maxHeaderClaims {
 			return tokenUnspeakable
 		}
 		v.headers = append(v.headers, headerClaim{canonical(header), []string{text}})

@@ -8,11 +8,13 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,7 +116,7 @@ func TestClientCertificateHeaders(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got[name], want)
 		}
 	}
-	if len(got["X-Client-Fingerprint"]) != 1 || len(got["X-Client-Fingerprint"][0]) != 64 || got["X_Client_Subject"] != nil || len(got) != 9 {
+	if len(got["X-Client-Fingerprint"]) != 1 || len(got["X-Client-Fingerprint"][0]) != 64 || slices.Contains(slices.Collect(maps.Keys(got)), "X_Client_Subject") || len(got) != 9 {
 		t.Errorf("the backend gets %v", got)
 	}
 	for name, strange := range map[string]x509.Certificate{

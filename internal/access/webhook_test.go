@@ -402,6 +402,27 @@ func TestWebhookRoutes(t *testing.T) {
 	}
 }
 
+// TestWebhookReadings: a path that can be read as either of two routes needs the signatures of
+// both, and what one of them refuses is not remembered by the other.
+func TestWebhookReadings(t *testing.T) {
+	a, _ := ParsePattern("POST /a/{proxy+}")
+	b, _ := ParsePattern("POST /b")
+	d := hooks(nil)
+	d.Default = NoAuth
+	d.Rules = &Rules{List: []Rule{
+		{Match: a, Webhook: hook(t, WebhookOptions{Name: "a", Provider: "standard", Once: true}, standardSecret)},
+		{Match: b, Webhook: hook(t, WebhookOptions{Name: "b", Provider: "github"}, githubSecret)},
+	}}
+	w := newWorld(t, d)
+	first := signed("standard", standardSecret, "{}", time.Now().Unix())
+	if got, _ := w.send(t, "/a/../b", strings.NewReader("{}"), 2, first...); got.status != 401 || w.call.Error != "webhook: signature missing" {
+		t.Errorf("one of two: %d %s", got.status, w.call.Error)
+	}
+	if got, _ := w.send(t, "/a/../b", strings.NewReader("{}"), 2, append(first, signed("github", githubSecret, "{}", 0)...)...); got.status != 200 {
+		t.Errorf("both: %d %s", got.status, w.call.Error)
+	}
+}
+
 // TestBodyBounds: the last byte inside, the first outside, whether the length is told or not; and
 // what is held at once is bounded and given back.
 func TestBodyBounds(t *testing.T) {
