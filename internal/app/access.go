@@ -91,10 +91,9 @@ func (a *App) guard(c *config.Config, l net.Listener) net.Listener {
 	return a.gate.guard
 }
 
-// use puts other rules into force, and another way out.
-func (g *gate) use(chain *access.Chain, rules stages.Access, c *config.Config) {
+// use puts other rules into force.
+func (g *gate) use(chain *access.Chain, c *config.Config) {
 	g.Set(chain)
-	g.access = rules
 	if g.guard != nil {
 		trusted, _ := access.ParseSet(c.Access.TrustedProxies...) // the configuration was checked
 		g.guard.SetTrusted(trusted)

@@ -60,7 +60,7 @@ func (a *App) reload() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules := a.gate.access
+	rules := a.gate.access // a copy: the gate's own does not change
 	rules.Client = fetcher(way)
 	chain, err := rules.Chain(c)
 	if err != nil {
@@ -74,7 +74,7 @@ func (a *App) reload() ([]string, error) {
 		a.certificate.current.Store(front)
 	}
 	a.rules.Set(next)
-	a.gate.use(chain, rules, c)
+	a.gate.use(chain, c)
 	a.proxy.Reload(routes.Settings(c, a.rules.Redact, a.log))
 	a.routes.Close()
 	a.routes, a.config, a.way = routes, c, way
