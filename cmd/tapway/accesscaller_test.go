@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -28,8 +29,9 @@ func TestAccessRefresh(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	answer := `{"hooks": ["198.51.100.0/24"]}`
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(answer)) }))
+	var answer atomic.Value
+	answer.Store(`{"hooks": ["198.51.100.0/24"]}`)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(answer.Load().(string))) }))
 	defer server.Close()
 	write(t, dir, "payload.json", `{"zen": "Design for failure."}`)
 	write(t, dir, "tapway.yaml", "backend: http://127.0.0.1:8081\ndata: data\naccess: {webhook: {provider: github, secret: a-shared-secret, addresses: github-hooks}}\n")
@@ -51,7 +53,7 @@ func TestAccessRefresh(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit %d afterwards: %s", code, errOut)
 	}
-	answer = `{"hooks": ["0.0.0.0/0"]}`
+	answer.Store(`{"hooks": ["0.0.0.0/0"]}`)
 	_, errOut, code = execute(t, dir, "access", "refresh", "github-hooks", "--url", server.URL)
 	if code != 1 || !strings.Contains(errOut, "too wide") {
 		t.Errorf("exit %d: %s", code, errOut)
@@ -67,9 +69,9 @@ func TestAccessExplainCaller(t *testing.T) {
 	dir := t.TempDir()
 	public, private, _ := ed25519.GenerateKey(nil)
 	b64 := base64.RawURLEncoding.EncodeToString
-	asked := 0
+	var asked atomic.Int64
 	idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		asked++
+		asked.Add(1)
 		fmt.Fprintf(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":%q}]}`, b64(public))
 	}))
 	defer idp.Close()
@@ -98,13 +100,13 @@ func TestAccessExplainCaller(t *testing.T) {
 		{[]string{"-c", "mtls.yaml", "--client-cert", "ada.pem"}, 0, `the certificate is that of "CN=ada"`},
 		{[]string{"-c", "mtls.yaml"}, 1, "there is no client certificate"},
 	} {
-		before := asked
+		before := asked.Load()
 		out, errOut, code := execute(t, dir, append([]string{"access", "explain"}, tt.args...)...)
 		if code != tt.code || !strings.Contains(out, tt.says) {
 			t.Errorf("%q: exit %d\n%s%s", tt.args, code, out, errOut)
 		}
-		if fetched := strings.Contains(strings.Join(tt.args, " "), "--fetch-keys"); (asked > before) != fetched {
-			t.Errorf("%q: asked %d times", tt.args, asked-before)
+		if fetched := strings.Contains(strings.Join(tt.args, " "), "--fetch-keys"); (asked.Load() > before) != fetched {
+			t.Errorf("%q: asked %d times", tt.args, asked.Load()-before)
 		}
 	}
 }
