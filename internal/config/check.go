@@ -100,7 +100,7 @@ func (k *checker) value(f field, v reflect.Value, key string) {
 	if v.Kind() != reflect.String || v.String() == "" || k.failed(key) {
 		return
 	}
-	if f.kind == "file" || f.kind == "pem" && !IsPEM(v.String()) {
+	if f.kind == "file" || f.kind == "export" && !strings.HasPrefix(v.String(), "s3://") || f.kind == "pem" && !IsPEM(v.String()) {
 		v.SetString(k.d.path(v.String()))
 	}
 	text := v.String()
@@ -128,6 +128,8 @@ var kinds = map[string]func(string) error{
 	"url":     func(s string) error { return checkURL(s, true) },
 	"backend": func(s string) error { return checkURL(s, false) },
 	"file":    checkFile,
+	"export":  checkExport,
+	"prefix":  checkPrefix,
 	"pem":     checkPEM,
 	"cidr":    checkCIDR,
 	"queue":   checkQueue,
@@ -197,6 +199,31 @@ func checkFile(s string) error {
 		return fmt.Errorf("cannot be read: %w", err)
 	}
 	return f.Close()
+}
+
+func checkExport(s string) error {
+	if !strings.HasPrefix(s, "s3://") {
+		return checkFile(s)
+	}
+	if _, key, err := S3(s); err != nil || key == "" || strings.HasSuffix(key, "/") {
+		return fmt.Errorf("%q names no object; write s3://BUCKET/KEY", s)
+	}
+	return nil
+}
+
+func checkPrefix(s string) error {
+	_, _, err := S3(s)
+	return err
+}
+
+// S3 takes s3://BUCKET/KEY apart; the key may be "".
+func S3(s string) (bucket, key string, err error) {
+	rest, ok := strings.CutPrefix(s, "s3://")
+	bucket, key, _ = strings.Cut(rest, "/")
+	if !ok || checkBucket(bucket) != nil {
+		return "", "", fmt.Errorf("%q is no place in a bucket; write s3://BUCKET/PREFIX/", s)
+	}
+	return bucket, key, nil
 }
 
 // IsPEM reports whether the value of a key that takes a file or its content is the content.
@@ -288,7 +315,7 @@ func (k *checker) backends(c *Config) {
 		}
 	}
 	switch {
-	case ways == 0 && k.d.forwards:
+	case ways == 0 && (k.d.forwards || c.Lambda.Routes != ""):
 	case ways == 0 && len(k.d.problems) == 0:
 		k.fail("backend", "there is nowhere to send calls", "set backend: https://host, or routes, or openapi (on the command line: --backend https://host)")
 	case ways > 1:

@@ -2,8 +2,12 @@ package lambdaapp
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -12,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/awsbase"
 	"github.com/tapway/tapway/internal/awssecret"
 	"github.com/tapway/tapway/internal/blob/s3blob"
@@ -58,6 +63,46 @@ func (c *cloud) blobs(bucket string) *s3blob.Store {
 // fetch reads an object, for a configuration that lies in S3.
 func (c *cloud) fetch(ctx context.Context, bucket, key string) ([]byte, error) {
 	return c.blobs(bucket).Get(ctx, key)
+}
+
+// maxTable bounds a route table: those of the largest APIs have less than a tenth of it.
+const maxTable = 16 << 20
+
+// fetchIf reads an object unless its ETag still is etag ("" reads it in any case). The error is
+// errNotModified, tapway.ErrNotFound, errNotPermitted, which may mean not found as well, or another.
+func (c *cloud) fetchIf(ctx context.Context, bucket, key, etag string) (text []byte, newETag string, err error) {
+	in := &s3.GetObjectInput{Bucket: &bucket, Key: &key}
+	if etag != "" {
+		in.IfNoneMatch = &etag
+	}
+	out, err := c.blobs(bucket).Client.GetObject(ctx, in)
+	if err != nil {
+		var answered interface{ HTTPStatusCode() int }
+		if errors.As(err, &answered) {
+			switch answered.HTTPStatusCode() {
+			case http.StatusNotModified:
+				return nil, etag, errNotModified
+			case http.StatusNotFound:
+				var coded interface{ ErrorCode() string }
+				if errors.As(err, &coded) && coded.ErrorCode() == "NoSuchBucket" {
+					return nil, "", fmt.Errorf("bucket %s is not there in this region", bucket)
+				}
+				return nil, "", tapway.ErrNotFound
+			case http.StatusForbidden:
+				return nil, "", fmt.Errorf("read %s: %w", key, errNotPermitted)
+			}
+		}
+		return nil, "", fmt.Errorf("read %s: %w", key, err)
+	}
+	defer out.Body.Close()
+	text, err = io.ReadAll(io.LimitReader(out.Body, maxTable+1))
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("read %s: %w", key, err)
+	case len(text) > maxTable:
+		return nil, "", fmt.Errorf("read %s: it has more than %d bytes", key, maxTable)
+	}
+	return text, aws.ToString(out.ETag), nil
 }
 
 // queues makes a client for SQS.

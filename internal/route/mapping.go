@@ -58,10 +58,11 @@ type source struct {
 	text string // the literal, or the name
 }
 
-// contextVariables are those that one machine knows, requestId being the exchange's id.
-// context.stage and context.apiId are known too, when the definition says them.
+// contextVariables are those that one machine knows, requestId being the exchange's id unless the
+// call came through API Gateway. context.stage and context.apiId are known too, when the
+// definition says them.
 var contextVariables = map[string]func(r *Route, req *Request) string{
-	"requestId":          func(_ *Route, req *Request) string { return req.Call.ID.String() },
+	"requestId":          requestID,
 	"httpMethod":         func(_ *Route, req *Request) string { return req.Method },
 	"resourcePath":       func(r *Route, _ *Request) string { return strings.TrimPrefix(r.Template, r.Mapping.stage.Base) },
 	"path":               contextPath,
@@ -72,6 +73,13 @@ var contextVariables = map[string]func(r *Route, req *Request) string{
 	"requestTimeEpoch":   func(_ *Route, req *Request) string { return strconv.FormatInt(req.Call.Start.UnixMilli(), 10) },
 	"identity.sourceIp":  func(_ *Route, req *Request) string { return req.ClientIP },
 	"identity.userAgent": func(_ *Route, req *Request) string { return last(req.Header["User-Agent"]) },
+}
+
+func requestID(_ *Route, req *Request) string {
+	if api := req.Call.API; api != nil && api.RequestID != "" {
+		return api.RequestID
+	}
+	return req.Call.ID.String()
 }
 
 // contextPath begins with the API stage, as API Gateway's does.

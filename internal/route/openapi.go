@@ -19,6 +19,10 @@ type OpenAPIOptions struct {
 	// Base is put before every path: "/prod" where clients go on sending the API stage in
 	// the path, "/orders" for a custom domain's base path. "" for none.
 	Base string
+
+	// APIID and Stage are what calls come through, in place of what the definition says; "" leaves
+	// that.
+	APIID, Stage string
 }
 
 // Definition is an API Gateway export.
@@ -122,6 +126,12 @@ func ReadOpenAPI(data []byte, opts OpenAPIOptions) (*Definition, error) {
 		return nil, fmt.Errorf("the base path %q does not begin with a slash, or ends with one, or has a parameter", base)
 	}
 	d.locate(&doc)
+	if opts.APIID != "" {
+		d.APIID = opts.APIID
+	}
+	if opts.Stage != "" {
+		d.Stage = opts.Stage
+	}
 	r := reader{doc: &doc, opts: opts, stage: Stage{APIID: d.APIID, Name: d.Stage, Base: opts.Base, Variables: opts.StageVariables}}
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
 		ops, err := r.path(path)
