@@ -13,18 +13,19 @@ import (
 
 // Access is who may come in.
 type Access struct {
-	TrustedProxies []string      `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For or Forwarded is believed, and whose other headers about where a call came from (X-Real-IP, CF-Connecting-IP, …) are passed on."`
-	ClientAddress  string        `yaml:"client_address" def:"x-forwarded-for" enum:"x-forwarded-for forwarded" doc:"The header that the trusted proxies keep. It is read from the right up to the first address that is not trusted; the other one is not asked, because a proxy that does not keep it passes on what the client wrote."`
-	ProxyProtocol  bool          `yaml:"proxy_protocol" doc:"Connections of trusted proxies begin with a PROXY protocol header, version 1 or 2, that says who the client is; those without are closed. Those of others are taken as they are."`
-	ResourcePolicy string        `yaml:"resource_policy" kind:"file" example:"policy.json" doc:"An API Gateway resource policy, unchanged. It is evaluated as AWS does: Deny over Allow, and what nothing allows is denied."`
-	APIStage       string        `yaml:"api_stage" example:"prod" doc:"The API stage that this gateway is, for resources of the policy such as execute-api:/prod/GET/pets; default on Lambda the one that the front names. A policy whose resources name a stage needs it."`
-	Methods        []string      `yaml:"methods" example:"GET" doc:"Methods that are passed on; others are answered 403. Without it all are."`
-	APIKey         string        `yaml:"api_key" enum:"required off" example:"required" doc:"Whether a call needs an API key in x-api-key; default required when there are api_keys or usage_plans, off otherwise. Keys stand in api_keys, or are made with tapway keys create."`
-	APIKeys        []APIKey      `yaml:"api_keys" doc:"API keys and who has them."`
-	UsagePlans     []UsagePlan   `yaml:"usage_plans" doc:"What the keys of a plan may use, each key for itself."`
-	Throttle       *Throttle     `yaml:"throttle" doc:"All calls together; more are answered 429."`
-	Routes         []AccessRoute `yaml:"routes" doc:"What is different for some calls. The first entry whose match takes a call counts, whatever spelling of the path the client has chosen."`
-	Counters       string        `yaml:"counters" def:"auto" enum:"auto local" doc:"Where rates and quotas are counted. auto: in this process and its data directory, and on Lambda nowhere, which makes rates and quotas an error there. local: in this process; on Lambda that means that every execution environment counts for itself and begins anew."`
+	TrustedProxies []string        `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For or Forwarded is believed, and whose other headers about where a call came from (X-Real-IP, CF-Connecting-IP, …) are passed on."`
+	ClientAddress  string          `yaml:"client_address" def:"x-forwarded-for" enum:"x-forwarded-for forwarded" doc:"The header that the trusted proxies keep. It is read from the right up to the first address that is not trusted; the other one is not asked, because a proxy that does not keep it passes on what the client wrote."`
+	ProxyProtocol  bool            `yaml:"proxy_protocol" doc:"Connections of trusted proxies begin with a PROXY protocol header, version 1 or 2, that says who the client is; those without are closed. Those of others are taken as they are."`
+	ResourcePolicy string          `yaml:"resource_policy" kind:"file" example:"policy.json" doc:"An API Gateway resource policy, unchanged. It is evaluated as AWS does: Deny over Allow, and what nothing allows is denied."`
+	APIStage       string          `yaml:"api_stage" example:"prod" doc:"The API stage that this gateway is, for resources of the policy such as execute-api:/prod/GET/pets; default on Lambda the one that the front names. A policy whose resources name a stage needs it."`
+	Methods        []string        `yaml:"methods" example:"GET" doc:"Methods that are passed on; others are answered 403. Without it all are."`
+	APIKey         string          `yaml:"api_key" enum:"required off" example:"required" doc:"Whether a call needs an API key in x-api-key; default required when there are api_keys or usage_plans, off otherwise. Keys stand in api_keys, or are made with tapway keys create."`
+	APIKeys        []APIKey        `yaml:"api_keys" doc:"API keys and who has them."`
+	UsagePlans     []UsagePlan     `yaml:"usage_plans" doc:"What the keys of a plan may use, each key for itself."`
+	Secret         []tapway.Secret `yaml:"secret" env:"TAPWAY_SECRET" example:"${TAPWAY_SECRET:-change-me-16-characters}" doc:"What every call must carry in X-Tapway-Secret, 16 characters or more; a list while one replaces another. tapway attach --via url: makes API Gateway send it. Calls without it are answered 403; the backend never sees it. In the environment parted by spaces."`
+	Throttle       *Throttle       `yaml:"throttle" doc:"All calls together; more are answered 429."`
+	Routes         []AccessRoute   `yaml:"routes" doc:"What is different for some calls. The first entry whose match takes a call counts, whatever spelling of the path the client has chosen."`
+	Counters       string          `yaml:"counters" def:"auto" enum:"auto local" doc:"Where rates and quotas are counted. auto: in this process and its data directory, and on Lambda nowhere, which makes rates and quotas an error there. local: in this process; on Lambda that means that every execution environment counts for itself and begins anew."`
 }
 
 // APIKey is one API key.
@@ -120,6 +121,7 @@ func (k *checker) access(c *Config) {
 	k.methods("access.methods", a.Methods)
 	plans := k.plans(a)
 	k.apiKeys(a, plans)
+	k.secrets(a)
 	if a.Throttle != nil {
 		k.rate("access.throttle", a.Throttle.Rate, a.Throttle.Burst)
 	}
@@ -133,6 +135,19 @@ func (k *checker) access(c *Config) {
 	}
 	if rate := c.Limits.ConnectionRate; rate != 0 {
 		k.rate("limits.connection_rate", rate, 0)
+	}
+}
+
+// secrets tells of those that guard nothing.
+func (k *checker) secrets(a *Access) {
+	if a.Secret != nil && len(a.Secret) == 0 && !k.failed("access.secret") {
+		k.fail("access.secret", "there is no secret in it", "write one, or remove the key")
+	}
+	for i, s := range a.Secret {
+		key := fmt.Sprintf("access.secret[%d]", i)
+		if err := access.CheckSecret(s.Reveal()); err != nil && !k.failed(key) {
+			k.fail(key, err.Error(), "make one with `openssl rand -hex 24`")
+		}
 	}
 }
 

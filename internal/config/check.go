@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/filter"
 	"github.com/tapway/tapway/internal/redact"
@@ -459,10 +460,11 @@ func (k *checker) egress(c *Config) {
 	}
 }
 
-// Rules are these rules in the redactor's form, the built-in ones included if wanted.
+// Rules are these rules in the redactor's form, the built-in ones included if wanted. tapway's own secret
+// is in no record in any case.
 func (r Redact) Rules() redact.Rules {
 	rules := redact.Rules{
-		Headers: r.Headers, Cookies: r.Cookies, Query: r.Query, Path: r.Path, JSON: r.JSON, Form: r.Form, Key: r.Key,
+		Headers: append(slices.Clone(r.Headers), access.SecretHeader), Cookies: r.Cookies, Query: r.Query, Path: r.Path, JSON: r.JSON, Form: r.Form, Key: r.Key,
 	}
 	if r.Defaults {
 		return redact.Defaults().Merge(rules)

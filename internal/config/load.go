@@ -14,6 +14,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/tapway/tapway"
 )
 
 // Source says where a configuration comes from. The zero Source is the defaults alone.
@@ -232,6 +234,11 @@ func (d *decoder) set(from string, to reflect.Value, key, text string) {
 		}
 	case *[]string: // FILTERED_PATH=/foobar|/baz
 		*list = strings.Split(text, "|")
+	case *[]tapway.Secret: // TAPWAY_SECRET
+		*list = []tapway.Secret{}
+		for _, one := range strings.Fields(text) {
+			*list = append(*list, tapway.Secret(one))
+		}
 	default:
 		switch {
 		case err != nil:

@@ -340,3 +340,54 @@ func TestExportInS3(t *testing.T) {
 		g.settled(t)
 	}
 }
+
+// A Function URL is open to everybody who has the secret. An attached API cannot send one, and need not: only the
+// function's permission lets it in. Any other API is as anybody.
+func TestSecretOnLambda(t *testing.T) {
+	const secret = "0123456789abcdef-hunter2"
+	w := newWorld(t)
+	w.putObject("routes/a1b2c3d4e5/prod.json", []byte(strings.ReplaceAll(tableOf("H", "/a"), "https://H", w.env["TAPWAY_BACKEND"])))
+	f := w.start(Proxy, "TAPWAY_ROUTES=s3://objects/routes/", "TAPWAY_SECRET="+secret)
+	rest := func(stage string) []byte {
+		event, err := eventtest.REST.Event(eventtest.Request{Target: "/a", Resource: "/a", Stage: stage, Header: []tapway.Field{{Name: "x-tapway-secret", Value: "of a stranger"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return event
+	}
+	for _, tt := range []struct {
+		name   string
+		event  []byte
+		status int
+		reason string
+	}{
+		{"URL without", urlEvent("GET", "/a", ""), 403, "secret: missing"},
+		{"URL with another", urlEvent("GET", "/a", "", "x-tapway-secret", secret[1:]), 403, "secret: wrong"},
+		{"URL", urlEvent("GET", "/a", "", "x-tapway-secret", secret), 200, ""},
+		{"attached API", rest("prod"), 200, ""},
+		{"API without a table", rest("test"), 403, "secret: wrong"},
+	} {
+		asks, records := len(w.asks), len(w.sqs.Messages("records"))
+		result := f.Invoke(t.Context(), tt.event)
+		same(t, tt.name, gjson.GetBytes(result.Body, "statusCode").Int(), tt.status)
+		f.settled(t)
+		same(t, tt.name+": the backend was asked", len(w.asks) > asks, tt.status == 200)
+		if tt.status == 200 && w.asks[asks].Header.Get("X-Tapway-Secret") != "" {
+			t.Errorf("%s: the backend got the secret", tt.name)
+		}
+		messages := w.sqs.Messages("records")
+		if len(messages) != records+1 {
+			t.Fatalf("%s: %d records", tt.name, len(messages)-records)
+		}
+		found := false
+		for _, m := range messages {
+			found = found || gjson.Get(m.Body, "error").String() == tt.reason && gjson.Get(m.Body, "status").Int() == int64(tt.status)
+			if strings.Contains(m.Body, "hunter2") || strings.Contains(m.Body, "stranger") {
+				t.Errorf("%s: %s", tt.name, m.Body)
+			}
+		}
+		if !found {
+			t.Errorf("%s: no record has %q", tt.name, tt.reason)
+		}
+	}
+}

@@ -63,7 +63,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m 
 		settings.Router = apis
 	}
 	handler := proxy.New(settings)
-	gate, err := newGate(c, handler, cloud.base.Region, log)
+	gate, err := newGate(c, handler, apis, cloud.base.Region, log)
 	if err != nil {
 		return nil, err
 	}

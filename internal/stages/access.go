@@ -13,6 +13,10 @@ type Access struct {
 	State *access.State   // outlives a reload
 	Keys  *access.KeyFile // keys made on the command line; nil: none
 
+	// Attached calls need no access.secret: they come through an API that invokes this function and
+	// cannot send one. nil: there are none.
+	Attached func(*http.Request) bool
+
 	Region  string // of AWS; "" outside
 	Page    func(w http.ResponseWriter, r *http.Request, status int, message, reason string)
 	Refused func(rule string)
@@ -48,6 +52,9 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 	plans, err := usagePlans(c)
 	if err != nil {
 		return nil, err
+	}
+	if secret := a.secret(c); secret != nil {
+		deciders = append(deciders, secret)
 	}
 	deciders = append(deciders, a.keys(c, rules, plans)...)
 	if bounds := a.bounds(c, rules, plans); bounds != nil {
