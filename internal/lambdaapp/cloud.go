@@ -33,6 +33,8 @@ type cloud struct {
 	s3Endpoint  *string
 	secrets     *awssecret.Client
 
+	lambdaEndpoint *string
+
 	once sync.Once
 	s3   *s3.Client
 }
@@ -45,6 +47,9 @@ func newCloud(getenv func(string) string) (*cloud, error) {
 	c := &cloud{base: base}
 	if c.sqsEndpoint, err = awsbase.Endpoint(getenv, "SQS"); err == nil {
 		c.s3Endpoint, err = awsbase.Endpoint(getenv, "S3")
+	}
+	if err == nil {
+		c.lambdaEndpoint, err = awsbase.Endpoint(getenv, "LAMBDA")
 	}
 	if err == nil {
 		c.secrets, err = awssecret.New(base, getenv)

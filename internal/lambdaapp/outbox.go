@@ -15,6 +15,7 @@ import (
 type outbox struct {
 	deadline time.Time // when the invocation ends, what is kept to wind up in excepted; zero: not known
 	event    []byte    // of the invocation
+	arn      string    // of this function, as it was invoked
 	table    *table    // of the API that called; nil: not asked for
 
 	mu     sync.Mutex

@@ -128,9 +128,13 @@ func newTables(c *config.Config, cloud *cloud, way *egress.Dialer, others *stage
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		prefix += "/"
 	}
+	lambda := newFunctions(cloud.base, cloud.lambdaEndpoint, log)
 	return &tables{
 		bucket: bucket, prefix: prefix, fetch: cloud.fetchIf, others: others, alone: !hasRoutes(c), log: log, now: time.Now,
-		build: func(e stages.Export) (*stages.Routes, error) { return stages.NewAPIRoutes(c, way, e) },
+		build: func(e stages.Export) (*stages.Routes, error) {
+			e.Function = lambda.to
+			return stages.NewAPIRoutes(c, way, e)
+		},
 	}
 }
 
@@ -145,7 +149,7 @@ func wayOut(c *config.Config, m *metrics, log *slog.Logger) (*egress.Dialer, err
 
 // Invoke is lambdaruntime.Handler.
 func (p *proxyFunction) Invoke(ctx context.Context, in *lambdaruntime.Invocation) (lambdaruntime.Reply, error) {
-	box := &outbox{event: in.Event}
+	box := &outbox{event: in.Event, arn: in.FunctionARN}
 	ctx = context.WithValue(ctx, outboxKey{}, box)
 	cancel := context.CancelFunc(func() {})
 	if !in.Deadline.IsZero() {

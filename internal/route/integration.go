@@ -31,6 +31,8 @@ type integrationObject struct {
 	HTTPMethod           string                          `json:"httpMethod"`
 	ConnectionType       string                          `json:"connectionType"`
 	TimeoutInMillis      float64                         `json:"timeoutInMillis"`
+	Credentials          string                          `json:"credentials"`
+	ResponseTransferMode string                          `json:"responseTransferMode"`
 	PassthroughBehavior  string                          `json:"passthroughBehavior"`
 	ContentHandling      string                          `json:"contentHandling"`
 	PayloadFormatVersion any                             `json:"payloadFormatVersion"` // HTTP APIs only
@@ -157,6 +159,9 @@ func (r *reader) tap(op *Operation, in *integrationObject) error {
 	case "":
 		return fmt.Errorf("it has no integration; export with the API Gateway extensions (parameters extensions=integrations)")
 	case "aws_proxy", "aws":
+		if op.Type == "aws_proxy" && r.opts.Functions && strings.Contains(in.URI, ":lambda:") {
+			return r.tapFunction(op, in)
+		}
 		if strings.Contains(in.URI, ":lambda:") {
 			return fmt.Errorf("it calls a Lambda function")
 		}

@@ -23,6 +23,9 @@ type OpenAPIOptions struct {
 	// APIID and Stage are what calls come through, in place of what the definition says; "" leaves
 	// that.
 	APIID, Stage string
+
+	// Functions says that Lambda functions can be invoked here, with the event that a call came as.
+	Functions bool
 }
 
 // Definition is an API Gateway export.
@@ -51,6 +54,7 @@ type Operation struct {
 	IntegrationMethod  string
 	ConnectionType     string        // INTERNET or VPC_LINK
 	Timeout            time.Duration // of the integration; API Gateway's own default is 29 s
+	Function           string        // ARN of the Lambda function that it invokes, with Functions; else ""
 	InsecureSkipVerify bool          // tlsConfig.insecureSkipVerification
 
 	Tappable bool

@@ -90,7 +90,7 @@ func (t *Table) add(r *Route) error {
 	if r.template, err = parseTemplate(r.Method, r.Template); err != nil {
 		return err
 	}
-	if r.Unsupported == "" {
+	if r.Unsupported == "" && r.Function == "" {
 		if r.backend, err = parseBackend(r); err != nil {
 			return err
 		}

@@ -17,6 +17,9 @@ type Export struct {
 
 	StageVariables map[string]string
 	APIID, Stage   string // what calls come through, if that is known; "" leaves it to Text
+
+	// Function makes the way to a Lambda function, by its ARN; nil: such routes cannot be served.
+	Function func(arn string) http.RoundTripper
 }
 
 // NewAPIRoutes takes the routes from an export, and everything else of backends from the configuration. A
@@ -26,7 +29,7 @@ func NewAPIRoutes(c *config.Config, way *egress.Dialer, e Export) (*Routes, erro
 }
 
 func (r *Routes) export(c *config.Config, e Export) ([]route.Route, error) {
-	d, err := route.ReadOpenAPI(e.Text, route.OpenAPIOptions{StageVariables: e.StageVariables, APIID: e.APIID, Stage: e.Stage})
+	d, err := route.ReadOpenAPI(e.Text, route.OpenAPIOptions{StageVariables: e.StageVariables, APIID: e.APIID, Stage: e.Stage, Functions: e.Function != nil})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.Name, err)
 	}
@@ -49,6 +52,9 @@ func (r *Routes) export(c *config.Config, e Export) ([]route.Route, error) {
 		}
 		b := *way
 		b.Timeout = op.Timeout
+		if op.Function != "" {
+			b.Transport, b.MaxResponse = e.Function(op.Function), 0 // its reply goes out as it is
+		}
 		list[i].Ref = len(r.backends)
 		r.backends = append(r.backends, &b)
 	}

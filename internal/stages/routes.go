@@ -81,7 +81,9 @@ func newRoutes(c *config.Config, way *egress.Dialer, list func(*Routes, *config.
 	var urls []string
 	for _, one := range r.table.Routes() {
 		r.bases[one] = basesOf(one)
-		urls = append(urls, one.Backend)
+		if one.Backend != "" {
+			urls = append(urls, one.Backend)
+		}
 	}
 	r.known = egress.URLs(urls...)
 	return r, nil
@@ -180,6 +182,9 @@ func (r *Routes) To(in *http.Request, f Found, rawPath, rawQuery string, hasQuer
 	if found.Unsupported != "" {
 		return proxy.Hop{}, &proxy.Refusal{Status: http.StatusNotImplemented, Message: "This route cannot be served here", Reason: "unsupported integration: " + found.Unsupported,
 			Route: found.Name(), Params: params}
+	}
+	if found.Function != "" {
+		return proxy.Hop{Route: found.Name(), Params: params, Backend: r.backends[found.Ref], Scheme: "https", Host: "lambda.invalid", Path: "/"}, nil
 	}
 	call := tapway.CallFrom(in.Context())
 	target, err := found.Target(&route.Request{
