@@ -204,6 +204,16 @@ func TestTablesStageVariables(t *testing.T) {
 	}
 }
 
+// A table for all stages of an API: each call's own stage counts.
+func TestTablesStage(t *testing.T) {
+	s := newShelf(t, "")
+	s.objects["routes/one.json"] = `{"openapi":"3.0.1","servers":[{"url":"https://one.execute-api.eu-west-1.amazonaws.com/{basePath}","variables":{"basePath":{"default":"test"}}}],
+		"paths":{"/a":{"get":{"x-amazon-apigateway-integration":{"type":"http_proxy","httpMethod":"GET","uri":"https://h/{stage}","requestParameters":{"integration.request.path.stage":"context.stage"}}}}}}`
+	if got := s.call("one", "/a", "null"); got != "h/prod" {
+		t.Error(got)
+	}
+}
+
 // An HTTP API decodes a path before the function sees it; its parameters still say what was meant.
 func TestTablesHTTPAPI(t *testing.T) {
 	s := newShelf(t, "")

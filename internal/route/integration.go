@@ -224,13 +224,16 @@ func (r *reader) tapHTTP(op *Operation, in *integrationObject) error {
 // mappings only; an HTTP API fills them by their names.
 func (r *reader) mapRequest(op *Operation, in *integrationObject) error {
 	if in.PayloadFormatVersion != nil {
-		if len(in.RequestParameters) > 0 || len(in.ResponseParameters) > 0 {
-			return fmt.Errorf("it changes requests or responses by an HTTP API's parameter mapping")
+		edits, err := parseEdits(in.RequestParameters, false, r.stage)
+		if err != nil {
+			return err
 		}
-		if op.IntegrationMethod != "" && op.IntegrationMethod != Any && op.IntegrationMethod != op.Method {
+		if len(edits) > 0 || op.IntegrationMethod != "" && op.IntegrationMethod != Any && op.IntegrationMethod != op.Method {
 			op.route.Mapping = identityMapping(op, r.stage)
+			op.route.Mapping.edits = edits
 		}
-		return nil
+		op.route.Response, err = editResponses(in.ResponseParameters, r.stage)
+		return err
 	}
 	params := make(map[string]string, len(in.RequestParameters))
 	for key, v := range in.RequestParameters {

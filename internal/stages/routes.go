@@ -209,6 +209,12 @@ func (r *Routes) To(in *http.Request, f Found, rawPath, rawQuery string, hasQuer
 	if len(target.SetHeader) > 0 {
 		hop.Header = tapway.Header(target.SetHeader).HTTP()
 	}
+	for _, name := range target.RemoveHeader {
+		if hop.Header == nil {
+			hop.Header = http.Header{}
+		}
+		hop.Header[name] = nil
+	}
 	return hop, nil
 }
 
