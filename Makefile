@@ -34,7 +34,7 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s each)
 bench: ## measure tapway against its yardsticks and print the table
 	$(GO) run ./bench
 
-bench-lambda: lambda ## measure the Lambda functions (Linux, and python3 with urllib3): some four minutes
+bench-lambda: lambda ## measure the Lambda functions (Linux, and python3 with urllib3): some six minutes
 	$(GO) run ./bench -lambda -build "$(LAMBDA)"
 
 build: ## build bin/tapway

@@ -25,7 +25,8 @@ var (
 	bootstraps = flag.String("bootstraps", "bin", "where lambda-ARCH/bootstrap and tapway-lambda-ARCH.zip lie")
 	buildWith  = flag.String("build", "", "flags of go build beside -ldflags that the bootstraps were built with, for the variants")
 	calls      = flag.Int("calls", 300, "invocations of one contender in one round; a quarter of them with the large payload")
-	python     = flag.String("python", "python3", "the interpreter with urllib3 (and boto3)")
+	python     = flag.String("python", "python3", "the interpreter with urllib3 (and boto3); empty leaves Python out of the CPU figures")
+	against    = flag.String("against", "", "where another build's lambda-ARCH/bootstrap lies, whose CPU is measured side by side")
 )
 
 var lambdaParts = []part{
@@ -141,8 +142,12 @@ func in(start func(e *environment) (*function, error), use func(e *environment, 
 
 // bootstrap starts the proxy function.
 func bootstrap(name string, env ...string) func(*environment) (*function, error) {
+	return bootstrapIn(*bootstraps, name, env...)
+}
+
+func bootstrapIn(dir, name string, env ...string) func(*environment) (*function, error) {
 	return func(e *environment) (*function, error) {
-		return e.run(name, env, filepath.Join(*bootstraps, "lambda-"+runtime.GOARCH, "bootstrap"))
+		return e.run(name, env, filepath.Join(dir, "lambda-"+runtime.GOARCH, "bootstrap"))
 	}
 }
 

@@ -51,7 +51,7 @@ func added(size int) error {
 		return err
 	}
 	copies := func(e *environment) (*function, error) {
-		return e.run("floor", nil, self, "role:floor", e.api.addr(), strings.TrimPrefix(e.backend.url(), "http://"), strconv.Itoa(size))
+		return e.floor(self, size)
 	}
 	for range *rounds {
 		err := in(bootstrap("proxy"), func(e *environment, _ *function) error { return e.addedRound(all, events, callsOf(size)) })
@@ -67,6 +67,11 @@ func added(size int) error {
 		all[i].print(front.String(), size)
 	}
 	return nil
+}
+
+// floor starts the program that only copies.
+func (e *environment) floor(self string, size int) (*function, error) {
+	return e.run("floor", nil, self, "role:floor", e.api.addr(), strings.TrimPrefix(e.backend.url(), "http://"), strconv.Itoa(size))
 }
 
 func (e *environment) addedRound(all []addedSeries, events [][]byte, number int) error {

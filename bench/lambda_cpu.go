@@ -5,7 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/tapway/tapway/internal/lambdahttp/eventtest"
 )
@@ -17,8 +18,6 @@ type passer struct {
 
 	f        *function
 	cpu      []float64 // µs per call, one of each round
-	calls    int
-	used     time.Duration // of all rounds: the kernel counts in 1/100 s
 	rss, hwm float64
 }
 
@@ -28,17 +27,34 @@ func pythonAs(name, mode string) *passer {
 	}}
 }
 
-func passers() ([]*passer, error) {
+func passers(size int) ([]*passer, error) {
 	file, err := filepath.Abs("bench/python/forward-only.yaml")
 	if err != nil {
 		return nil, err
 	}
+	const records, forwards = "tapway: forwards, records, sends to SQS", "tapway: forwards only"
 	list := []*passer{
-		{name: "tapway: forwards, records, sends to SQS", start: bootstrap("tapway")},
-		{name: "tapway: forwards only", start: bootstrap("tapway, forwards only", "TAPWAY_CONFIG="+file)},
-		pythonAs("Python: forwards, one urllib3 pool", "pool"),
-		pythonAs("Python: forwards, a new urllib3 pool per call", "new"),
+		{name: records, start: bootstrap(records)},
+		{name: forwards, start: bootstrap(forwards, "TAPWAY_CONFIG="+file)},
 	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, &passer{name: "*a Go program that only copies*", start: func(e *environment) (*function, error) {
+		return e.floor(self, size)
+	}})
+	if *against != "" {
+		list = append(list,
+			&passer{name: "other build, " + records, start: bootstrapIn(*against, records)},
+			&passer{name: "other build, " + forwards, start: bootstrapIn(*against, forwards, "TAPWAY_CONFIG="+file)})
+	}
+	if *python == "" {
+		return list, nil
+	}
+	list = append(list,
+		pythonAs(yardstick, "pool"),
+		pythonAs("Python: forwards, a new urllib3 pool per call", "new"))
 	if exec.Command(*python, "-c", "import boto3").Run() == nil {
 		list = append(list, pythonAs("Python: forwards, records, sends to SQS by boto3", "sqs"))
 	} else {
@@ -47,26 +63,32 @@ func passers() ([]*passer, error) {
 	return append(list, pythonAs("*Python: the loop, without a handler*", "none")), nil
 }
 
+// yardstick is the passer that the others are compared with; without it, the first one is.
+const yardstick = "Python: forwards, one urllib3 pool"
+
 // benchCPU measures the CPU time of a function's process per call, side by side with a
 // Python function that does the same.
 func benchCPU() error {
 	if err := needBootstraps(); err != nil {
 		return err
 	}
-	if out, err := exec.Command(*python, "-c", "import urllib3").CombinedOutput(); err != nil {
-		return fmt.Errorf("%s has no urllib3 (pip install urllib3): %s", *python, out)
+	if *python != "" {
+		if out, err := exec.Command(*python, "-c", "import urllib3").CombinedOutput(); err != nil {
+			return fmt.Errorf("%s has no urllib3 (pip install urllib3): %s", *python, out)
+		}
 	}
 	for _, size := range payloads {
-		list, err := passers()
+		list, err := passers(size)
 		if err != nil {
 			return err
 		}
 		if err := compareCPU(list, size); err != nil {
 			return err
 		}
-		fmt.Printf("\n## CPU of the function's process per call, REST event, %d KiB\n\n| | CPU µs/call | one urllib3 pool ÷ it (min–max) | resident MiB | peak MiB |\n|---|---|---|---|---|\n", size>>10)
+		base := list[max(slices.IndexFunc(list, func(p *passer) bool { return p.name == yardstick }), 0)]
+		fmt.Printf("\n## CPU of the function's process per call, REST event, %d KiB\n\n| | CPU µs/call, median (min–max) | %s ÷ it (min–max) | resident MiB | peak MiB |\n|---|---|---|---|---|\n", size>>10, base.name)
 		for _, p := range list {
-			fmt.Printf("| %s | %.0f | %s | %.1f | %.1f |\n", p.name, float64(p.used.Microseconds())/float64(p.calls), span(ratios(list[2].cpu, p.cpu)), p.rss, p.hwm)
+			fmt.Printf("| %s | %.0f (%.0f–%.0f) | %s | %.1f | %.1f |\n", p.name, median(p.cpu), slices.Min(p.cpu), slices.Max(p.cpu), span(ratios(base.cpu, p.cpu)), p.rss, p.hwm)
 		}
 	}
 	return nil
@@ -88,22 +110,25 @@ func compareCPU(list []*passer, size int) error {
 		}
 		defer p.f.stop()
 	}
-	number := 3 * callsOf(size) // the kernel counts CPU in 1/100 s
+	number := 3 * callsOf(size)
 	for round := range *rounds + 1 {
 		for i, p := range list {
 			e := environments[i]
-			before := p.f.cpu()
+			before := p.f.threadTime()
 			for range number {
-				if _, err := e.call(event); err != nil {
+				call := e.call
+				if strings.HasPrefix(p.name, "*") {
+					call = e.callAny
+				}
+				if _, err := call(event); err != nil {
 					return fmt.Errorf("%s: %w\n%s", p.name, err, p.f.log)
 				}
 			}
-			used := p.f.cpu() - before
+			used := p.f.threadTime() - before
 			e.empty()
 			if round == 0 { // it warms up
 				continue
 			}
-			p.calls, p.used = p.calls+number, p.used+used
 			p.cpu = append(p.cpu, float64(used.Microseconds())/float64(number))
 		}
 	}

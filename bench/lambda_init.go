@@ -21,9 +21,34 @@ var variants = []struct{ name, pkg string }{
 	{"the bootstrap", ""},
 }
 
+// What the bootstrap and its zip may have, in bytes: Lambda loads them at every cold start.
+const (
+	maxBootstrap = 12 << 20
+	maxZip       = 5_000_000
+)
+
+// checkSizes fails when a build has outgrown them.
+func checkSizes() error {
+	for _, arch := range []string{"arm64", "amd64"} {
+		for name, limit := range map[string]int64{"lambda-" + arch + "/bootstrap": maxBootstrap, "tapway-lambda-" + arch + ".zip": maxZip} {
+			info, err := os.Stat(filepath.Join(*bootstraps, name))
+			if err != nil {
+				return err
+			}
+			if info.Size() >= limit {
+				return fmt.Errorf("%s has %d bytes, the limit is %d: find out what was linked by `go build -ldflags=-dumpdep`, or by cmd/tapway-lambda's test", name, info.Size(), limit)
+			}
+		}
+	}
+	return nil
+}
+
 // benchInit measures what is paid at every cold start: size, and process start to /next.
 func benchInit() error {
 	if err := needBootstraps(); err != nil {
+		return err
+	}
+	if err := checkSizes(); err != nil {
 		return err
 	}
 	dir, remove, err := tempData()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -102,6 +103,23 @@ func (p *process) cpu() time.Duration {
 	user, _ := strconv.ParseInt(f[11], 10, 64)
 	sys, _ := strconv.ParseInt(f[12], 10, 64)
 	return time.Duration(user+sys) * (time.Second / 100) // the kernel counts in 1/100 s on every Linux
+}
+
+// threadTime is what the process's threads have run, to the nanosecond where the kernel tells; those
+// that have ended are not in it.
+func (p *process) threadTime() (total time.Duration) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	for _, name := range files {
+		text, _ := os.ReadFile(name)
+		if first, _, ok := strings.Cut(string(text), " "); ok {
+			ns, _ := strconv.ParseInt(first, 10, 64)
+			total += time.Duration(ns)
+		}
+	}
+	if total == 0 {
+		return p.cpu()
+	}
+	return total
 }
 
 // memory is the process's resident memory and its peak, in MiB.

@@ -25,6 +25,7 @@ var version = "dev"
 
 func main() {
 	started := time.Now()
+	lambdaapp.Tune(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := run(ctx, started); err != nil {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,7 +32,7 @@ func newAccess() *cobra.Command {
 		Use: "access", Short: "Who may come in: which rule decides about a call",
 		Example: "  tapway access explain --method GET --path /pets --ip 203.0.113.7",
 	}
-	return group(cmd, newAccessExplain())
+	return group(cmd, newAccessExplain(), newAccessRefresh())
 }
 
 // accessAnswer is what is printed about one call.
@@ -50,6 +54,9 @@ type imagined struct {
 	headers                    []string
 	https                      bool
 	vpc, vpce                  string
+	body, bodyFile             string
+	fetchKeys                  bool
+	clientCert                 string
 }
 
 func newAccessExplain() *cobra.Command {
@@ -58,18 +65,19 @@ func newAccessExplain() *cobra.Command {
 	var call imagined
 	cmd := &cobra.Command{
 		Use: "explain", Short: "Tell of a call which rule decides about it, and why",
-		Long: "Asks the access rules of the configuration about a call, in their order, and tells what each says. Nothing is sent, and\n" +
-			"nothing is counted: rates are taken as unused, quotas as they stand in the data directory. --ip is the peer's address; a\n" +
-			"header of a trusted proxy counts as it would. Exit status 1: the call is refused.",
+		Long: "Asks the access rules of the configuration about a call, in their order, and tells what each says. Nothing is sent, but for\n" +
+			"what --fetch-keys asks for, and nothing is counted: rates are taken as unused, quotas as they stand in the data directory.\n" +
+			"--ip is the peer's address; a header of a trusted proxy counts as it would. Exit status 1: the call is refused.",
 		Example: "  tapway access explain --method GET --path /pets/1 --ip 203.0.113.7\n" +
-			"  tapway access explain --method POST --path /pets --ip 10.0.0.1 --header 'X-Forwarded-For: 203.0.113.7' --json",
+			"  tapway access explain --method POST --path /pets --ip 10.0.0.1 --header 'X-Forwarded-For: 203.0.113.7' --json\n" +
+			"  tapway access explain --method POST --path /hooks/github --header 'X-Hub-Signature-256: sha256=…' --body-file payload.json",
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in, err := call.request()
 			if err != nil {
 				return err
 			}
-			out, err := explainAccess(configFile(file), data, call.at, in)
+			out, err := explainAccess(configFile(file), data, call, in)
 			if err != nil {
 				return err
 			}
@@ -92,6 +100,10 @@ func newAccessExplain() *cobra.Command {
 	f.StringArrayVar(&call.headers, "header", nil, "header, 'Name: value'; may be repeated")
 	f.BoolVar(&call.https, "https", false, "the call came over TLS")
 	f.StringVar(&call.at, "at", "", "when, such as 2026-11-20T10:00:00Z (default: now)")
+	f.StringVar(&call.body, "body", "", "body, for rules that verify it")
+	f.StringVar(&call.bodyFile, "body-file", "", "file with the body, byte for byte as it was sent")
+	f.StringVar(&call.clientCert, "client-cert", "", "file with the client's certificate, PEM, as if the handshake had verified it")
+	f.BoolVar(&call.fetchKeys, "fetch-keys", false, "fetch the identity provider's keys, to check a token's signature")
 	f.StringVar(&call.vpc, "vpc", "", "VPC it came through, as with a private API")
 	f.StringVar(&call.vpce, "vpce", "", "VPC endpoint it came through, as with a private API")
 	f.StringVarP(&file, "config", "c", "", "configuration file (default: ./tapway.yaml if it is there)")
@@ -120,6 +132,12 @@ func (i *imagined) request() (*http.Request, error) {
 	if i.https {
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true}
 	}
+	if err := i.takeBody(r); err != nil {
+		return nil, err
+	}
+	if err := i.takeCertificate(r); err != nil {
+		return nil, err
+	}
 	ctx := tapway.WithCall(r.Context(), new(tapway.Call))
 	if i.vpc != "" || i.vpce != "" {
 		ctx = tapway.WithFacts(ctx, &tapway.Facts{Front: tapway.FrontREST, VPC: i.vpc, VPCEndpoint: i.vpce})
@@ -127,13 +145,50 @@ func (i *imagined) request() (*http.Request, error) {
 	return r.WithContext(ctx), nil
 }
 
-// explainAccess asks the rules of a configuration, and where the call would go then.
-func explainAccess(file, data, at string, in *http.Request) (*accessAnswer, error) {
-	now := time.Now()
-	if at != "" {
+func (i *imagined) takeBody(r *http.Request) error {
+	text := []byte(i.body)
+	if i.bodyFile != "" {
+		if i.body != "" {
+			return usagef("--body and --body-file exclude each other")
+		}
 		var err error
-		if now, err = time.Parse(time.RFC3339, at); err != nil {
-			return nil, usagef("--at: %q is not a time; write 2026-11-20T10:00:00Z", at)
+		if text, err = os.ReadFile(i.bodyFile); err != nil {
+			return fmt.Errorf("read the body: %w", err)
+		}
+	}
+	if len(text) > 0 {
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	}
+	return nil
+}
+
+func (i *imagined) takeCertificate(r *http.Request) error {
+	if i.clientCert == "" {
+		return nil
+	}
+	text, err := os.ReadFile(i.clientCert)
+	if err != nil {
+		return fmt.Errorf("read the client's certificate: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return usagef("--client-cert: %s holds no PEM certificate", i.clientCert)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return usagef("--client-cert: %s: %v", i.clientCert, err)
+	}
+	r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}}}
+	return nil
+}
+
+// explainAccess asks the rules of a configuration, and where the call would go then.
+func explainAccess(file, data string, call imagined, in *http.Request) (*accessAnswer, error) {
+	now := time.Now()
+	if call.at != "" {
+		var err error
+		if now, err = time.Parse(time.RFC3339, call.at); err != nil {
+			return nil, usagef("--at: %q is not a time; write 2026-11-20T10:00:00Z", call.at)
 		}
 	}
 	c := config.Default()
@@ -167,6 +222,19 @@ func explainAccess(file, data, at string, in *http.Request) (*accessAnswer, erro
 	if rules.Keys, err = access.OpenKeyFile(app.KeysFile(data), rules.State, quiet); err != nil {
 		return nil, err
 	}
+	if rules.Hooks, err = access.OpenHookFile(app.HooksFile(data), quiet); err != nil {
+		return nil, err
+	}
+	if call.fetchKeys {
+		policy, err := c.Egress.Policy()
+		if err != nil {
+			return nil, err
+		}
+		rules.Client = func(urls ...string) *http.Client {
+			return stages.FetchClient(&egress.Dialer{Policy: policy, Log: quiet}, urls...)
+		}
+	}
+	rules.Log = quiet
 	chain, err := rules.Chain(c)
 	if err != nil {
 		return nil, err

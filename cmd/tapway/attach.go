@@ -16,6 +16,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/attach"
+	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/filter"
 )
 
@@ -58,7 +59,7 @@ func newAttach() *cobra.Command {
 	flags.BoolVar(&f.yes, "yes", false, "do not ask")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show the plan and change nothing")
 	flags.StringVar(&f.out, "out", "", "write the plan to this file, JSON")
-	flags.StringVar(&f.table, "route-table", "", "with --via lambda: write the routes for the function to this file (openapi: in its configuration)")
+	flags.StringVar(&f.table, "route-table", "", "with --via lambda: write the routes for the function to s3://BUCKET/PREFIX/ (its TAPWAY_ROUTES), or to this file (openapi: in its configuration)")
 	flags.StringVar(&f.emit, "emit", "", "print what the API's owner is to write instead, terraform or cloudformation, and change nothing")
 	flags.BoolVar(&f.includeDrift, "include-drift", false, "deploy edits of others that are not deployed too")
 	flags.Float64Var(&f.canary, "canary", 0, "percentage of a REST API stage's calls to begin with, by a canary")
@@ -215,9 +216,7 @@ func (f *attachFlags) show(cmd *cobra.Command, p *attach.Plan) (stop bool, err e
 		err = writePlan(f.out, p)
 	}
 	if err == nil && f.table != "" && p.RouteTable != nil {
-		if err = attach.WriteFile(f.table, append(p.RouteTable, '\n')); err == nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), "tapway: the function's routes are in %s: put it into the function's package and name it by openapi: in its tapway.yaml, before you attach\n", f.table)
-		}
+		err = f.writeTable(cmd, p)
 	}
 	if err != nil || f.dryRun {
 		return true, err
@@ -234,6 +233,39 @@ func (f *attachFlags) show(cmd *cobra.Command, p *attach.Plan) (stop bool, err e
 		fmt.Fprintf(cmd.ErrOrStderr(), "tapway: %s%s\n", printable(s.Text), hint)
 	}
 	return true, errSilent
+}
+
+// writeTable brings the route table to where the function finds it: a bucket, or a file for its
+// package.
+func (f *attachFlags) writeTable(cmd *cobra.Command, p *attach.Plan) error {
+	text := append(p.RouteTable, '\n')
+	prefix, inBucket := strings.CutPrefix(f.table, "s3://")
+	if !inBucket {
+		if err := attach.WriteFile(f.table, text); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "tapway: the function's routes are in %s: put it into the function's package and name it by openapi: in its tapway.yaml, before you attach\n", f.table)
+		return nil
+	}
+	bucket, key, _ := strings.Cut(prefix, "/")
+	if bucket == "" || key != "" && !strings.HasSuffix(key, "/") {
+		return usagef("--route-table: %q is neither a file nor s3://BUCKET/PREFIX/", f.table)
+	}
+	account, err := cloud.Open(cmd.Context(), f.region, f.profile)
+	if err != nil {
+		return err
+	}
+	defer account.Close()
+	blobs, err := account.Blobs(bucket)
+	if err != nil {
+		return err
+	}
+	key += p.API + ".json"
+	if err := blobs.Put(cmd.Context(), key, text); err != nil {
+		return fmt.Errorf("write the route table: %w", err)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "tapway: the function's routes are in s3://%s/%s; it finds them there when TAPWAY_ROUTES (lambda.routes) is %s\n", bucket, key, f.table)
+	return nil
 }
 
 func writePlan(path string, p *attach.Plan) error {
@@ -299,7 +331,7 @@ func printPlan(out io.Writer, p *attach.Plan) error {
 		fmt.Fprintln(out)
 	}
 	if p.Permission != nil {
-		fmt.Fprintf(out, "\nThe function must know the routes before: --route-table FILE writes them, for openapi: in its tapway.yaml.\n")
+		fmt.Fprintf(out, "\nThe function must know the routes before: --route-table s3://BUCKET/routes/ writes them to where TAPWAY_ROUTES says.\n")
 	}
 	if len(p.Backends) > 0 {
 		fmt.Fprintf(out, "\nThe tapway at %s needs this in its tapway.yaml:\n\n%s", strings.TrimPrefix(p.Via, "url:"), p.ServerConfig())

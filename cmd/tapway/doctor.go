@@ -206,6 +206,8 @@ func examineData(dir string) []finding {
 	var busy *app.BusyError
 	switch {
 	case errors.Is(err, app.ErrNoStore): // it will be made
+	case errors.Is(err, app.ErrOutbox):
+		out = append(out, finding{"queue", true, "is on SQS; the next gateway here sends what waits", ""})
 	case errors.As(err, &busy):
 		out = append(out, finding{"running", true, err.Error(), ""})
 	case err != nil:

@@ -37,5 +37,6 @@ func newForward() *cobra.Command {
 		},
 	}
 	given.flags(cmd, "queue", "destinations", "admin.listen")
+	cmd.Flags().Lookup("queue").Usage = "SQS queue as sqs://NAME, its URL or its ARN"
 	return cmd
 }

@@ -132,7 +132,8 @@ func newRoot() *cobra.Command {
 	})
 	group(root,
 		newDemo(), newServe(), newForward(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
-		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newAccess(), newKeys(), newEgress(), newConfig(), newDoctor(), newVersion(),
+		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newDeploy(), newDestroy(), newCost(), newTune(),
+		newAccess(), newKeys(), newEgress(), newConfig(), newDoctor(), newVersion(),
 	)
 	return root
 }

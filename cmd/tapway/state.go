@@ -43,7 +43,7 @@ type awsFlags struct{ queue, region, profile string }
 func (f *awsFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.queue, "queue", "", "queue on SQS: sqs://NAME, URL or ARN (default: $TAPWAY_QUEUE or what the configuration says)")
 	cmd.Flags().StringVar(&f.region, "region", "", "AWS region, where SQS is asked directly (default: the AWS settings')")
-	cmd.Flags().StringVar(&f.profile, "profile", "", "AWS profile, likewise")
+	cmd.Flags().StringVar(&f.profile, "profile", "", "AWS profile, where SQS is asked directly")
 }
 
 // source is the configuration with what the flags say.
@@ -175,6 +175,9 @@ func (f *stateFlags) open(ctx context.Context, errOut io.Writer) (*admin.Client,
 		}
 		return &admin.Client{Base: "http://" + busy.Admin, Token: token}, func() {}, nil
 	}
+	if errors.Is(err, app.ErrOutbox) {
+		return nil, nil, fmt.Errorf("%w; name the queue with --queue sqs://NAME", err)
+	}
 	if errors.Is(err, app.ErrNoStore) {
 		return nil, nil, fmt.Errorf("%w; %s", err, instead)
 	}
@@ -221,26 +224,32 @@ func warnings(errOut io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-// findRunning gives the process at the configured admin address if it works on the same
-// queues: a purge must not reach the queues of another one. nil: there is none.
+// findRunning gives the process at the configured admin address, or the gateway that works in the
+// data directory, if it works on the same queues: a purge must not reach the queues of another
+// one. nil: there is none.
 func findRunning(ctx context.Context, c *config.Config, token tapway.Secret, errOut io.Writer) *admin.Client {
-	host, port, err := net.SplitHostPort(c.Admin.Listen)
-	if err != nil || port == "0" {
-		return nil // it is off, or nobody knows where
+	var addresses []string
+	if host, port, err := net.SplitHostPort(c.Admin.Listen); err == nil && port != "0" { // else it is off, or nobody knows where
+		if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+			host = "localhost"
+		}
+		addresses = append(addresses, net.JoinHostPort(host, port))
 	}
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-		host = "localhost"
+	if here := app.Running(c.Data); here != nil && here.Admin != "" && !slices.Contains(addresses, here.Admin) {
+		addresses = append(addresses, here.Admin)
 	}
-	client := &admin.Client{Base: "http://" + net.JoinHostPort(host, port), Token: token}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	at, err := admin.JSON[admin.Source](client.Get(ctx, "/api/v1/source", nil))
-	var refused *admin.StatusError
-	switch {
-	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
-		fmt.Fprintf(errOut, "tapway: the process at %s wants its token (--token, TAPWAY_TOKEN); asking SQS itself\n", client.Base)
-	case err == nil && maps.Equal(at.Queues, cloud.Queues(c)):
-		return client
+	for _, address := range addresses {
+		client := &admin.Client{Base: "http://" + address, Token: token}
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		at, err := admin.JSON[admin.Source](client.Get(ctx, "/api/v1/source", nil))
+		cancel()
+		var refused *admin.StatusError
+		switch {
+		case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:
+			fmt.Fprintf(errOut, "tapway: the process at %s wants its token (--token, TAPWAY_TOKEN); asking SQS itself\n", client.Base)
+		case err == nil && maps.Equal(at.Queues, cloud.Queues(c)):
+			return client
+		}
 	}
 	return nil
 }

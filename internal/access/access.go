@@ -1,6 +1,7 @@
 package access
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -97,6 +98,14 @@ type Request struct {
 	takenRoom [4]taken
 	taken     []taken // by Plans
 	counted   int64   // by Plans: the window in which it counts against the quota; 0: it does not
+
+	body     []byte // by Bodies
+	bodyRead bool
+	held     int64 // bytes that Bodies has lent
+	bodies   *Bodies
+
+	seen      [][sha256.Size]byte // by Webhooks: what it remembers of this call
+	ownHeader bool                // HTTP.Header is a copy
 }
 
 // Caller is whom an authenticated call comes from.

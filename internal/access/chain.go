@@ -77,6 +77,7 @@ func (c *Chain) serve(w http.ResponseWriter, in *http.Request, next http.Handler
 				h.End(r, served)
 			}
 		}
+		r.giveBack()
 		*r = Request{}
 		requests.Put(r)
 	}()

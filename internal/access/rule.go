@@ -11,6 +11,10 @@ type Rule struct {
 	APIKey   Need
 	Methods  []string  // nil: those of all routes
 	Throttle *Throttle // nil: none of its own
+
+	Auth    Auth
+	Scopes  []string // with ByJWT: the token needs one of them; nil: those of all routes
+	Webhook *Webhook // not nil: these signatures are asked for, whatever Auth is
 }
 
 // Need says whether something must be there.

@@ -3,45 +3,30 @@ package access
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"fmt"
-	"maps"
 	"net/http"
+
+	"github.com/tapway/tapway"
 )
 
-// SecretHeader carries the secret by which tapway at a public URL knows that a call comes from an API that is
-// attached to it. API Gateway adds it to every call.
+// SecretHeader carries what an API that tapway is attached to by URL proves itself with:
+// API Gateway sends it, as a static value, with every call.
 const SecretHeader = "X-Tapway-Secret"
 
-// MinSecret is how short such a secret may be, in bytes.
-const MinSecret = 16
-
-// CheckSecret tells what is wrong with a secret, without repeating it.
-func CheckSecret(value string) error {
-	if len(value) < MinSecret {
-		return fmt.Errorf("a secret has at least %d characters, this one has %d", MinSecret, len(value))
-	}
-	for i := range len(value) {
-		if c := value[i]; c <= ' ' || c >= 0x7f {
-			return fmt.Errorf("character %d of the secret cannot stand in a header", i+1)
-		}
-	}
-	return nil
-}
-
-// Secret is the decider that asks for SecretHeader, and takes it off what the backend gets.
+// Secret lets only those calls pass that carry one of the secrets in SecretHeader, and takes the
+// header away: it is neither the backend's nor the record's. Several are for rotating.
 type Secret struct {
-	hashes []Hash
+	hashes [][sha256.Size]byte
 
-	// Exempt calls need no secret: those of an API that invokes a function and cannot send one. nil
-	// exempts none.
+	// Exempt calls need none: those of an API that invokes a Lambda function and so cannot send one.
+	// nil exempts none.
 	Exempt func(*http.Request) bool
 }
 
-// NewSecret makes a Secret that takes any of the values: two while one replaces the other.
-func NewSecret(values ...string) *Secret {
+// NewSecret makes the decider; without a secret it lets nothing pass.
+func NewSecret(secrets ...tapway.Secret) *Secret {
 	s := new(Secret)
-	for _, v := range values {
-		s.hashes = append(s.hashes, sha256.Sum256([]byte(v)))
+	for _, one := range secrets {
+		s.hashes = append(s.hashes, sha256.Sum256([]byte(one.Reveal())))
 	}
 	return s
 }
@@ -54,35 +39,32 @@ var (
 	secretWrong   = Forbidden("secret: wrong")
 )
 
-// Decide is Decider.
+// Decide is Decider. The header must stand there once: which one of several counted would be
+// chosen by whoever is in between.
 func (s *Secret) Decide(r *Request) *Refusal {
 	lines := r.HTTP.Header[SecretHeader]
-	if len(lines) > 0 {
-		in := *r.HTTP
-		in.Header = maps.Clone(in.Header)
-		delete(in.Header, SecretHeader)
-		r.HTTP = &in
-	}
-	switch {
-	case s.Exempt != nil && s.Exempt(r.HTTP):
+	if s.Exempt != nil && s.Exempt(r.HTTP) {
+		if !r.Dry {
+			delete(r.HTTP.Header, SecretHeader)
+		}
 		r.Because("the call comes through an API that is attached to this function")
 		return nil
-	case len(lines) == 0:
+	}
+	if len(lines) == 0 {
 		r.Because("there is no %s", SecretHeader)
 		return secretMissing
-	case len(lines) > 1 || !s.knows(lines[0]):
-		r.Because("%s does not hold the secret", SecretHeader)
+	}
+	if !r.Dry {
+		delete(r.HTTP.Header, SecretHeader)
+	}
+	got, right := sha256.Sum256([]byte(lines[0])), 0
+	for i := range s.hashes {
+		right |= subtle.ConstantTimeCompare(got[:], s.hashes[i][:])
+	}
+	if right == 0 || len(lines) > 1 {
+		r.Because("%s is not the configured one", SecretHeader)
 		return secretWrong
 	}
-	r.Because("%s holds the secret", SecretHeader)
+	r.Because("%s is right", SecretHeader)
 	return nil
-}
-
-// knows takes the same time for every value of the same length.
-func (s *Secret) knows(value string) bool {
-	hash, found := sha256.Sum256([]byte(value)), 0
-	for i := range s.hashes {
-		found |= subtle.ConstantTimeCompare(hash[:], s.hashes[i][:])
-	}
-	return found == 1
 }

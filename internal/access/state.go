@@ -2,6 +2,7 @@ package access
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,10 +13,13 @@ type State struct {
 	start   time.Time // buckets count from here, by the monotonic clock
 	counter Counter
 	places  places
+	bodies  atomic.Int64 // bytes of requests that are held to be verified
+	replays replays
 
 	mu      sync.Mutex
 	buckets map[string]*bucket
 	meters  map[string]*meter
+	rings   map[KeySource]*Keyring // nil: none
 }
 
 // NewState makes an empty State. counter keeps the quotas.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/stages"
 )
 
@@ -17,6 +19,10 @@ import (
 // and what all keys have used.
 func KeysFile(data string) string  { return filepath.Join(data, "access-keys.json") }
 func UsageFile(data string) string { return filepath.Join(data, "access-usage.json") }
+
+// HooksFile is where a data directory has the addresses of GitHub's webhooks, once they have
+// been fetched.
+func HooksFile(data string) string { return filepath.Join(data, "github-hooks.json") }
 
 // gate is the access rules with what they remember.
 type gate struct {
@@ -34,9 +40,13 @@ func (a *App) openGate(c *config.Config) (err error) {
 	}
 	g.access = stages.Access{
 		State: access.NewState(g.counter, time.Now()), Page: a.proxy.Refuse, Log: a.log,
+		Client:  fetcher(a.way),
 		Refused: func(rule string) { a.metrics.refused.WithLabelValues(rule).Inc() },
 	}
 	if g.access.Keys, err = access.OpenKeyFile(KeysFile(c.Data), g.access.State, a.log); err != nil {
+		return err
+	}
+	if g.access.Hooks, err = access.OpenHookFile(HooksFile(c.Data), a.log); err != nil {
 		return err
 	}
 	chain, err := g.access.Chain(c)
@@ -47,10 +57,16 @@ func (a *App) openGate(c *config.Config) (err error) {
 	return nil
 }
 
-// run keeps the counts on disk and looks after the keys until ctx ends.
+// fetcher makes what fetches an identity provider's keys.
+func fetcher(way *egress.Dialer) func(urls ...string) *http.Client {
+	return func(urls ...string) *http.Client { return stages.FetchClient(way, urls...) }
+}
+
+// run keeps the counts on disk and looks after keys and rules until ctx ends.
 func (g *gate) run(ctx context.Context) error {
 	var watching sync.WaitGroup
-	watching.Go(func() { g.access.Keys.Run(ctx) }) // it only ends with ctx
+	watching.Go(func() { g.access.Keys.Run(ctx) }) // they only end with ctx
+	watching.Go(func() { g.Run(ctx) })
 	err := g.counter.Run(ctx)
 	watching.Wait()
 	if err != nil {
@@ -75,9 +91,10 @@ func (a *App) guard(c *config.Config, l net.Listener) net.Listener {
 	return a.gate.guard
 }
 
-// use puts other rules into force.
-func (g *gate) use(chain *access.Chain, c *config.Config) {
+// use puts other rules into force, and another way out.
+func (g *gate) use(chain *access.Chain, rules stages.Access, c *config.Config) {
 	g.Set(chain)
+	g.access = rules
 	if g.guard != nil {
 		trusted, _ := access.ParseSet(c.Access.TrustedProxies...) // the configuration was checked
 		g.guard.SetTrusted(trusted)

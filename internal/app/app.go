@@ -210,7 +210,7 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 		start("admin API", func() error { return a.adminServer.Serve(a.adminLis) })
 	}
 	a.health.serving.Store(true)
-	a.log.Info("serving", "gateway", a.Addr(), "admin", a.AdminAddr(), "data", a.config.Data, "destinations", a.destinations.names(), "version", a.options.Version)
+	a.log.Info("serving", "gateway", a.Addr(), "admin", a.AdminAddr(), "data", a.config.Data, "queue", a.config.Queue, "destinations", a.destinations.names(), "version", a.options.Version)
 	a.queue.warnLeft(a.destinations.names())
 	ready()
 

@@ -109,6 +109,9 @@ func (f *Forwarder) RunNotify(ctx context.Context, ready func()) error {
 	if err := f.queue.(*sqsEngine).find(ctx); sqsqueue.Refused(err) {
 		return fmt.Errorf("the queue cannot be used: %w", err)
 	}
+	if f.config.Bucket == "" {
+		f.log.Warn("there is no bucket: records that are larger than the queue takes cannot be read, and wait in the queue; set bucket (TAPWAY_BUCKET)")
+	}
 	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx: it ends after the last attempt
 	defer stopUpkeep()
 	failed := make(chan error, 2)

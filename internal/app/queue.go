@@ -112,6 +112,20 @@ func (a *App) removeAddress() { os.Remove(addressFile(a.data)) }
 // ErrNoStore says that a directory is no data directory of tapway's.
 var ErrNoStore = errors.New("holds no tapway data")
 
+// ErrOutbox says that a directory holds nothing but what a gateway sends to SQS.
+var ErrOutbox = errors.New("holds no queue, only records on their way to SQS")
+
+// outboxDir is where a gateway with a queue on SQS keeps what is not there yet.
+func outboxDir(data string) string { return filepath.Join(data, "outbox") }
+
+// Running gives the gateway that works in a data directory and sends to SQS; nil: there is none.
+func Running(data string) *BusyError {
+	if dir := outboxDir(data); diskqueue.InUse(dir) {
+		return busy(data, diskqueue.ErrLocked)
+	}
+	return nil
+}
+
 // hasStore reports whether a queue has ever been made in dir.
 func hasStore(dir string) bool {
 	for _, name := range []string{"store", "state.db"} {
@@ -125,9 +139,16 @@ func hasStore(dir string) bool {
 
 // Offline opens a data directory that no process uses and gives the admin API over it.
 // Looking changes nothing: what is no data directory stays none (ErrNoStore), and nothing
-// leaves the history. The error is a *BusyError when a process has the directory open.
+// leaves the history. The error is a *BusyError when a process has the directory open, and
+// ErrOutbox when its queue is on SQS.
 func Offline(dir, version string) (*admin.Server, func(), error) {
+	if running := Running(dir); running != nil {
+		return nil, nil, running
+	}
 	if !hasStore(dir) {
+		if hasStore(outboxDir(dir)) {
+			return nil, nil, fmt.Errorf("%s %w", dir, ErrOutbox)
+		}
 		return nil, nil, fmt.Errorf("%s %w", dir, ErrNoStore)
 	}
 	q, err := diskqueue.Open(dir, diskqueue.Options{

@@ -60,7 +60,9 @@ func (a *App) reload() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain, err := a.gate.access.Chain(c)
+	rules := a.gate.access
+	rules.Client = fetcher(way)
+	chain, err := rules.Chain(c)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +74,7 @@ func (a *App) reload() ([]string, error) {
 		a.certificate.current.Store(front)
 	}
 	a.rules.Set(next)
-	a.gate.use(chain, c)
+	a.gate.use(chain, rules, c)
 	a.proxy.Reload(routes.Settings(c, a.rules.Redact, a.log))
 	a.routes.Close()
 	a.routes, a.config, a.way = routes, c, way

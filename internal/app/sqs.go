@@ -7,7 +7,6 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -96,7 +95,7 @@ func (e *sqsEngine) openOutbox(c *config.Config) (err error) {
 	if hasStore(c.Data) {
 		e.log.Warn("the data directory has records of the queue on disk; start once with queue: disk to deliver what is left of them", "data", c.Data)
 	}
-	if e.disk, err = openDisk(c, filepath.Join(c.Data, "outbox"), diskqueue.History{MaxAge: -1, MaxBytes: -1}, e.log); err != nil {
+	if e.disk, err = openDisk(c, outboxDir(c.Data), diskqueue.History{MaxAge: -1, MaxBytes: -1}, e.log); err != nil {
 		return err
 	}
 	o := outbox.Config{Local: e.disk, Destinations: e.remote.Destinations(), Send: e.remote.Transfer, Log: e.log}
@@ -211,10 +210,7 @@ func (e *sqsEngine) watch(ctx context.Context) {
 			}
 		}
 		if found {
-			look, cancel := context.WithTimeout(ctx, lookTime)
-			l, err := e.remote.Ledger(look)
-			cancel()
-			e.saw(l.Destinations, err)
+			e.look(ctx)
 		}
 		wait := time.NewTimer(every)
 		select {
@@ -224,6 +220,14 @@ func (e *sqsEngine) watch(ctx context.Context) {
 		case <-wait.C:
 		}
 	}
+}
+
+// look notes what is in the queues now.
+func (e *sqsEngine) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	l, err := e.remote.Ledger(ctx)
+	e.saw(l.Destinations, err)
 }
 
 // find looks the queues up, once with success, and says what is unwise about them.

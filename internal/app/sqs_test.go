@@ -2,9 +2,11 @@ package app
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -68,6 +70,7 @@ func TestServeOnSQS(t *testing.T) {
 	if status, warning := readiness(t, w.app.AdminAddr()); status != 200 || warning != "" {
 		t.Errorf("readyz %d %q", status, warning)
 	}
+	w.app.queue.(*sqsEngine).look(t.Context()) // as it does by itself every 15 s
 	_, text := call(t, "http://"+w.app.AdminAddr()+"/metrics")
 	for _, want := range []string{"tapway_ledger_calls_total 2", "tapway_ledger_stored_total 2", "tapway_queue_reachable 1", `tapway_outbox_records{destination="sink"} 0`, `tapway_ledger_difference{destination="sink"} 0`} {
 		if !strings.Contains(text, want) {
@@ -77,6 +80,32 @@ func TestServeOnSQS(t *testing.T) {
 	w.stop()
 	if strings.Contains(w.log.String(), "level=ERROR") || strings.Contains(w.log.String(), "aws-secret") {
 		t.Errorf("log:\n%s", w.log)
+	}
+}
+
+// TestOfflineOnSQS: who looks into the data directory of a gateway on SQS is sent to it, and told
+// where its queue is when it does not run.
+func TestOfflineOnSQS(t *testing.T) {
+	newAccount(t)
+	w := newWorld(t, "backend: "+echo(t)+"\n"+onSQS)
+	post(t, w.url+"/x", []byte("x"))
+	data := w.app.config.Data
+	var busy *BusyError
+	if _, _, err := Offline(data, "test"); !errors.As(err, &busy) || busy.PID != os.Getpid() || busy.Admin != w.app.AdminAddr() {
+		t.Errorf("while it runs: %v", err)
+	}
+	if at := Running(data); at == nil || at.Admin != w.app.AdminAddr() {
+		t.Errorf("who runs: %+v", at)
+	}
+	w.stop()
+	if _, _, err := Offline(data, "test"); !errors.Is(err, ErrOutbox) {
+		t.Errorf("afterwards: %v", err)
+	}
+	if at := Running(data); at != nil {
+		t.Errorf("it has stopped, and runs: %v", at)
+	}
+	if at := Running(t.TempDir()); at != nil {
+		t.Errorf("an empty directory: %v", at)
 	}
 }
 

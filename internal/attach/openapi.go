@@ -203,6 +203,10 @@ func (op *operation) object() map[string]any {
 	return o
 }
 
+// StageVariables is the member of a route table that has the stage's variables: an export leaves
+// them out, and the proxy function must put them into the backends' URLs.
+const StageVariables = "x-tapway-stage-variables"
+
 // routeTable is the working copy as an OpenAPI document, from which tapway takes its routes
 // (openapi: in tapway.yaml). It is not AWS's export: that is of what is deployed.
 func (a *API) routeTable(ops []operation) json.RawMessage {
@@ -221,10 +225,14 @@ func (a *API) routeTable(ops []operation) json.RawMessage {
 	if a.Stage != "" && a.Stage != "$default" {
 		server = map[string]any{"url": server["url"].(string) + "/{basePath}", "variables": map[string]any{"basePath": map[string]any{"default": a.Stage}}}
 	}
-	return compact(map[string]any{
+	table := map[string]any{
 		"openapi": "3.0.1", "info": map[string]any{"title": a.Name, "version": "working copy"},
 		"servers": []any{server}, "paths": paths,
-	})
+	}
+	if s, ok := a.stage(a.Stage); ok && len(s.vars()) > 0 {
+		table[StageVariables] = s.vars()
+	}
+	return compact(table)
 }
 
 func domainSuffix(region string) string {

@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/filter"
 )
 
 // SecretHeader carries the secret that tells tapway at a public URL that a call comes from
-// the API it is attached to.
-const SecretHeader = "X-Tapway-Secret"
+// the API it is attached to (access.secret in its configuration).
+const SecretHeader = access.SecretHeader
 
 // Options is what a plan is made with.
 type Options struct {

@@ -93,7 +93,7 @@ func (m *maker) warnSettings(add func(Warning)) {
 		add(Warning{Code: "timeout", Text: fmt.Sprintf("the function is stopped after %d ms, but a backend may take %d ms: raise its timeout", f.TimeoutMS, longest)})
 	}
 	if m.options.URL != "" {
-		add(Warning{Code: "public", Text: "the URL can be called by anyone; let tapway there refuse calls without the right " + SecretHeader})
+		add(Warning{Code: "public", Text: "the URL can be called by anyone; give tapway there the secret (access.secret, TAPWAY_SECRET) so that it refuses calls without it"})
 	}
 }
 

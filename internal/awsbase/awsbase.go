@@ -100,3 +100,19 @@ func Endpoint(getenv func(string) string, service string) (*string, error) {
 	}
 	return nil, nil
 }
+
+// domains are those of AWS's other partitions, by the beginning of a region's name.
+var domains = [...]struct{ prefix, domain string }{
+	{"cn-", "amazonaws.com.cn"}, {"us-iso-", "c2s.ic.gov"}, {"us-isob-", "sc2s.sgov.gov"}, {"us-isof-", "csp.hci.ic.gov"},
+	{"eu-isoe-", "cloud.adc-e.uk"}, {"eusc-", "amazonaws.eu"},
+}
+
+// Domain is what a region's endpoints end with: "amazonaws.com" in most.
+func Domain(region string) string {
+	for _, d := range domains {
+		if strings.HasPrefix(region, d.prefix) {
+			return d.domain
+		}
+	}
+	return "amazonaws.com"
+}

@@ -137,7 +137,7 @@ func (c *Client) try(ctx context.Context, r reference, operation string, body []
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	s, region := c.service(r.kind), c.region(r)
-	url := "https://" + s.name + "." + region + "." + domain(region) + "/"
+	url := "https://" + s.name + "." + region + "." + awsbase.Domain(region) + "/"
 	if s.endpoint != nil {
 		url = strings.TrimSuffix(*s.endpoint, "/") + "/"
 	}
@@ -182,18 +182,6 @@ func (c *Client) http() aws.HTTPClient {
 		return c.Config.HTTPClient
 	}
 	return awsbase.Client(nil)
-}
-
-// domain is a partition's.
-func domain(region string) string {
-	for prefix, domain := range map[string]string{
-		"cn-": "amazonaws.com.cn", "us-iso-": "c2s.ic.gov", "us-isob-": "sc2s.sgov.gov", "us-isof-": "csp.hci.ic.gov", "eu-isoe-": "cloud.adc-e.uk", "eusc-": "amazonaws.eu",
-	} {
-		if strings.HasPrefix(region, prefix) {
-			return domain
-		}
-	}
-	return "amazonaws.com"
 }
 
 // unreached is why no answer came, without the words that http.Client puts around it.

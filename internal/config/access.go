@@ -13,19 +13,26 @@ import (
 
 // Access is who may come in.
 type Access struct {
-	TrustedProxies []string        `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For or Forwarded is believed, and whose other headers about where a call came from (X-Real-IP, CF-Connecting-IP, …) are passed on."`
-	ClientAddress  string          `yaml:"client_address" def:"x-forwarded-for" enum:"x-forwarded-for forwarded" doc:"The header that the trusted proxies keep. It is read from the right up to the first address that is not trusted; the other one is not asked, because a proxy that does not keep it passes on what the client wrote."`
-	ProxyProtocol  bool            `yaml:"proxy_protocol" doc:"Connections of trusted proxies begin with a PROXY protocol header, version 1 or 2, that says who the client is; those without are closed. Those of others are taken as they are."`
-	ResourcePolicy string          `yaml:"resource_policy" kind:"file" example:"policy.json" doc:"An API Gateway resource policy, unchanged. It is evaluated as AWS does: Deny over Allow, and what nothing allows is denied."`
-	APIStage       string          `yaml:"api_stage" example:"prod" doc:"The API stage that this gateway is, for resources of the policy such as execute-api:/prod/GET/pets; default on Lambda the one that the front names. A policy whose resources name a stage needs it."`
-	Methods        []string        `yaml:"methods" example:"GET" doc:"Methods that are passed on; others are answered 403. Without it all are."`
-	APIKey         string          `yaml:"api_key" enum:"required off" example:"required" doc:"Whether a call needs an API key in x-api-key; default required when there are api_keys or usage_plans, off otherwise. Keys stand in api_keys, or are made with tapway keys create."`
-	APIKeys        []APIKey        `yaml:"api_keys" doc:"API keys and who has them."`
-	UsagePlans     []UsagePlan     `yaml:"usage_plans" doc:"What the keys of a plan may use, each key for itself."`
-	Secret         []tapway.Secret `yaml:"secret" env:"TAPWAY_SECRET" example:"${TAPWAY_SECRET:-change-me-16-characters}" doc:"What every call must carry in X-Tapway-Secret, 16 characters or more; a list while one replaces another. tapway attach --via url: makes API Gateway send it. Calls without it are answered 403; the backend never sees it. In the environment parted by spaces."`
-	Throttle       *Throttle       `yaml:"throttle" doc:"All calls together; more are answered 429."`
-	Routes         []AccessRoute   `yaml:"routes" doc:"What is different for some calls. The first entry whose match takes a call counts, whatever spelling of the path the client has chosen."`
-	Counters       string          `yaml:"counters" def:"auto" enum:"auto local" doc:"Where rates and quotas are counted. auto: in this process and its data directory, and on Lambda nowhere, which makes rates and quotas an error there. local: in this process; on Lambda that means that every execution environment counts for itself and begins anew."`
+	TrustedProxies    []string           `yaml:"trusted_proxies" kind:"cidr" example:"10.0.0.0/8" doc:"Peers whose X-Forwarded-For or Forwarded is believed, and whose other headers about where a call came from (X-Real-IP, CF-Connecting-IP, …) are passed on."`
+	ClientAddress     string             `yaml:"client_address" def:"x-forwarded-for" enum:"x-forwarded-for forwarded" doc:"The header that the trusted proxies keep. It is read from the right up to the first address that is not trusted; the other one is not asked, because a proxy that does not keep it passes on what the client wrote."`
+	ProxyProtocol     bool               `yaml:"proxy_protocol" doc:"Connections of trusted proxies begin with a PROXY protocol header, version 1 or 2, that says who the client is; those without are closed. Those of others are taken as they are."`
+	ResourcePolicy    string             `yaml:"resource_policy" kind:"file" example:"policy.json" doc:"An API Gateway resource policy, unchanged. It is evaluated as AWS does: Deny over Allow, and what nothing allows is denied."`
+	APIStage          string             `yaml:"api_stage" example:"prod" doc:"The API stage that this gateway is, for resources of the policy such as execute-api:/prod/GET/pets; default on Lambda the one that the front names. A policy whose resources name a stage needs it."`
+	Methods           []string           `yaml:"methods" example:"GET" doc:"Methods that are passed on; others are answered 403. Without it all are."`
+	Secret            []tapway.Secret    `yaml:"secret" env:"TAPWAY_SECRET" example:"${TAPWAY_SECRET:-change-me-16-characters}" doc:"What every call must carry in X-Tapway-Secret, 16 characters or more; others are answered 403. It is how an API that is attached by URL proves itself (tapway attach --via url:…). The header goes no further. A list of several while rotating."`
+	APIKey            string             `yaml:"api_key" enum:"required off" example:"required" doc:"Whether a call needs an API key in x-api-key; default required when there are api_keys or usage_plans, off otherwise. Keys stand in api_keys, or are made with tapway keys create."`
+	APIKeys           []APIKey           `yaml:"api_keys" doc:"API keys and who has them."`
+	UsagePlans        []UsagePlan        `yaml:"usage_plans" doc:"What the keys of a plan may use, each key for itself."`
+	Authorization     string             `yaml:"authorization" enum:"none jwt iam webhook" example:"jwt" doc:"How a caller proves who it is where no route says otherwise; default the one of jwt, iam and webhook that is there. API keys and client certificates go beside it."`
+	JWT               *JWT               `yaml:"jwt" doc:"JSON Web Tokens, as a JWT authorizer of API Gateway's HTTP APIs."`
+	IAM               *IAM               `yaml:"iam" doc:"Calls signed with AWS Signature Version 4, as API Gateway's AWS_IAM, for credentials of one's own."`
+	Webhook           *Webhook           `yaml:"webhook" doc:"Calls that a provider signs because it cannot send an API key. The body is verified before the backend sees it."`
+	ClientCertificate *ClientCertificate `yaml:"client_certificate" doc:"Which of the certificates that tls.client_ca lets in may come in, and what the backend is told of them. Goes beside authorization."`
+	MaxBody           Size               `yaml:"max_body" def:"25MiB" doc:"Largest body that is verified, for webhook and iam; more is answered 413. Other bodies stream."`
+	BodyMemory        Size               `yaml:"body_memory" def:"256MiB" doc:"Memory for all bodies being verified together; without room calls are answered 503."`
+	Throttle          *Throttle          `yaml:"throttle" doc:"All calls together; more are answered 429."`
+	Routes            []AccessRoute      `yaml:"routes" doc:"What is different for some calls. The first entry whose match takes a call counts, whatever spelling of the path the client has chosen."`
+	Counters          string             `yaml:"counters" def:"auto" enum:"auto local" doc:"Where rates and quotas are counted. auto: in this process and its data directory, and on Lambda nowhere, which makes rates and quotas an error there. local: in this process; on Lambda that means that every execution environment counts for itself and begins anew."`
 }
 
 // APIKey is one API key.
@@ -66,10 +73,13 @@ type Throttle struct {
 
 // AccessRoute is what is different for some calls.
 type AccessRoute struct {
-	Match    string    `yaml:"match" required:"true" kind:"match" example:"ANY /public/{proxy+}" doc:"Method (or ANY) and path template."`
-	APIKey   string    `yaml:"api_key" enum:"required off" example:"off" doc:"Whether an API key is needed; default as everywhere."`
-	Methods  []string  `yaml:"methods" doc:"Methods that are passed on; default as everywhere."`
-	Throttle *Throttle `yaml:"throttle" doc:"These calls together, besides what bounds all."`
+	Match         string    `yaml:"match" required:"true" kind:"match" example:"ANY /public/{proxy+}" doc:"Method (or ANY) and path template."`
+	APIKey        string    `yaml:"api_key" enum:"required off" example:"off" doc:"Whether an API key is needed; default as everywhere."`
+	Authorization string    `yaml:"authorization" enum:"none jwt iam webhook" doc:"How a caller proves who it is; default as everywhere."`
+	Scopes        []string  `yaml:"scopes" doc:"A token of these calls needs one of these; default access.jwt.scopes. Makes authorization jwt."`
+	Webhook       *Webhook  `yaml:"webhook" doc:"Signatures of these calls alone, in place of any other authorization."`
+	Methods       []string  `yaml:"methods" doc:"Methods that are passed on; default as everywhere."`
+	Throttle      *Throttle `yaml:"throttle" doc:"These calls together, besides what bounds all."`
 }
 
 // KeyRequired reports whether calls need an API key where no route says otherwise.
@@ -117,11 +127,19 @@ func (k *checker) access(c *Config) {
 	if a.ProxyProtocol && len(a.TrustedProxies) == 0 {
 		k.fail("access.proxy_protocol", "nobody is trusted to send a PROXY header", "name the proxies in access.trusted_proxies")
 	}
+	if a.Secret != nil && len(a.Secret) == 0 {
+		k.fail("access.secret", "there is no secret in it", "write one, or remove the key")
+	}
+	for i, s := range a.Secret {
+		if len(s) < 16 {
+			k.fail(fmt.Sprintf("access.secret[%d]", i), "shorter than 16 characters", "use a random one: openssl rand -hex 16")
+		}
+	}
 	k.policy(a)
 	k.methods("access.methods", a.Methods)
 	plans := k.plans(a)
 	k.apiKeys(a, plans)
-	k.secrets(a)
+	k.authorization(c)
 	if a.Throttle != nil {
 		k.rate("access.throttle", a.Throttle.Rate, a.Throttle.Burst)
 	}
@@ -135,19 +153,6 @@ func (k *checker) access(c *Config) {
 	}
 	if rate := c.Limits.ConnectionRate; rate != 0 {
 		k.rate("limits.connection_rate", rate, 0)
-	}
-}
-
-// secrets tells of those that guard nothing.
-func (k *checker) secrets(a *Access) {
-	if a.Secret != nil && len(a.Secret) == 0 && !k.failed("access.secret") {
-		k.fail("access.secret", "there is no secret in it", "write one, or remove the key")
-	}
-	for i, s := range a.Secret {
-		key := fmt.Sprintf("access.secret[%d]", i)
-		if err := access.CheckSecret(s.Reveal()); err != nil && !k.failed(key) {
-			k.fail(key, err.Error(), "make one with `openssl rand -hex 24`")
-		}
 	}
 }
 

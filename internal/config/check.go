@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/filter"
 	"github.com/tapway/tapway/internal/redact"
@@ -126,15 +125,22 @@ var kinds = map[string]func(string) error{
 		}
 		return checkAddr(s)
 	},
-	"url":     func(s string) error { return checkURL(s, true) },
-	"backend": func(s string) error { return checkURL(s, false) },
-	"file":    checkFile,
-	"export":  checkExport,
-	"prefix":  checkPrefix,
-	"pem":     checkPEM,
-	"cidr":    checkCIDR,
-	"queue":   checkQueue,
-	"bucket":  checkBucket,
+	"url":       func(s string) error { return checkURL(s, true) },
+	"backend":   func(s string) error { return checkURL(s, false) },
+	"file":      checkFile,
+	"export":    checkExport,
+	"pem":       checkPEM,
+	"cidr":      checkCIDR,
+	"queue":     checkQueue,
+	"bucket":    checkBucket,
+	"addresses": checkAddresses,
+	"s3 prefix": func(s string) error {
+		bucket, prefix, ok := strings.Cut(strings.TrimPrefix(s, "s3://"), "/")
+		if !ok || !strings.HasPrefix(s, "s3://") || checkBucket(bucket) != nil || prefix != "" && !strings.HasSuffix(prefix, "/") {
+			return fmt.Errorf("%q is no place in S3; write s3://BUCKET/PREFIX/", s)
+		}
+		return nil
+	},
 	"filter": func(s string) error {
 		_, err := filter.Parse(s)
 		return err
@@ -210,11 +216,6 @@ func checkExport(s string) error {
 		return fmt.Errorf("%q names no object; write s3://BUCKET/KEY", s)
 	}
 	return nil
-}
-
-func checkPrefix(s string) error {
-	_, _, err := S3(s)
-	return err
 }
 
 // S3 takes s3://BUCKET/KEY apart; the key may be "".
@@ -460,11 +461,10 @@ func (k *checker) egress(c *Config) {
 	}
 }
 
-// Rules are these rules in the redactor's form, the built-in ones included if wanted. tapway's own secret
-// is in no record in any case.
+// Rules are these rules in the redactor's form, the built-in ones included if wanted.
 func (r Redact) Rules() redact.Rules {
 	rules := redact.Rules{
-		Headers: append(slices.Clone(r.Headers), access.SecretHeader), Cookies: r.Cookies, Query: r.Query, Path: r.Path, JSON: r.JSON, Form: r.Form, Key: r.Key,
+		Headers: r.Headers, Cookies: r.Cookies, Query: r.Query, Path: r.Path, JSON: r.JSON, Form: r.Form, Key: r.Key,
 	}
 	if r.Defaults {
 		return redact.Defaults().Merge(rules)

@@ -39,6 +39,7 @@ type Config struct {
 	Egress       Egress        `yaml:"egress" doc:"Where tapway itself may go: every dial, to backends, destinations and whatever else, is asked about. docs/egress.md has the rules. Without this key the backends and destinations of this file may be dialled wherever they are, but a name not when it leads to link-local or metadata addresses; hosts that others name only when they are public."`
 	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
 	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
+	AWS          AWS           `yaml:"aws" doc:"What tapway deploy makes on AWS. Its flags win over these, and both over what it remembers in tapway.deploy.json."`
 }
 
 // ServerTLS is TLS at the front.
@@ -163,9 +164,37 @@ type Retry struct {
 type Lambda struct {
 	Capture         string `yaml:"capture" def:"after" enum:"after before" env:"TAPWAY_CAPTURE" doc:"When a record is sent to the queue. after: when the client has its response, before the environment may freeze. before: before the response, which waits for it."`
 	Stream          bool   `yaml:"stream" env:"TAPWAY_STREAM" doc:"Stream responses: for a Function URL with RESPONSE_STREAM, or an integration with responseTransferMode STREAM. The event does not tell, so it must be said here."`
-	Routes          string `yaml:"routes" kind:"prefix" env:"TAPWAY_ROUTES" example:"s3://my-bucket/routes/" doc:"Where the route tables of attached APIs are: of each API, by its id, APIID/STAGE.json or else APIID.json below this prefix, as tapway attach writes it. A call of an API without one goes where backend, routes or openapi say."`
 	DeadLetterQueue string `yaml:"dead_letter_queue" kind:"queue" env:"TAPWAY_DEAD_LETTER_QUEUE" example:"sqs://records-dead" doc:"Where the forwarder sends records it gives up on; default the queue that the queue's redrive policy names. {destination} stands for the destination's name."`
+	Routes          string `yaml:"routes" kind:"s3 prefix" env:"TAPWAY_ROUTES" example:"s3://my-records/routes/" doc:"Where the proxy finds the route table of each API that it is attached to: s3://BUCKET/PREFIX/, to which API-ID/STAGE.json or else API-ID.json is added. It is read at the first call of an API, and looked at again once a minute. Calls of other APIs go by backend, routes or openapi, if there are any."`
 	DeleteObjects   bool   `yaml:"delete_objects" env:"TAPWAY_DELETE_OBJECTS" doc:"Delete a large record's object from the bucket once it is delivered. Otherwise the bucket's lifecycle rule does, which must outlast the queue and its dead letters."`
+}
+
+// AWS is what `tapway deploy` does not ask for when it stands here.
+type AWS struct {
+	Region       string  `yaml:"region" example:"eu-west-1" doc:"AWS region; default what AWS_REGION or the profile says."`
+	Project      string  `yaml:"project" example:"tapway" doc:"Name of the installation, and beginning of the name of everything in it."`
+	API          string  `yaml:"api" example:"a1b2c3d4e5" doc:"Id of the REST or HTTP API to attach to."`
+	Stage        string  `yaml:"stage" example:"prod" doc:"Its API stage; default the only one there is."`
+	Memory       int     `yaml:"memory" def:"512" doc:"Memory of each function, MiB."`
+	Architecture string  `yaml:"architecture" def:"arm64" enum:"arm64 x86_64" doc:"Processor of the functions."`
+	Concurrency  int     `yaml:"concurrency" def:"0" doc:"Reserved concurrency of the proxy function: the most calls at once, and so a bound on what a month can cost. 0: none reserved."`
+	AlarmEmail   string  `yaml:"alarm_email" example:"ops@example.com" doc:"Who is told of alarms."`
+	StateBucket  string  `yaml:"state_bucket" kind:"bucket" example:"my-terraform-state" doc:"S3 bucket for Terraform's state; default a file in the working directory."`
+	VPC          *AWSVPC `yaml:"vpc" doc:"Where the functions run. Without it they run outside of any VPC."`
+}
+
+// AWSVPC is a network for the functions.
+type AWSVPC struct {
+	Subnets        []string    `yaml:"subnets" required:"true" example:"subnet-0a1b2c3d" doc:"Ids of private subnets, with a NAT gateway or endpoints for SQS, S3 and CloudWatch Logs."`
+	SecurityGroups []string    `yaml:"security_groups" example:"sg-0a1b2c3d" doc:"Ids of security groups besides the one that deploy makes."`
+	Egress         []AWSEgress `yaml:"egress" doc:"Where the functions may go; all else is closed to them. They need SQS, S3 and what they pass calls and records on to."`
+}
+
+// AWSEgress is one way out.
+type AWSEgress struct {
+	To          string `yaml:"to" required:"true" example:"10.0.0.0/8" doc:"A network (CIDR), a prefix list (pl-...) or a security group (sg-...)."`
+	Port        int    `yaml:"port" def:"443" example:"443" doc:"TCP port."`
+	Description string `yaml:"description" example:"backends" doc:"For people."`
 }
 
 // Egress is where tapway may go.
@@ -217,5 +246,5 @@ type Size int64
 // unsupported are keys of the design that this version does not carry out. They are
 // refused rather than ignored: nothing would enforce them.
 var unsupported = map[string]bool{
-	"access.jwt": true, "access.webhook": true, "cache": true, "alarms": true, "aws": true,
+	"cache": true, "alarms": true,
 }

@@ -234,11 +234,8 @@ func (d *decoder) set(from string, to reflect.Value, key, text string) {
 		}
 	case *[]string: // FILTERED_PATH=/foobar|/baz
 		*list = strings.Split(text, "|")
-	case *[]tapway.Secret: // TAPWAY_SECRET
-		*list = []tapway.Secret{}
-		for _, one := range strings.Fields(text) {
-			*list = append(*list, tapway.Secret(one))
-		}
+	case *[]tapway.Secret:
+		*list = []tapway.Secret{tapway.Secret(text)}
 	default:
 		switch {
 		case err != nil:

@@ -7,15 +7,17 @@
 package emf
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tapway/tapway/internal/jsonstring"
 )
 
 // Unit is a CloudWatch unit.
@@ -137,49 +139,94 @@ func (l *line) take() []metric {
 	return out
 }
 
-// line is one JSON object and its line feed.
+// member is a name and its value in JSON.
+type member struct {
+	name  string
+	value []byte
+}
+
+// line is one JSON object and its line feed. It is written by hand because there is one for every call on Lambda.
 func (w *Writer) line(now time.Time, more []Dimension, metrics []metric) []byte {
-	type definition struct {
-		Name string `json:"Name"`
-		Unit Unit   `json:"Unit"`
+	var room [24]member
+	var text [256]byte
+	members, values := room[:0], text[:0]
+	put := func(name string, from int) {
+		members = append(members, member{name, values[from:len(values):len(values)]})
 	}
-	type directive struct {
-		Namespace  string       `json:"Namespace"`
-		Dimensions [][]string   `json:"Dimensions"`
-		Metrics    []definition `json:"Metrics"`
+
+	namespace := w.Namespace
+	if namespace == "" {
+		namespace = "tapway"
 	}
-	d := directive{Namespace: w.Namespace, Dimensions: [][]string{{}}}
-	if d.Namespace == "" {
-		d.Namespace = "tapway"
-	}
-	root := map[string]any{}
-	for _, one := range slices.Concat(w.Dimensions, more) {
-		name := clean(one.Name, maxName)
-		if _, twice := root[name]; twice || len(d.Dimensions[0]) == maxDimensions {
-			continue
-		}
-		d.Dimensions[0] = append(d.Dimensions[0], name)
-		root[name] = clean(one.Value, maxText)
-	}
-	for _, m := range metrics {
-		d.Metrics = append(d.Metrics, definition{m.name, m.unit})
-		if len(m.values) == 1 {
-			root[m.name] = m.values[0]
-		} else {
-			root[m.name] = m.values
+	b := append(make([]byte, 0, 512), `{"_aws":{"CloudWatchMetrics":[{"Namespace":`...)
+	b = append(appendText(b, namespace), `,"Dimensions":[[`...)
+	for _, list := range [...][]Dimension{w.Dimensions, more} {
+		for _, one := range list {
+			name := clean(one.Name, maxName)
+			if len(members) == maxDimensions || slices.ContainsFunc(members, func(m member) bool { return m.name == name }) {
+				continue
+			}
+			if len(members) > 0 {
+				b = append(b, ',')
+			}
+			b = appendText(b, name)
+			from := len(values)
+			values = appendText(values, clean(one.Value, maxText))
+			put(name, from)
 		}
 	}
-	root["_aws"] = map[string]any{"Timestamp": now.UnixMilli(), "CloudWatchMetrics": []directive{d}}
-	text, err := json.Marshal(root)
-	if err != nil {
-		panic("emf: " + err.Error()) // texts and finite numbers always marshal
+	b = append(b, `]],"Metrics":[`...)
+	for i, m := range metrics {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(append(b, `{"Name":`...), m.name)
+		b = append(appendText(append(b, `,"Unit":`...), string(m.unit)), '}')
+		from := len(values)
+		values = appendValues(values, m.values)
+		put(m.name, from)
 	}
-	return append(text, '\n')
+	b = strconv.AppendInt(append(b, `]}],"Timestamp":`...), now.UnixMilli(), 10)
+	b = append(b, '}')
+	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
+	for _, m := range members {
+		b = append(appendText(append(b, ','), m.name), ':')
+		b = append(b, m.value...)
+	}
+	return append(b, '}', '\n')
+}
+
+func appendText(b []byte, s string) []byte {
+	return jsonstring.Append(b, strings.ToValidUTF8(s, string(utf8.RuneError)))
+}
+
+// appendValues writes a value as a number, and several as an array.
+func appendValues(b []byte, values []float64) []byte {
+	if len(values) != 1 {
+		b = append(b, '[')
+	}
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		format := byte('f')
+		if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
+			format = 'e'
+		}
+		b = strconv.AppendFloat(b, v, format, -1, 64)
+	}
+	if len(values) != 1 {
+		b = append(b, ']')
+	}
+	return b
 }
 
 // clean makes a text that CloudWatch takes: printable ASCII, not empty, not too long, and not
 // beginning with a colon.
 func clean(text string, limit int) string {
+	if isClean(text) {
+		return text[:min(len(text), limit)]
+	}
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == utf8.RuneError {
 			return '?'
@@ -191,4 +238,17 @@ func clean(text string, limit int) string {
 		return "unknown"
 	}
 	return text[:min(len(text), limit)]
+}
+
+// isClean reports whether clean would change nothing but the length.
+func isClean(text string) bool {
+	if text == "" || text[0] == ':' || text[0] == ' ' || text[len(text)-1] == ' ' {
+		return false
+	}
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

@@ -2,22 +2,25 @@ package lambdaapp
 
 import (
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/proxy"
 	"github.com/tapway/tapway/internal/stages"
 )
 
 // newGate makes the access rules. What they count ends with the execution environment.
-func newGate(c *config.Config, h *proxy.Handler, apis *tables, region string, log *slog.Logger) (*access.Gate, error) {
+func newGate(c *config.Config, h *proxy.Handler, apis *tables, region string, way *egress.Dialer, log *slog.Logger) (*access.Gate, error) {
 	counter, err := access.OpenCounter("", log)
 	if err != nil {
 		return nil, err
 	}
 	rules := stages.Access{State: access.NewState(counter, time.Now()), Region: region, Page: h.Refuse, Log: log}
+	rules.Client = func(urls ...string) *http.Client { return stages.FetchClient(way, urls...) }
 	if apis != nil {
 		rules.Attached = apis.Attached
 	}
@@ -38,6 +41,12 @@ func checkAccess(c *config.Config) error {
 	}
 	if c.Access.KeyRequired() && len(c.Access.APIKeys) == 0 {
 		return settingsf("access.api_key is required and there is no key: those of `tapway keys create` are on the machine where they were made; set access.api_keys")
+	}
+	if c.Access.IAM != nil {
+		return settingsf("access.iam: a front changes paths and headers before a function gets them, so signatures cannot be verified there; let API Gateway do it (AWS_IAM), or the Function URL (AuthType AWS_IAM)")
+	}
+	if c.Access.ClientCertificate != nil {
+		return settingsf("access.client_certificate: the client's TLS ends at the front, and its events are read without the certificate; let API Gateway's mutual TLS decide who comes in")
 	}
 	return nil
 }

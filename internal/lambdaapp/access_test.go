@@ -67,11 +67,15 @@ func TestAccess(t *testing.T) {
 func TestAccessInitErrors(t *testing.T) {
 	dir := t.TempDir()
 	for text, want := range map[string]string{
-		"access: {throttle: {rate: 5}}\n":                                                        "access.throttle: rates and quotas need a store that all execution environments share",
-		"access: {usage_plans: [{name: a, quota: {limit: 1, period: DAY}}]}\n":                   "access.usage_plans[0]: rates and quotas",
-		"access: {api_key: required}\n":                                                          "set access.api_keys",
-		"access: {throttle: {rate: 5}, counters: local}\n":                                       "",
-		"access: {usage_plans: [{name: a}], api_keys: [{name: p, value: " + partnerKey + "}]}\n": "",
+		"access: {throttle: {rate: 5}}\n":                                      "access.throttle: rates and quotas need a store that all execution environments share",
+		"access: {usage_plans: [{name: a, quota: {limit: 1, period: DAY}}]}\n": "access.usage_plans[0]: rates and quotas",
+		"access: {api_key: required}\n":                                        "set access.api_keys",
+		"access: {iam: {credentials: [{name: a, access_key_id: AKIDA, secret_access_key: a-secret-of-sixteen}]}}\n": "let API Gateway do it (AWS_IAM)",
+		"access: {client_certificate: {subjects: CN=a}}\n":                                                          "access.client_certificate",
+		"access: {webhook: {provider: github, secret: a-shared-secret, addresses: github-hooks}}\n":                 "",
+		"access: {jwt: {issuer: https://idp.example.com/, audience: api}}\n":                                        "",
+		"access: {throttle: {rate: 5}, counters: local}\n":                                                          "",
+		"access: {usage_plans: [{name: a}], api_keys: [{name: p, value: " + partnerKey + "}]}\n":                    "",
 	} {
 		writeFile(t, dir+"/tapway.yaml", text)
 		w := newWorld(t)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -83,9 +82,6 @@ func New(ctx context.Context, o Options) (*App, error) {
 	a := &App{Role: role, Log: NewLog(o.Log, level(c, o.Getenv))}
 	a.metrics = newMetrics(o.Metrics, o.Getenv("AWS_LAMBDA_FUNCTION_NAME"), string(role), a.Log)
 	size := memory(o.Getenv)
-	if size > 0 && o.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(size / 10 * 8)
-	}
 	if role == Proxy {
 		var s *sender
 		if s, err = cloud.sender(c, a.metrics, a.Log); err == nil {

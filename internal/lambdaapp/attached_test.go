@@ -219,7 +219,7 @@ func TestAttachedAPIs(t *testing.T) {
 	}))
 	vars := map[string]string{"host": strings.TrimPrefix(backend, "http://"), "link": "none"}
 	here := strings.NewReplacer("https://backend.example.com", backend, "https://${stageVariables.host}", "http://${stageVariables.host}", "http://${stageVariables.host}:8080", "http://${stageVariables.host}")
-	f := w.start(Proxy, "TAPWAY_BACKEND=", "TAPWAY_ROUTES=s3://objects/routes")
+	f := w.start(Proxy, "TAPWAY_BACKEND=", "TAPWAY_ROUTES=s3://objects/routes/")
 	routes := map[attach.Kind]int{}
 	for seed := range uint64(24) {
 		s := apitest.New()

@@ -22,6 +22,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awsbase"
 	"github.com/tapway/tapway/internal/lambdahttp"
 	"github.com/tapway/tapway/internal/lambdaruntime"
 )
@@ -116,9 +117,8 @@ func unqualified(arn string) string {
 // invoke makes the call. It is made once: nobody knows whether a function that did not answer has run. See
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
 func (w *functionWay) invoke(ctx context.Context, event []byte) (status int, header http.Header, reply []byte, err error) {
-	parts := strings.Split(w.arn, ":")
-	partition, region := parts[1], parts[3]
-	base := "https://lambda." + region + "." + partitionDomain(partition)
+	region := strings.Split(w.arn, ":")[3]
+	base := "https://lambda." + region + "." + awsbase.Domain(region)
 	if w.endpoint != nil {
 		base = strings.TrimSuffix(*w.endpoint, "/")
 	}
@@ -159,25 +159,6 @@ func (w *functionWay) invoke(ctx context.Context, event []byte) (status int, hea
 		return 0, nil, nil, fmt.Errorf("the reply of %s has more than %d bytes", w.arn, maxFunctionReply)
 	}
 	return res.StatusCode, res.Header, reply, nil
-}
-
-// partitionDomain is what endpoints of an AWS partition end with.
-func partitionDomain(partition string) string {
-	switch partition {
-	case "aws-cn":
-		return "amazonaws.com.cn"
-	case "aws-iso":
-		return "c2s.ic.gov"
-	case "aws-iso-b":
-		return "sc2s.sgov.gov"
-	case "aws-iso-e":
-		return "cloud.adc-e.uk"
-	case "aws-iso-f":
-		return "csp.hci.ic.gov"
-	case "aws-eusc":
-		return "amazonaws.eu"
-	}
-	return "amazonaws.com"
 }
 
 // failure is why an invocation gave no reply of the function, for the record; "" if it did. The log hears more,

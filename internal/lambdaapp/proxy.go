@@ -63,7 +63,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m 
 		settings.Router = apis
 	}
 	handler := proxy.New(settings)
-	gate, err := newGate(c, handler, apis, cloud.base.Region, log)
+	gate, err := newGate(c, handler, apis, cloud.base.Region, way, log)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m 
 		},
 	}
 	door := &lambdahttp.Door{
-		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, Log: log,
+		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, OwnEvents: apis == nil, Log: log, // the tables look into events
 		BadRequest: func(w http.ResponseWriter, r *http.Request, bad *lambdahttp.EventError) {
 			recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handler.Refuse(w, r, http.StatusBadRequest, "Malformed event", "malformed event: "+bad.What)

@@ -30,6 +30,10 @@ const (
 	tableTries = 2
 	tableTry   = 1500 * time.Millisecond
 
+	// tableVariables is the member of a table that has the stage's variables as they were when it was
+	// written.
+	tableVariables = "x-tapway-stage-variables"
+
 	// maxTables bounds the APIs that are kept; no more call one function.
 	maxTables = 1000
 )
@@ -73,7 +77,7 @@ var (
 // come through an API. An error says why there is none.
 func (t *tables) by(r *http.Request) (*table, error) {
 	facts, box := tapway.FactsFrom(r.Context()), boxOf(r.Context())
-	if facts == nil || box == nil || facts.API == nil || facts.API.ID == "" || facts.Front != tapway.FrontREST && facts.Front != tapway.FrontHTTP {
+	if facts == nil || box == nil || facts.API == nil || !plain(facts.API.ID) || !plain(facts.API.Stage) || facts.Front != tapway.FrontREST && facts.Front != tapway.FrontHTTP {
 		return nil, nil
 	}
 	if box.table == nil {
@@ -94,6 +98,11 @@ func (t *tables) by(r *http.Request) (*table, error) {
 		}
 	}
 	return one, nil
+}
+
+// plain keeps what is no API's id, and no stage, out of the names of objects.
+func plain(s string) bool {
+	return s == "$default" || s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
 func (t *tables) of(api *tapway.API) *table {
@@ -117,9 +126,6 @@ func (t *tables) read(ctx context.Context, one *table, event []byte) {
 	one.asked = t.now()
 	var err error
 	for _, key := range []string{one.api.ID + "/" + one.api.Stage + ".json", one.api.ID + ".json"} {
-		if one.api.Stage == "" && strings.HasSuffix(key, "/.json") {
-			continue
-		}
 		etag := ""
 		if key == one.key {
 			etag = one.etag
@@ -163,10 +169,12 @@ func (t *tables) ask(ctx context.Context, key, etag string) (text []byte, newETa
 // make makes routes of a table's text. Those that are there stay when the text is at fault.
 func (t *tables) make(one *table, text []byte, variables string) {
 	e := stages.Export{Name: "s3://" + t.bucket + "/" + t.prefix + one.key, Text: text, APIID: one.api.ID, Stage: one.api.Stage, StageVariables: map[string]string{}}
-	gjson.Parse(variables).ForEach(func(name, value gjson.Result) bool {
-		e.StageVariables[name.String()] = value.String()
-		return true
-	})
+	for _, vars := range []gjson.Result{gjson.GetBytes(text, tableVariables), gjson.Parse(variables)} { // the call's own count
+		vars.ForEach(func(name, value gjson.Result) bool {
+			e.StageVariables[name.String()] = value.String()
+			return true
+		})
+	}
 	uses := strings.Contains(string(text), "stageVariables.")
 	routes, err := t.build(e)
 	if one.text, one.uses, one.variables = text, uses, variables; err != nil {

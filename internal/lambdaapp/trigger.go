@@ -36,7 +36,7 @@ type trigger struct {
 	dlqs map[string]string // ARN or name of the dead-letter queue, by ARN of its queue
 }
 
-// sqsClient is what a trigger needs of *sqs.Client.
+// sqsClient is what a trigger needs of SQS.
 type sqsClient interface {
 	GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, opts ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
 	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/jsonstring"
 )
 
 var errOver = errors.New("lambdahttp: the response was used after its handler had returned")
@@ -269,18 +270,18 @@ func (w *bufferWriter) count() {
 		}
 	}
 	p = p[:end]
-	w.binary = w.binary || !utf8.Valid(p)
-	w.escaped += escapedLen(p)
+	w.binary = w.binary || !jsonstring.Valid(p)
+	w.escaped += jsonstring.EscapedLen(p)
 	w.checked += end
 }
 
 // reply makes the JSON.
 func (w *bufferWriter) reply() []byte {
-	w.binary = w.binary || !utf8.Valid(w.body)
+	w.binary = w.binary || !jsonstring.Valid(w.body)
 	encode := w.binary
 	n := base64.StdEncoding.EncodedLen(len(w.body))
 	if !encode {
-		n = escapedLen(w.body)
+		n = jsonstring.EscapedLen(w.body)
 		if room := w.limit - len(w.head) - bodyRoom; n > room && w.mayEncode() {
 			encode, n = true, base64.StdEncoding.EncodedLen(len(w.body))
 		}

@@ -59,12 +59,15 @@ func (c callContext) Value(key any) any {
 
 // Decode reads the event of any front. The error is an *EventError; it holds a Call as well.
 // Nothing in the Call refers to event's memory. The context becomes that of the Request.
-func Decode(ctx context.Context, data []byte) (*Call, error) {
+func Decode(ctx context.Context, data []byte) (*Call, error) { return decodeEvent(ctx, data, false) }
+
+// decodeEvent is Decode; own lets it make the request's body in data.
+func decodeEvent(ctx context.Context, data []byte, own bool) (*Call, error) {
 	var e event
 	err := e.parse(data)
 	shape := e.shape()
 	c := &Call{shape: shape, Facts: &tapway.Facts{Front: shape.front()}}
-	b := builder{event: &e, call: c}
+	b := builder{event: &e, call: c, own: own}
 	// What was understood so far is worth having even behind an error.
 	what := b.build()
 	switch {
@@ -89,6 +92,7 @@ type builder struct {
 	*event
 	call    *Call
 	request http.Request
+	own     bool   // the event's bytes are the builder's
 	problem string // the first
 }
 
@@ -228,7 +232,7 @@ func (b *builder) api() {
 func (b *builder) body() io.ReadCloser {
 	text, r := b.event.body, &b.request
 	if !b.plain && text != nil {
-		text = unescape(make([]byte, 0, len(text)), text)
+		text = unescape(text, b.own)
 	}
 	if b.base64 {
 		decoded, err := decodeBase64(text)
@@ -237,7 +241,7 @@ func (b *builder) body() io.ReadCloser {
 		}
 		text = decoded
 	} else {
-		if b.plain {
+		if b.plain && !b.own {
 			text = bytes.Clone(text)
 		}
 		if bytes.Contains(text, []byte("\ufffd")) {

@@ -67,6 +67,10 @@ type Door struct {
 	// that its writes fail.
 	Drain int64
 
+	// OwnEvents gives the bytes of every event to the door: the request's body is made in them
+	// instead of a copy.
+	OwnEvents bool
+
 	Log *slog.Logger // nil is slog.Default
 }
 
@@ -107,7 +111,7 @@ func (r *Reply) Wait() error {
 // streams. The error is an *EventError for an event of no known front, which nobody could
 // answer: the invocation fails.
 func (d *Door) Serve(ctx context.Context, event []byte) (*Reply, error) {
-	call, err := Decode(ctx, event)
+	call, err := decodeEvent(ctx, event, d.OwnEvents)
 	if err != nil {
 		bad, ok := errors.AsType[*EventError](err)
 		if !ok || bad.Call.Front == "" {

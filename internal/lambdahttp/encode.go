@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/tapway/tapway/internal/jsonstring"
 )
 
 // appendHead begins a reply: its JSON without the body and the closing brace. withBody names a
@@ -135,7 +137,7 @@ func appendBody(dst, body []byte, encode bool) []byte {
 		dst = base64.StdEncoding.AppendEncode(dst, body)
 		dst = append(dst, '"')
 	} else {
-		dst = appendValid(dst, body)
+		dst = jsonstring.AppendBytes(dst, body)
 	}
 	dst = append(dst, `,"isBase64Encoded":`...)
 	return append(strconv.AppendBool(dst, encode), '}')
@@ -146,54 +148,5 @@ func appendText(dst []byte, s string) []byte {
 	if !utf8.ValidString(s) {
 		s = strings.Map(func(r rune) rune { return r }, s)
 	}
-	return appendValid(dst, s)
+	return jsonstring.Append(dst, s)
 }
-
-// appendValid writes s, which is UTF-8, as a JSON string.
-func appendValid[T string | []byte](dst []byte, s T) []byte {
-	dst = append(dst, '"')
-	start := 0
-	for i := range len(s) {
-		c := s[i]
-		if extra[c] == 0 {
-			continue
-		}
-		dst = append(dst, s[start:i]...)
-		start = i + 1
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', lowerHex[c>>4], lowerHex[c&15])
-		}
-	}
-	return append(append(dst, s[start:]...), '"')
-}
-
-const lowerHex = "0123456789abcdef"
-
-// escapedLen is how long appendValid makes s, without the quotes.
-func escapedLen(s []byte) int {
-	n := len(s)
-	for _, c := range s {
-		n += int(extra[c])
-	}
-	return n
-}
-
-// extra is by how much a byte grows in a JSON string.
-var extra = func() (t [256]uint8) {
-	for c := range ' ' {
-		t[c] = 5
-	}
-	for _, c := range "\"\\\n\r\t" {
-		t[c] = 1
-	}
-	return t
-}()

@@ -375,6 +375,13 @@ func TestNothingRefersToTheEvent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		own, err := decodeEvent(t.Context(), bytes.Clone(event), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := see(t, own.Request); got.body != string(requests["json"].Body) {
+			t.Errorf("%v: in an event of its own the body is %q", f, got.body)
+		}
 		clear(event)
 		if got := see(t, call.Request); got.body != string(requests["json"].Body) || got.header.Get("Content-Type") != "application/json; charset=utf-8" || strings.Contains(got.target, "\x00") {
 			t.Errorf("%v: %+v", f, got)

@@ -2,6 +2,7 @@ package lambdahttp
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -51,8 +52,15 @@ func FuzzDecode(f *testing.F) {
 		if berr != nil || r.ContentLength != int64(len(body)) {
 			t.Fatalf("%d bytes of %d, %v", len(body), r.ContentLength, berr)
 		}
+		own, oerr := decodeEvent(context.Background(), bytes.Clone(event), true)
+		if (oerr == nil) != (err == nil) {
+			t.Fatalf("with an event of its own the error is %v, else %v", oerr, err)
+		}
 		if err != nil {
 			return
+		}
+		if same, serr := io.ReadAll(own.Request.Body); serr != nil || !bytes.Equal(same, body) || own.Request.ContentLength != r.ContentLength {
+			t.Fatalf("with an event of its own the body is %q, %v, else %q", same, serr, body)
 		}
 		var wire strings.Builder
 		wire.WriteString(r.Method + " " + r.RequestURI + " HTTP/1.1\r\nHost: x\r\n")

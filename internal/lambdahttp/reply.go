@@ -89,7 +89,7 @@ func (r *replyReader) member(name []byte) {
 			if raw, plain := r.raw(); plain {
 				r.body = raw
 			} else {
-				r.body = unescape(make([]byte, 0, len(raw)), raw)
+				r.body = unescape(raw, false)
 			}
 		case 'n':
 			r.null()

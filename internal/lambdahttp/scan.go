@@ -3,8 +3,9 @@ package lambdahttp
 import (
 	"bytes"
 	"fmt"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/tapway/tapway/internal/jsonstring"
 )
 
 // maxDepth is how deep values may nest, as in encoding/json.
@@ -248,7 +249,7 @@ func (s *scanner) bytes() []byte {
 	if plain {
 		return raw
 	}
-	return unescape(make([]byte, 0, len(raw)), raw)
+	return unescape(raw, false)
 }
 
 // raw reads a string, checks it and gives what stands between the quotes. plain means that
@@ -259,17 +260,22 @@ func (s *scanner) raw() (raw []byte, plain bool) {
 	}
 	s.pos++
 	d, start := s.data, s.pos
-	escaped, wide := false, false
+	escaped, wide, run := false, false, 0
 	for i := start; i < len(d); i++ {
 		c := d[i]
 		if textByte[c] {
+			if run++; run == longRun { // a call pays here
+				run = 0
+				i += jsonstring.Plain(d[i+1:])
+			}
 			continue
 		}
+		run = 0
 		switch {
 		case c == '"':
 			raw = d[start:i]
 			s.pos = i + 1
-			return raw, !escaped && (!wide || utf8.Valid(raw))
+			return raw, !escaped && (!wide || jsonstring.Valid(raw))
 		case c >= utf8.RuneSelf:
 			wide = true
 		case c == '\\':
@@ -300,7 +306,7 @@ func (s *scanner) escape(i int) bool {
 		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 			return true
 		case 'u':
-			if i+4 < len(d) && hex4(d[i+1:]) >= 0 {
+			if i+4 < len(d) && jsonstring.Hex4(d[i+1:]) >= 0 {
 				return true
 			}
 		}
@@ -310,6 +316,9 @@ func (s *scanner) escape(i int) bool {
 	return false
 }
 
+// longRun is after how many bytes without a quote or an escape more of them are expected.
+const longRun = 12
+
 // textByte are the ASCII bytes that stand for themselves in a JSON string.
 var textByte = func() (t [256]bool) {
 	for c := ' '; c < utf8.RuneSelf; c++ {
@@ -318,70 +327,25 @@ var textByte = func() (t [256]bool) {
 	return t
 }()
 
-// hex4 reads four hex digits; -1 if they are not.
-func hex4(b []byte) rune {
-	var r rune
-	for _, c := range b[:4] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c|0x20 && c|0x20 <= 'f':
-			c = c | 0x20 - 'a' + 10
-		default:
-			return -1
-		}
-		r = r<<4 | rune(c)
+// unescape gives what a string that raw has checked says. Lone surrogates and bytes that are no UTF-8 become
+// U+FFFD, as in encoding/json. With inPlace it may use raw's own bytes.
+func unescape(raw []byte, inPlace bool) []byte {
+	if !jsonstring.Valid(raw) {
+		raw = toValid(raw)
+	} else if !inPlace {
+		dst := make([]byte, len(raw))
+		return dst[:jsonstring.Unescape(dst, raw)]
 	}
-	return r
+	return raw[:jsonstring.Unescape(raw, raw)]
 }
 
-// unescape adds to dst what a string that raw has checked says. Lone surrogates and bytes that
-// are no UTF-8 become U+FFFD, as in encoding/json.
-func unescape(dst, raw []byte) []byte {
+// toValid gives a copy with U+FFFD for each byte that is not of a character; bytes.ToValidUTF8 has one for several.
+func toValid(raw []byte) []byte {
+	dst := make([]byte, 0, len(raw)+len(raw)/8)
 	for len(raw) > 0 {
-		n := 0
-		for n < len(raw) && textByte[raw[n]] {
-			n++
-		}
-		dst = append(dst, raw[:n]...)
-		if raw = raw[n:]; len(raw) == 0 {
-			break
-		}
-		if raw[0] != '\\' {
-			r, size := utf8.DecodeRune(raw)
-			dst = utf8.AppendRune(dst, r)
-			raw = raw[size:]
-			continue
-		}
-		c := raw[1]
-		if c == 'u' {
-			r := hex4(raw[2:])
-			raw = raw[6:]
-			if utf16.IsSurrogate(r) {
-				if len(raw) >= 6 && raw[0] == '\\' && raw[1] == 'u' {
-					if pair := utf16.DecodeRune(r, hex4(raw[2:])); pair != utf8.RuneError {
-						r = pair
-						raw = raw[6:]
-					}
-				}
-			}
-			dst = utf8.AppendRune(dst, r) // a surrogate left alone becomes U+FFFD
-			continue
-		}
-		switch c {
-		case 'b':
-			c = '\b'
-		case 'f':
-			c = '\f'
-		case 'n':
-			c = '\n'
-		case 'r':
-			c = '\r'
-		case 't':
-			c = '\t'
-		}
-		dst = append(dst, c)
-		raw = raw[2:]
+		r, size := utf8.DecodeRune(raw)
+		dst = utf8.AppendRune(dst, r)
+		raw = raw[size:]
 	}
 	return dst
 }

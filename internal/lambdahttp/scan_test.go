@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/tapway/tapway/internal/lambdahttp/eventtest"
+
+	"github.com/tapway/tapway/internal/jsonstring"
 )
 
 // member is one member of an object that keeps the order, as encoding/json reads it.
@@ -217,7 +219,7 @@ func FuzzParse(f *testing.F) {
 		}
 		text := string(got.body)
 		if !got.plain {
-			text = string(unescape(nil, got.body))
+			text = string(unescape(got.body, false))
 		}
 		if text != body {
 			t.Fatalf("body %q, want %q", text, body)
@@ -259,8 +261,8 @@ func FuzzText(f *testing.F) {
 		if want := string([]rune(s)); back != want {
 			t.Fatalf("%q came back as %q", want, back)
 		}
-		if want := string([]rune(s)); want == s && len(out) != escapedLen([]byte(s))+2 {
-			t.Fatalf("%q has %d bytes, not %d", out, len(out), escapedLen([]byte(s))+2)
+		if want := string([]rune(s)); want == s && len(out) != jsonstring.EscapedLen([]byte(s))+2 {
+			t.Fatalf("%q has %d bytes, not %d", out, len(out), jsonstring.EscapedLen([]byte(s))+2)
 		}
 	})
 }

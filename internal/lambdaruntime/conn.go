@@ -15,6 +15,7 @@ import (
 
 const (
 	basePath  = "/2018-06-01/runtime/"
+	smallBody = 16 << 10         // a reply up to it is copied behind its head
 	bigBody   = 256 << 10        // a reply over it is sent by a second goroutine, to hear a refusal while sending
 	maxEvent  = 64 << 20         // bytes of an event; Lambda's own limit is 6 MiB
 	trustIdle = 10 * time.Second // longest silence after which a stream, which cannot be sent twice, uses the connection
@@ -50,11 +51,11 @@ func (c *conn) open(ctx context.Context) (old bool, err error) {
 		return true, nil
 	}
 	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
-	c.nc, err = d.DialContext(ctx, "tcp", c.api)
+	nc, err := d.DialContext(ctx, "tcp", c.api)
 	if err != nil {
-		c.nc = nil
 		return false, fmt.Errorf("reach the Runtime API: %w", err)
 	}
+	c.nc = nc
 	if c.br == nil {
 		c.br = bufio.NewReader(c.nc)
 	} else {
@@ -227,6 +228,11 @@ func (c *conn) begin(path string, fields []field) []byte {
 // send writes c.head and body. A small body is written before it returns nil: an error shows in
 // the answer that does not come. A big one is on its way, and the channel gives its error.
 func (c *conn) send(body []byte) <-chan error {
+	if len(body) <= smallBody {
+		c.head = append(c.head, body...)
+		c.nc.Write(c.head)
+		return nil
+	}
 	parts := net.Buffers{c.head, body}
 	if len(body) <= bigBody {
 		parts.WriteTo(c.nc)

@@ -51,6 +51,21 @@ func Parse(record []byte) (*tapway.Exchange, error) {
 	return &p.ex, nil
 }
 
+// Plausible reports whether text has what every record has, also those of the original system, which
+// have neither a version nor an id: it is for telling a record from anything else. Parse may
+// still find fault with it.
+func Plausible(text []byte) bool {
+	if deeperThan(text, maxNesting+1) || !gjson.ValidBytes(text) || !gjson.ParseBytes(text).IsObject() {
+		return false
+	}
+	for _, field := range gjson.GetManyBytes(text, "endpoint", "method", "status") {
+		if !field.Exists() {
+			return false
+		}
+	}
+	return true
+}
+
 // parser collects the fields of one record; the first error stays.
 type parser struct {
 	ex                        tapway.Exchange

@@ -395,3 +395,19 @@ func benchExchange(size int) *tapway.Exchange {
 	}
 	return ex
 }
+
+func TestPlausible(t *testing.T) {
+	const original = `{"from":"h","endpoint":"/","method":"GET","body":null,"request_headers":{},"response":null,"response_headers":{},"status":200}`
+	nested := func(depth int) string {
+		return `{"endpoint":"/","method":"GET","status":200,"body":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + `}`
+	}
+	for text, want := range map[string]bool{
+		original: true, string(Append(nil, &tapway.Exchange{})): true, nested(500): true,
+		nested(501): false, "[" + original + "]": false, original[:len(original)-1]: false, `{"endpoint":"/","method":"GET"}`: false,
+		"": false, "null": false, `"endpoint"`: false, strings.Repeat("[", 1<<20): false,
+	} {
+		if got := Plausible([]byte(text)); got != want {
+			t.Errorf("%.60s: %v, want %v", text, got, want)
+		}
+	}
+}

@@ -74,7 +74,7 @@ func Defaults() Rules {
 	return Rules{
 		Headers: []string{
 			"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "X-Api-Key", "Api-Key", "X-Auth-Token", "X-Access-Token",
-			"X-Csrf-Token", "X-Xsrf-Token", "X-Amz-Security-Token", "X-Goog-Api-Key", "Ocp-Apim-Subscription-Key", "X-Gitlab-Token", "X-Vault-Token",
+			"X-Csrf-Token", "X-Xsrf-Token", "X-Amz-Security-Token", "X-Goog-Api-Key", "Ocp-Apim-Subscription-Key", "X-Gitlab-Token", "X-Vault-Token", "X-Tapway-Secret",
 		},
 		Query: append(slices.Clone(tokenNames), "key", "sig", "signature", "pwd", "auth", "authorization", "jwt", "sessionid", "session_id", "jsessionid", "phpsessid",
 			"X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "X-Goog-Signature", "X-Goog-Credential", "AWSAccessKeyId"),

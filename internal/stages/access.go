@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -10,8 +11,13 @@ import (
 
 // Access is what the rules of a configuration need besides it.
 type Access struct {
-	State *access.State   // outlives a reload
-	Keys  *access.KeyFile // keys made on the command line; nil: none
+	State *access.State    // outlives a reload
+	Keys  *access.KeyFile  // keys made on the command line; nil: none
+	Hooks *access.HookFile // GitHub's addresses; nil: the bundled ones
+
+	// Client makes what fetches documents, such as an identity provider's keys; urls are those that
+	// the configuration names. nil: nothing is fetched, and calls that need it are refused.
+	Client func(urls ...string) *http.Client
 
 	// Attached calls need no access.secret: they come through an API that invokes this function and
 	// cannot send one. nil: there are none.
@@ -45,7 +51,17 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 	if c.Limits.Calls > 0 || c.Limits.CallsPer > 0 {
 		deciders = append(deciders, &access.Concurrency{Total: c.Limits.Calls, PerAddress: c.Limits.CallsPer, State: a.State})
 	}
-	rules, err := a.rules(c)
+	if len(c.Access.Secret) > 0 {
+		secret := access.NewSecret(c.Access.Secret...)
+		secret.Exempt = a.Attached
+		deciders = append(deciders, secret)
+	}
+	if a.Hooks == nil {
+		if a.Hooks, err = access.OpenHookFile("", a.Log); err != nil {
+			return nil, err
+		}
+	}
+	rules, err := a.rules(c, a.Hooks)
 	if err != nil {
 		return nil, err
 	}
@@ -53,10 +69,12 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	if secret := a.secret(c); secret != nil {
-		deciders = append(deciders, secret)
-	}
 	deciders = append(deciders, a.keys(c, rules, plans)...)
+	callers, err := a.callers(c, rules)
+	if err != nil {
+		return nil, err
+	}
+	deciders = append(deciders, callers...)
 	if bounds := a.bounds(c, rules, plans); bounds != nil {
 		deciders = append(deciders, bounds)
 	}
@@ -100,7 +118,7 @@ func (a Access) bounds(c *config.Config, rules *access.Rules, plans map[string]*
 	return p
 }
 
-func (a Access) rules(c *config.Config) (*access.Rules, error) {
+func (a Access) rules(c *config.Config, hooks *access.HookFile) (*access.Rules, error) {
 	rules := new(access.Rules)
 	for _, r := range c.Access.Routes {
 		match, err := access.ParsePattern(r.Match)
@@ -116,6 +134,12 @@ func (a Access) rules(c *config.Config) (*access.Rules, error) {
 		}
 		if r.Throttle != nil {
 			one.Throttle = a.State.Throttle("route "+r.Match, access.Rate{PerSecond: r.Throttle.Rate, Burst: r.Throttle.Burst})
+		}
+		one.Auth, one.Scopes = r.Auth(), r.Scopes
+		if r.Webhook != nil {
+			if one.Webhook, err = r.Webhook.Access(r.Match, hooks); err != nil {
+				return nil, fmt.Errorf("access.routes: %s: %w", r.Match, err)
+			}
 		}
 		rules.List = append(rules.List, one)
 	}

@@ -17,6 +17,7 @@ func TestChain(t *testing.T) {
 	rules := map[string]string{
 		"access: {trusted_proxies: 10.0.0.0/8}":                "address",
 		"access: {methods: GET}":                               "address methods",
+		"access: {secret: 0123456789abcdef}":                   "address secret",
 		"access: {routes: [{match: /x, methods: GET}]}":        "address methods",
 		"proxy: {filtered_paths: /x, filtered_message: No}":    "address filtered_paths",
 		"limits: {calls: 1}":                                   "address limits",

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/filter"
@@ -33,7 +34,11 @@ type rule struct {
 func NewRuleSet(c *config.Config) (*RuleSet, error) {
 	set := &RuleSet{logCalls: c.Log.Calls}
 	var err error
-	if set.redactor, err = redact.New(c.Capture.Redact.Rules()); err != nil {
+	what := c.Capture.Redact.Rules()
+	if len(c.Access.Secret) > 0 { // also without the built-in rules
+		what.Headers = append(what.Headers, access.SecretHeader)
+	}
+	if set.redactor, err = redact.New(what); err != nil {
 		return nil, err
 	}
 	for _, r := range c.Capture.Rules {

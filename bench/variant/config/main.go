@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/lambdaruntime"
@@ -27,7 +28,7 @@ func main() {
 		log.Fatal(err)
 	}
 	endpoint := os.Getenv("AWS_ENDPOINT_URL_SQS")
-	queue, err := sqsqueue.New(sqsqueue.Config{Client: sqsqueue.NewClient(aws, &endpoint), Queues: map[string]string{"default": "records"}})
+	queue, err := sqsqueue.New(sqsqueue.Config{Client: awssqs.New(aws, &endpoint), Queues: map[string]string{"default": "records"}})
 	if err != nil {
 		log.Fatal(err)
 	}

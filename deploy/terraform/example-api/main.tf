@@ -10,6 +10,10 @@ resource "aws_api_gateway_rest_api" "example" {
   endpoint_configuration {
     types = ["REGIONAL"]
   }
+
+  lifecycle {
+    ignore_changes = [tags["tapway:state"], tags_all["tapway:state"]] # of `tapway attach`
+  }
 }
 
 locals {
@@ -63,6 +67,18 @@ resource "aws_api_gateway_integration" "example" {
   integration_http_method = each.value.method
   uri                     = each.value.uri
   request_parameters      = { for name in each.value.path : "integration.request.path.${name}" => "method.request.path.${name}" }
+
+  # What `tapway attach` makes of an integration stays; a new backend is a new integration.
+  lifecycle {
+    ignore_changes       = all
+    replace_triggered_by = [terraform_data.backend[each.key]]
+  }
+}
+
+resource "terraform_data" "backend" {
+  for_each = local.methods
+
+  input = each.value.uri
 }
 
 resource "aws_api_gateway_deployment" "example" {

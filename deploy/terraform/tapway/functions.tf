@@ -28,14 +28,18 @@ resource "aws_lambda_function" "proxy" {
   tags                           = local.tags
 
   environment {
-    variables = merge(local.environment, { TAPWAY_ROLE = "proxy", AWS_LAMBDA_LOG_LEVEL = upper(var.log_level) })
+    variables = merge(local.environment, {
+      TAPWAY_ROLE          = "proxy"
+      TAPWAY_ROUTES        = "s3://${aws_s3_bucket.records.id}/routes/" # of attached APIs: ID.json
+      AWS_LAMBDA_LOG_LEVEL = upper(var.log_level)
+    })
   }
 
   dynamic "vpc_config" {
     for_each = var.vpc[*]
     content {
       subnet_ids         = vpc_config.value.subnet_ids
-      security_group_ids = [aws_security_group.functions[0].id]
+      security_group_ids = concat(aws_security_group.functions[*].id, vpc_config.value.security_group_ids)
     }
   }
 
@@ -75,7 +79,7 @@ resource "aws_lambda_function" "forwarder" {
     for_each = var.vpc[*]
     content {
       subnet_ids         = vpc_config.value.subnet_ids
-      security_group_ids = [aws_security_group.functions[0].id]
+      security_group_ids = concat(aws_security_group.functions[*].id, vpc_config.value.security_group_ids)
     }
   }
 

@@ -26,7 +26,8 @@ locals {
       destinations = [for name, d in var.destinations : merge(
         { name = name, url = d.url, format = d.format, timeout = d.timeout },
         length(d.headers) == 0 ? {} : { headers = d.headers },
-        d.signing_secret == null ? {} : { signing_secret = d.signing_secret },
+        d.signing_secret == null ? {} : { signing_secret = concat([d.signing_secret], d.old_secrets) },
+        { for key in ["batch", "retry", "tls"] : key => { for k, v in d[key] : k => v if v != null } if d[key] != null },
         d.if == null ? {} : { if = d.if },
       )]
     },

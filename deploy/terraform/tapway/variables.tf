@@ -42,16 +42,27 @@ variable "destinations" {
     Where records go, by name. Each has a queue and a dead-letter queue of its own. headers and
     signing_secret should be references, such as $${aws-secretsmanager:NAME}: what stands here
     itself is readable in Terraform's state and in the bucket. concurrency bounds how many
-    forwarders run at once for it (2 to 1000), and so what reaches it.
+    forwarders run at once for it (2 to 1000), and so what reaches it. old_secrets sign too, while
+    signing_secret is being changed. The other keys mean what they mean in tapway.yaml.
   EOT
   type = map(object({
     url            = string
     headers        = optional(map(string), {})
     signing_secret = optional(string)
+    old_secrets    = optional(list(string), [])
     format         = optional(string, "json")
     if             = optional(string)
     timeout        = optional(string, "10s")
     concurrency    = optional(number, 10)
+    batch          = optional(object({ max_records = optional(number), max_bytes = optional(string), max_wait = optional(string) }))
+    retry          = optional(object({ max_attempts = optional(number), min = optional(string), max = optional(string) }))
+    tls = optional(object({
+      insecure_skip_verify = optional(bool)
+      ca                   = optional(string)
+      server_name          = optional(string)
+      cert                 = optional(string)
+      key                  = optional(string)
+    }))
   }))
   validation {
     condition     = length(var.destinations) > 0
@@ -62,8 +73,8 @@ variable "destinations" {
     error_message = "destinations: names are lower-case letters, digits, '-' and '_'."
   }
   validation {
-    condition     = alltrue([for _, d in var.destinations : can(regex("^https?://[^/?#@]+", d.url))])
-    error_message = "destinations: every url is a URL such as https://siem.example.com/in, without user name or password."
+    condition     = alltrue([for _, d in var.destinations : can(regex("^(https?://[^/?#@]+([/?#]|$)|\\$\\{aws-)", d.url))])
+    error_message = "destinations: every url is a URL such as https://siem.example.com/in, without user name or password, or a reference such as $${aws-secretsmanager:NAME}."
   }
   validation {
     condition     = alltrue([for _, d in var.destinations : d.concurrency >= 2 && d.concurrency <= 1000])
@@ -197,10 +208,11 @@ variable "apis" {
 }
 
 variable "vpc" {
-  description = "Subnets for the functions. The module makes a security group whose only way out is egress. Private subnets need a NAT gateway or endpoints for SQS, S3 and CloudWatch Logs."
+  description = "Subnets for the functions. The module makes a security group whose only way out is egress; security_group_ids are further ones, which may allow more. Private subnets need a NAT gateway or endpoints for SQS, S3 and CloudWatch Logs."
   type = object({
-    id         = string
-    subnet_ids = list(string)
+    id                 = string
+    subnet_ids         = list(string)
+    security_group_ids = optional(list(string), [])
     egress = optional(list(object({
       description = string
       cidr        = optional(string)

@@ -71,6 +71,18 @@ var _ tapway.BlobLister = (*Store)(nil)
 // Locate tells where the object of a key is, for pointers that others follow.
 func (s *Store) Locate(key string) (bucket, object string) { return s.Bucket, s.Prefix + key }
 
+// tooLargeError says that an object is larger than MaxBytes.
+type tooLargeError struct{ text string }
+
+func (e *tooLargeError) Error() string { return e.text }
+
+// Permanent tells that trying again does not help.
+func (e *tooLargeError) Permanent() bool { return true }
+
+func (s *Store) tooLarge(key string, limit int64) error {
+	return &tooLargeError{fmt.Sprintf("read blob %q from bucket %q: it has more than the %d bytes that are read", key, s.Bucket, limit)}
+}
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Put uploads body with its CRC32C, which S3 compares before it keeps the object.
@@ -112,7 +124,7 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	}
 	size := aws.ToInt64(out.ContentLength)
 	if size > limit {
-		return nil, fmt.Errorf("read blob %q from bucket %q: it has %d bytes, at most %d are read", key, s.Bucket, size, limit)
+		return nil, s.tooLarge(key, limit)
 	}
 	var buf bytes.Buffer
 	buf.Grow(int(max(size, 0)) + bytes.MinRead)
@@ -121,7 +133,7 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 		return nil, s.failed(ctx, "read", key, err)
 	}
 	if n > limit {
-		return nil, fmt.Errorf("read blob %q from bucket %q: it has more than the %d bytes that are read", key, s.Bucket, limit)
+		return nil, s.tooLarge(key, limit)
 	}
 	return buf.Bytes(), nil
 }

@@ -149,8 +149,12 @@ func TestFailures(t *testing.T) {
 		if err := s.Put(t.Context(), "k", make([]byte, size)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Get(t.Context(), "k"); (err == nil) != ok {
+		_, err := s.Get(t.Context(), "k")
+		if (err == nil) != ok {
 			t.Errorf("%d bytes where 9 are the most: %v", size, err)
+		}
+		if final, _ := errors.AsType[*tooLargeError](err); !ok && (final == nil || !final.Permanent()) {
+			t.Errorf("trying again would not help, and %v does not say so", err)
 		}
 	}
 	mu.Lock()

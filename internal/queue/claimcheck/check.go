@@ -75,6 +75,10 @@ func (e *ForeignError) Error() string {
 func Permanent(err error) bool {
 	var missing *MissingError
 	var foreign *ForeignError
+	var final interface{ Permanent() bool }
+	if errors.As(err, &final) && final.Permanent() {
+		return true
+	}
 	return errors.Is(err, ErrPointer) || errors.As(err, &missing) || errors.As(err, &foreign)
 }
 
@@ -88,8 +92,8 @@ func (c *Check) Validate() error {
 	case strings.HasPrefix(c.Prefix, "/"), strings.HasPrefix(c.Prefix, "."), strings.Contains(c.Prefix, ".."),
 		strings.Trim(c.Prefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./_-") != "":
 		return fmt.Errorf("claim check: prefix %q: want letters, digits and ./_-, without .. and not beginning with a dot or slash", c.Prefix)
-	case len(c.Prefix) > maxKey-36:
-		return fmt.Errorf("claim check: the prefix has %d bytes, at most %d are possible", len(c.Prefix), maxKey-36)
+	case len(c.Prefix) > maxKey-36-len(sharedPart):
+		return fmt.Errorf("claim check: the prefix has %d bytes, at most %d are possible", len(c.Prefix), maxKey-36-len(sharedPart))
 	}
 	return nil
 }
@@ -106,11 +110,24 @@ func (c *Check) locate(key string) (bucket, object string) {
 
 // Deposit stores body and returns what to send instead of it.
 func (c *Check) Deposit(ctx context.Context, body []byte) (Ticket, error) {
+	return c.deposit(ctx, c.Prefix, body)
+}
+
+// DepositShared is Deposit for several messages. Nobody discards such a blob, whatever they are
+// told, because the others may still need it: it stays until the bucket's lifecycle rule removes it.
+func (c *Check) DepositShared(ctx context.Context, body []byte) (Ticket, error) {
+	return c.deposit(ctx, c.Prefix+sharedPart, body)
+}
+
+// sharedPart marks the keys of shared blobs.
+const sharedPart = "shared/"
+
+func (c *Check) deposit(ctx context.Context, prefix string, body []byte) (Ticket, error) {
 	key := ""
 	if c.NewKey != nil {
-		key = c.Prefix + c.NewKey()
+		key = prefix + c.NewKey()
 	} else {
-		key = c.Prefix + tapway.NewID(time.Now()).String()
+		key = prefix + tapway.NewID(time.Now()).String()
 	}
 	if err := c.Store.Put(ctx, key, body); err != nil {
 		return Ticket{}, fmt.Errorf("deposit %d bytes: %w", len(body), err)
@@ -150,17 +167,23 @@ func (c *Check) Redeem(ctx context.Context, pointer []byte) ([]byte, Pointer, er
 	return body, p, nil
 }
 
-// Discard deletes the blob of a message that has been deleted, unless blobs are kept. The zero
-// pointer and one that leads elsewhere are left alone.
+// Discard deletes the blob of a message that has been deleted, unless blobs are kept or it is
+// shared. The zero pointer and one that leads elsewhere are left alone.
 func (c *Check) Discard(ctx context.Context, p Pointer) error {
 	if c.Keep || p.IsZero() {
 		return nil
 	}
 	key, err := c.key(p)
-	if err != nil {
+	if err != nil || strings.Contains("/"+key, "/"+sharedPart) {
 		return nil
 	}
 	return c.Store.Delete(ctx, key)
+}
+
+// Own reports whether a pointer leads to where Deposit puts blobs.
+func (c *Check) Own(p Pointer) bool {
+	key, err := c.key(p)
+	return err == nil && strings.HasPrefix(key, c.Prefix)
 }
 
 // key is the store's key for a pointer into it.

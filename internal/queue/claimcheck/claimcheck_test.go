@@ -244,8 +244,8 @@ func TestValidate(t *testing.T) {
 	}{
 		{Check{Store: store, Bucket: "b"}, ""},
 		{Check{Store: store, Bucket: "b", Prefix: "a/B-9_x."}, ""},
-		{Check{Store: store, Bucket: "b", Prefix: strings.Repeat("p", 988)}, ""},
-		{Check{Store: store, Bucket: "b", Prefix: strings.Repeat("p", 989)}, "989 bytes"},
+		{Check{Store: store, Bucket: "b", Prefix: strings.Repeat("p", 981)}, ""},
+		{Check{Store: store, Bucket: "b", Prefix: strings.Repeat("p", 982)}, "982 bytes"},
 		{Check{Store: store, Bucket: "b", Prefix: "/a"}, "prefix"},
 		{Check{Store: store, Bucket: "b", Prefix: ".a"}, "prefix"},
 		{Check{Store: store, Bucket: "b", Prefix: "a/../b"}, "prefix"},
@@ -257,6 +257,40 @@ func TestValidate(t *testing.T) {
 		err := c.check.Validate()
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.check, err, c.want)
+		}
+	}
+}
+
+// TestShared: what one forwarder is told to discard another destination may still need.
+func TestShared(t *testing.T) {
+	store := dirblob.Store{Dir: t.TempDir()}
+	producer := &Check{Store: store, Bucket: "b", Prefix: "records/", Keep: true}
+	for _, c := range []struct {
+		deposit func(context.Context, []byte) (Ticket, error)
+		shared  bool
+	}{{producer.Deposit, false}, {producer.DepositShared, true}} {
+		ticket, err := c.deposit(t.Context(), []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		consumer := &Check{Store: store, Bucket: "b"} // as the forwarder on Lambda has it: no prefix
+		if err := consumer.Discard(t.Context(), ticket.Pointer); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := consumer.Redeem(t.Context(), ticket.Body); (err == nil) != c.shared {
+			t.Errorf("shared %v: %v", c.shared, err)
+		}
+	}
+}
+
+func TestOwn(t *testing.T) {
+	c := &Check{Store: dirblob.Store{Dir: t.TempDir()}, Bucket: "b", Prefix: "records/"}
+	for p, want := range map[Pointer]bool{
+		{"b", "records/x"}: true, {"b", "records/shared/x"}: true,
+		{"b", "recordsx"}: false, {"b", "conf/tapway.yaml"}: false, {"b", ""}: false, {"other", "records/x"}: false,
+	} {
+		if got := c.Own(p); got != want {
+			t.Errorf("%+v: %v, want %v", p, got, want)
 		}
 	}
 }

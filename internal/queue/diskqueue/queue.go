@@ -95,6 +95,19 @@ func (o Options) withDefaults() Options {
 // ErrLocked says that another process has the data directory open.
 var ErrLocked = errors.New("the data directory is in use")
 
+// InUse reports whether a process has the queue in dir open.
+func InUse(dir string) bool {
+	path := filepath.Join(dir, "LOCK")
+	if _, err := os.Stat(path); err != nil {
+		return false
+	}
+	lock, err := lockDir(path)
+	if err == nil {
+		lock.Close()
+	}
+	return errors.Is(err, ErrLocked)
+}
+
 const (
 	// flushEvery is how long a settlement may wait to be written down.
 	flushEvery = 100 * time.Millisecond

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,13 +19,32 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 	"github.com/tapway/tapway/internal/queue/queuetest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
 	"github.com/tapway/tapway/internal/record"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// newClient makes the client that the tests use: the SDK's, and in a second run that of the Lambda functions.
+var newClient = func(cfg aws.Config, endpoint *string) Client { return NewClient(cfg, endpoint) }
+
+// second is set in the second run.
+var second bool
+
+// twice runs the tests with either client.
+type twice struct{ *testing.M }
+
+func (m twice) Run() int {
+	code := m.M.Run()
+	if f := flag.Lookup("test.fuzz"); code == 0 && (f == nil || f.Value.String() == "") {
+		second, newClient = true, func(cfg aws.Config, endpoint *string) Client { return awssqs.New(cfg, endpoint) }
+		code = m.M.Run()
+	}
+	return code
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(twice{m}) }
 
 // staticConfig is a client configuration with keys that nobody checks.
 func staticConfig() aws.Config {
@@ -141,7 +161,7 @@ func (w *world) config() Config {
 	cfg := staticConfig()
 	cfg.HTTPClient = w.sqs.Client()
 	return Config{
-		Client: NewClient(cfg, aws.String(sqstest.URL)), Queues: map[string]string{"a": "a", "b": "sqs://b"},
+		Client: newClient(cfg, aws.String(sqstest.URL)), Queues: map[string]string{"a": "a", "b": "sqs://b"},
 		Claims: &claimcheck.Check{Store: w.blobs, Bucket: "records", Prefix: "r/"},
 		Lease:  queuetest.Lease, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	}

@@ -22,6 +22,7 @@ type memory struct {
 // past is one message's.
 type past struct {
 	handle   string    // the newest receipt handle: older ones may delete nothing
+	receives int       // SQS's count with that handle
 	received time.Time // last
 	until    time.Time // when the lease ends
 	held     bool      // received, and not settled since
@@ -43,8 +44,9 @@ const (
 	settled                    // it was deleted here: delete it again
 )
 
-// admit books a received message.
-func (m *memory) admit(id, handle string, now time.Time, lease time.Duration) (admission, past) {
+// admit books a received message. Polls that run side by side may give the same message, and
+// their answers come in any order: receives, SQS's count, tells which handle is the newer one.
+func (m *memory) admit(id, handle string, receives int, now time.Time, lease time.Duration) (admission, past) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.past[id]
@@ -55,7 +57,9 @@ func (m *memory) admit(id, handle string, now time.Time, lease time.Duration) (a
 		m.order = append(m.order, id)
 	}
 	leased := p.held && now.Before(p.until.Add(-lease/10)) // SQS's clock began earlier than ours
-	p.handle = handle
+	if older := receives < p.receives && (leased || p.gone) && now.Before(p.until); !older {
+		p.handle, p.receives = handle, receives
+	}
 	switch {
 	case p.gone:
 		return settled, *p

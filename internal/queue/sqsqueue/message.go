@@ -126,11 +126,11 @@ type Receipt struct {
 	Raw       *Raw               `json:"raw,omitempty"`    // of a message without a record
 }
 
-// Raw is a message whose pointer leads to no record: what its dead letter will be.
+// Raw is a message without a record, or whose pointer leads to none: what its dead letter will be.
 type Raw struct {
 	Body      string `json:"body"`
-	Attribute string `json:"attribute"` // the reserved one
-	Size      string `json:"size"`
+	Attribute string `json:"attribute,omitempty"` // the reserved one; "" if it has none
+	Size      string `json:"size,omitempty"`      // a number
 }
 
 func (r Receipt) String() string {
@@ -180,12 +180,16 @@ func (d *Delivery) receives() int {
 	return max(n, 1)
 }
 
-// raw is the message as it came, with the attribute that makes it a pointer.
+// raw is the message as it came, with the attribute that makes it a pointer. Others may have given
+// that any type; a number is what SQS takes.
 func (d *Delivery) raw() *Raw {
 	r := &Raw{Body: d.Body}
 	for name, v := range d.Attributes {
 		if claimcheck.IsReserved(name) {
-			r.Attribute, r.Size = name, aws.ToString(v.StringValue)
+			r.Attribute, r.Size = name, "0"
+			if n, err := strconv.ParseUint(aws.ToString(v.StringValue), 10, 63); err == nil {
+				r.Size = strconv.FormatUint(n, 10)
+			}
 		}
 	}
 	return r

@@ -174,7 +174,7 @@ func TestForgetfulness(t *testing.T) {
 	now := time.Unix(0, 0)
 	for i := range 50 {
 		id := strconv.Itoa(i)
-		m.admit(id, "h"+id, now, time.Minute)
+		m.admit(id, "h"+id, 1, now, time.Minute)
 		if i != 0 {
 			m.deleted(id)
 		}
@@ -192,7 +192,7 @@ func TestForgetfulness(t *testing.T) {
 		t.Error("what is not remembered cannot be settled")
 	}
 	for i := range 30 { // more leases than it should remember: none is forgotten
-		m.admit("leased"+strconv.Itoa(i), "h", now, time.Minute)
+		m.admit("leased"+strconv.Itoa(i), "h", 1, now, time.Minute)
 	}
 	for i := range 30 {
 		if p, _ := m.claim(&Receipt{MessageID: "leased" + strconv.Itoa(i)}, tapway.Dead); p.handle != "h" {
@@ -235,4 +235,65 @@ func FuzzIdentify(f *testing.F) {
 		}
 		it.deadLetter("a")
 	})
+}
+
+// TestSideBySide: polls that run side by side give the same message, the older answer last. It is
+// settled with the newer handle, because the older one deletes nothing.
+func TestSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, onlyA)
+		w.enqueue(0, 1)
+		d := w.subscribe("a").(*destination)
+		url, _, err := d.main.lookUp(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var raw []types.Message
+		for again := range 2 {
+			w.sqs.Again = func() bool { return again == 0 }
+			got, err := d.poll(t.Context(), url, 10, 0)
+			if err != nil || len(got) != 1 {
+				t.Fatalf("poll %d: %d messages, %v", again, len(got), err)
+			}
+			raw = append(got, raw...)
+		}
+		msgs := d.admit(t.Context(), raw)
+		w.want(msgs, 0)
+		w.settle(d, tapway.Outcome{Verdict: tapway.Delivered}, msgs...)
+		if left := w.sqs.Messages("a"); len(left) != 0 {
+			t.Errorf("the delivered message is still in the queue: %+v", left)
+		}
+	})
+}
+
+// TestNewestHandle: the newer handle counts while a lease lasts, and any later one afterwards, because
+// SQS's count is approximate.
+func TestNewestHandle(t *testing.T) {
+	now := time.Unix(0, 0)
+	var m memory
+	m.init(10)
+	for _, step := range []struct {
+		name     string
+		handle   string
+		receives int
+		at       time.Duration
+		want     string
+	}{
+		{"the first", "h3", 3, 0, "h3"},
+		{"an older answer that comes later", "h2", 2, time.Second, "h3"},
+		{"the same count", "h3b", 3, 2 * time.Second, "h3b"},
+		{"a newer one", "h4", 4, 3 * time.Second, "h4"},
+		{"after the lease, a count that went back", "h1", 1, 5 * time.Minute, "h1"},
+	} {
+		m.admit("id", step.handle, step.receives, now.Add(step.at), time.Minute)
+		if got := m.newest("id", ""); got != step.want {
+			t.Errorf("%s: settled with %q, want %q", step.name, got, step.want)
+		}
+	}
+	m.admit("back", "h2", 2, now, time.Minute)
+	m.returned("back", tapway.Outcome{Verdict: tapway.Retry}, now)
+	m.admit("back", "h1", 1, now.Add(time.Second), time.Minute)
+	if got := m.newest("back", ""); got != "h1" {
+		t.Errorf("a message that was put back is settled with %q, want the handle it came with", got)
+	}
 }

@@ -126,6 +126,7 @@ type letter struct {
 	group string
 	body  []byte
 
+	many   bool      // destinations
 	shared sync.Once // with Claims.Keep: the blob that serves all
 	ticket claimcheck.Ticket
 	failed error
@@ -176,6 +177,7 @@ func (q *Queue) EnqueueRecord(ctx context.Context, rec []byte, destinations ...s
 // post sends a letter to destinations and books the results.
 func (q *Queue) post(ctx context.Context, l *letter, names []string) error {
 	caller := ctx
+	l.many = len(names) > 1
 	ctx, cancel := context.WithTimeout(ctx, q.c.Patience)
 	defer cancel()
 	errs := make([]error, len(names))
@@ -237,8 +239,8 @@ func (t *target) fit(ctx context.Context, p *parcel, l *letter) error {
 	}
 	var ticket claimcheck.Ticket
 	var err error
-	if claims.Keep {
-		l.shared.Do(func() { l.ticket, l.failed = claims.Deposit(ctx, l.body) })
+	if claims.Keep && l.many {
+		l.shared.Do(func() { l.ticket, l.failed = claims.DepositShared(ctx, l.body) })
 		ticket, err = l.ticket, l.failed
 	} else {
 		ticket, err = claims.Deposit(ctx, l.body)

@@ -14,11 +14,13 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
+	"github.com/tapway/tapway/internal/record"
 )
 
 // Receive leases up to most messages, never more than 100. It polls long, and when one poll is full the rest are
 // polled for side by side. Messages are sorted by when they were sent, which is all the order SQS
-// has. A message whose pointer leads nowhere is moved to the dead-letter queue at once.
+// has. What is no record, and a message whose pointer leads nowhere, is moved to the dead-letter queue
+// at once.
 //
 // When ctx ends during a poll, SQS may have leased messages whose answer nobody reads any more:
 // they come when that lease ends.
@@ -109,7 +111,7 @@ func (d *destination) admit(ctx context.Context, raw []types.Message) []tapway.M
 	var again []*Delivery
 	for i := range raw {
 		v := deliveryOf(&raw[i])
-		switch kind, p := d.memory.admit(v.MessageID, v.Handle, now, d.q.c.Lease); kind {
+		switch kind, p := d.memory.admit(v.MessageID, v.Handle, v.receives(), now, d.q.c.Lease); kind {
 		case fresh:
 			items = append(items, &item{Delivery: v, received: now, past: p})
 		case settled:
@@ -120,7 +122,11 @@ func (d *destination) admit(ctx context.Context, raw []types.Message) []tapway.M
 		return cmp.Or(a.millis("SentTimestamp").Compare(b.millis("SentTimestamp")), strings.Compare(valueOf(a.Attributes, AttributeID), valueOf(b.Attributes, AttributeID)))
 	})
 	// A batch of the largest records fills memory enough: few at a time.
-	parallel(len(items), 4, func(i int) { items[i].err = items[i].open(ctx, d) })
+	parallel(len(items), 4, func(i int) {
+		if items[i].err = items[i].open(ctx, d); items[i].err == nil && !record.Plausible(items[i].record) {
+			items[i].err = errNoRecord
+		}
+	})
 	var msgs []tapway.Message
 	var back []tapway.Settlement
 	for _, it := range items {
@@ -148,13 +154,21 @@ func (d *destination) admit(ctx context.Context, raw []types.Message) []tapway.M
 
 // unreadable decides about a message whose record cannot be had.
 func (d *destination) unreadable(it *item) tapway.Outcome {
-	if claimcheck.Permanent(it.err) {
+	if claimcheck.Permanent(it.err) || errors.Is(it.err, errNoRecord) {
 		d.q.c.Log.Error("a message cannot be read and goes to the dead letters", "destination", d.name, "message", it.MessageID, "error", it.err)
 		return tapway.Outcome{Verdict: tapway.Dead, Reason: it.err.Error()}
 	}
 	d.q.c.Log.Warn("a large record cannot be read from the blob store; it is tried again", "destination", d.name, "message", it.MessageID, "error", it.err)
 	return tapway.Outcome{Verdict: tapway.Released, After: 30 * time.Second}
 }
+
+var (
+	// errNoRecord keeps what is no record from the destination. A pointer can name any object
+	// of the bucket, and who may write to the queue need not be allowed to read that.
+	errNoRecord = errors.New("it is not a record")
+
+	errNoStore = errors.New("the record is in a bucket and none is configured: set bucket (TAPWAY_BUCKET)")
+)
 
 // item is a message being received.
 type item struct {
@@ -173,7 +187,7 @@ func (it *item) open(ctx context.Context, d *destination) (err error) {
 		return nil
 	}
 	if d.q.c.Claims == nil {
-		return fmt.Errorf("the record is in a blob store and none is configured: %w", claimcheck.ErrPointer)
+		return errNoStore
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.q.c.Lease/2)
 	defer cancel()
@@ -212,7 +226,7 @@ func (q *Queue) Adopt(ctx context.Context, destination string, v Delivery) (tapw
 	}
 	it := &item{Delivery: &v, received: time.Now()}
 	kind := fresh
-	if kind, it.past = d.memory.admit(v.MessageID, v.Handle, it.received, q.c.Lease); kind == settled {
+	if kind, it.past = d.memory.admit(v.MessageID, v.Handle, v.receives(), it.received, q.c.Lease); kind == settled {
 		return tapway.Message{}, ErrSettled
 	}
 	it.err = it.open(ctx, d)

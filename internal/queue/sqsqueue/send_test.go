@@ -1,8 +1,10 @@
 package sqsqueue
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -263,28 +265,61 @@ func TestSentTwice(t *testing.T) {
 	})
 }
 
-// TestForeignMessages: the record of the original system, without attributes, and what is no
-// record at all are delivered as they are.
+// TestForeignMessages: the record of the original system, without attributes, is delivered as it
+// is. What is no record at all is a dead letter, wherever a pointer has found it.
 func TestForeignMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, nil)
+		w := newWorld(t, onlyA)
 		s := w.subscribe("a")
-		for _, body := range []string{
-			`{"from":"h","endpoint":"/","method":"GET","body":null,"request_headers":{},"response":null,"response_headers":{},"status":200}`,
-			`["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"payroll","s3Key":"k"}]`, // no attribute: no pointer
-			"not JSON",
-		} {
-			w.sqs.Put("a", body, nil)
-			m := w.receive(s, 1)
-			if string(m[0].Record) != body || m[0].ID.IsZero() || !m[0].Enqueued.Equal(time.Now()) {
-				t.Errorf("%s: %+v", body, m[0])
-			}
-			w.settle(s, tapway.Outcome{Verdict: tapway.Dead, Reason: "400 Bad Request"}, m...)
+		body := `{"from":"h","endpoint":"/","method":"GET","body":null,"request_headers":{},"response":null,"response_headers":{},"status":200}`
+		w.sqs.Put("a", body, nil)
+		m := w.receive(s, 1)
+		if string(m[0].Record) != body || m[0].ID.IsZero() || !m[0].Enqueued.Equal(time.Now()) {
+			t.Errorf("%s: %+v", body, m[0])
 		}
+		w.settle(s, tapway.Outcome{Verdict: tapway.Delivered}, m...)
 		ex := queuetest.Exchange(5, 0)
 		w.sqs.Put("a", string(record.Append(nil, ex)), nil)
-		if m := w.receive(s, 1); m[0].ID != ex.ID || !m[0].Enqueued.Equal(ex.Time) {
+		if m = w.receive(s, 1); m[0].ID != ex.ID || !m[0].Enqueued.Equal(ex.Time) {
 			t.Errorf("a record without attributes: %+v", m[0])
+		}
+		w.settle(s, tapway.Outcome{Verdict: tapway.Delivered}, m...)
+
+		if err := w.blobs.Put(t.Context(), "conf/tapway.yaml", []byte("token: s3cret")); err != nil {
+			t.Fatal(err)
+		}
+		secret := string(claimcheck.Pointer{Bucket: "records", Key: "conf/tapway.yaml"}.Append(nil, false))
+		attribute := func(kind string) map[string]sqstest.Attribute {
+			if kind == "Binary" {
+				return map[string]sqstest.Attribute{claimcheck.Attribute: {DataType: kind, BinaryValue: []byte{1}}}
+			}
+			return map[string]sqstest.Attribute{claimcheck.Attribute: {DataType: kind, StringValue: ptr("many")}}
+		}
+		for _, f := range []struct {
+			body       string
+			attributes map[string]sqstest.Attribute
+		}{
+			{"not JSON", nil},
+			{"{}", nil},
+			{"[" + body + "]", nil},
+			{strings.Repeat("[", 100_000), nil},
+			{secret, nil}, // no attribute: no pointer
+			{secret, attribute("String")},
+			{secret, attribute("Binary")},
+			{"no pointer", attribute("Binary")},
+		} {
+			w.sqs.Put("a", f.body, f.attributes)
+			w.none(s, "it is no record")
+			dead := w.sqs.Messages("a-dead")
+			if len(dead) != 1 || dead[0].Body != f.body || isReserved(dead[0].Attributes) != (f.attributes != nil) || len(w.sqs.Messages("a")) != 0 {
+				t.Fatalf("%.40s: dead letters %.300s", f.body, fmt.Sprint(dead))
+			}
+			if r, err := w.q.Purge(t.Context(), "a", Selection{}); err != nil || r.Done != 1 {
+				t.Fatalf("%.40s: %+v, %v", f.body, r, err)
+			}
+		}
+		if _, err := w.blobs.Get(t.Context(), "conf/tapway.yaml"); err != nil {
+			t.Errorf("a purge has deleted what is not tapway's: %v", err)
 		}
 	})
 }
@@ -337,6 +372,27 @@ func TestLookUp(t *testing.T) {
 				t.Errorf("said %d times: %s", c, w.log.String())
 			}
 		})
+	})
+	t.Run("the dead-letter queue is not known", func(t *testing.T) {
+		for _, c := range []struct {
+			name    string
+			fault   sqstest.Fault
+			refused bool
+		}{
+			{"for want of a permission", sqstest.Fault{Status: 403, Code: "AccessDenied"}, true},
+			{"while SQS throttles", sqstest.Fault{Status: 400, Code: "RequestThrottled"}, false},
+			{"while SQS is down", sqstest.Fault{Status: 503, Code: "ServiceUnavailable"}, false},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				_, q := open(t, "a", first("GetQueueAttributes", 1000, c.fault))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				err := q.Prepare(ctx)
+				if err == nil || Refused(err) != c.refused || strings.Contains(err.Error(), "allow sqs:GetQueueAttributes") != c.refused || !strings.Contains(err.Error(), c.fault.Code) {
+					t.Errorf("%s: refused %v, want %v: %v", c.name, Refused(err), c.refused, err)
+				}
+			})
+		}
 	})
 	t.Run("no dead-letter queue", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

@@ -287,6 +287,9 @@ func (d *destination) deadLetter(a *act) *parcel {
 	case a.receipt.Raw != nil:
 		raw := a.receipt.Raw
 		p.body = raw.Body
+		if raw.Attribute == "" {
+			break
+		}
 		p.attributes[raw.Attribute] = types.MessageAttributeValue{DataType: aws.String("Number"), StringValue: &raw.Size}
 	case !a.receipt.Pointer.IsZero() && d.q.c.Claims != nil:
 		t := d.q.c.Claims.Ticket(a.receipt.Pointer, len(m.Record))

@@ -3,6 +3,7 @@ package sqsqueue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type target struct {
 	facts facts
 	known time.Time // when facts were read; zero: never
 	retry time.Time // facts that could not be read are read again after this
+	why   error     // they could not be read
 
 	outbox outbox
 }
@@ -85,10 +87,10 @@ func (t *target) lookUp(ctx context.Context) (string, facts, error) {
 		if transient(err) {
 			t.retry = time.Now().Add(5 * time.Second)
 		}
-		t.facts = sized(safeMessage)
+		t.facts, t.why = sized(safeMessage), err
 		return t.url, t.facts, nil
 	}
-	t.facts, t.known = readFacts(attributes), time.Now()
+	t.facts, t.known, t.why = readFacts(attributes), time.Now(), nil
 	return t.url, t.facts, nil
 }
 
@@ -97,6 +99,13 @@ func (t *target) ready() (string, facts, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.url, t.facts, t.url != "" && (!t.known.IsZero() || time.Now().Before(t.retry))
+}
+
+// unknown is why the facts could not be read the last time; nil when they could.
+func (t *target) unknown() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.why
 }
 
 func (t *target) findURL(ctx context.Context) error {
@@ -207,7 +216,15 @@ func (d *destination) deadLetters(ctx context.Context) (*target, error) {
 		return nil, err
 	}
 	if f.arn == "" {
-		return nil, fmt.Errorf("destination %q: the redrive policy of queue %s cannot be read: allow sqs:GetQueueAttributes, or name the dead-letter queue", d.name, url)
+		why := d.main.unknown()
+		if why == nil {
+			why = errors.New("SQS did not name the queue's ARN")
+		}
+		hint := ""
+		if !transient(why) {
+			hint = "; allow sqs:GetQueueAttributes, or name the dead-letter queue (lambda.dead_letter_queue, TAPWAY_DEAD_LETTER_QUEUE)"
+		}
+		return nil, fmt.Errorf("destination %q: its dead-letter queue is not known: %w%s", d.name, why, hint)
 	}
 	if f.deadARN == "" {
 		return nil, fmt.Errorf("destination %q: queue %s has no dead-letter queue: give it a redrive policy, or name one: %w", d.name, url, tapway.ErrNotFound)

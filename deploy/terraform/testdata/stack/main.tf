@@ -77,7 +77,7 @@ module "tapway" {
   }
   destinations = {
     siem = { url = var.destination }
-    lake = { url = "http://127.0.0.1:9/lake", headers = { Authorization = "$${aws-secretsmanager:lake}" }, concurrency = 2 }
+    lake = { url = "http://127.0.0.1:9/lake", headers = { Authorization = "$${aws-secretsmanager:lake}" }, concurrency = 2, retry = { max_attempts = 3 }, tls = { server_name = "lake" } }
   }
 }
 

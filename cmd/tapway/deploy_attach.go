@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/attach"
+	"github.com/tapway/tapway/internal/deploy"
+)
+
+// readAPI reads an API and plans what attaching to it changes. An API that is attached
+// already is left as it is.
+func (d *deployment) readAPI(ctx context.Context, id, stage string, function *attach.Function) error {
+	tags, err := d.clients.Tags(ctx, id)
+	if err != nil {
+		return err
+	}
+	if tags[attach.TagState] != "" {
+		store, err := d.store(tags[attach.TagState])
+		if err != nil {
+			return err
+		}
+		st, err := store.Load(ctx)
+		if err != nil {
+			return err
+		}
+		if d.attached = st.Phase == attach.Attached; d.attached {
+			d.api, d.plan = st.Before, st.Plan
+			return nil
+		}
+	}
+	if d.api, err = d.clients.Read(ctx, id, stage, d.show.step); err != nil {
+		return err
+	}
+	if err = d.clients.Identify(ctx, d.api); err != nil {
+		return err
+	}
+	d.show.end()
+	d.plan, err = attach.MakePlan(d.api, attach.Options{Function: function, IncludeDrift: d.includeDrift})
+	return err
+}
+
+func (d *deployment) store(location string) (*attach.Store, error) {
+	return attach.OpenStore(location, func(bucket string) (tapway.BlobStore, error) { return d.account.Blobs(bucket) })
+}
+
+// attachTo attaches to the API, or goes on with an attach that was interrupted. The function
+// gets its routes first: no call may come before them.
+func (d *deployment) attachTo(ctx context.Context, o *deploy.Outputs) error {
+	id, stage := d.answers.API, d.answers.Stage
+	if o.Example != nil && d.answers.Example {
+		id, stage = o.Example.APIID, o.Example.Stage
+	}
+	if id == "" || d.noAttach {
+		return nil
+	}
+	function, err := d.clients.FindFunction(ctx, o.ProxyFunction)
+	if err != nil {
+		return err
+	}
+	if err := d.readAPI(ctx, id, stage, function); err != nil {
+		return err
+	}
+	out := d.cmd.OutOrStdout()
+	if d.attached {
+		fmt.Fprintf(out, "API %s is attached already.\n", id)
+		return d.remember(id)
+	}
+	if stop, err := d.stops(); stop || err != nil {
+		return err
+	}
+	store, err := d.store(deploy.StateLocation(o.Bucket, id))
+	if err != nil {
+		return err
+	}
+	st, err := store.Load(ctx)
+	switch {
+	case errors.Is(err, attach.ErrNoState) || err == nil && st.Phase == attach.Detached:
+		if o.Example != nil && d.answers.Example {
+			if err := printPlan(out, d.plan); err != nil {
+				return err
+			}
+		}
+		st = attach.NewState(d.api, d.plan, "tapway "+versionText(), store.Location(), time.Now())
+	case err != nil:
+		return err
+	case st.Phase != attach.Attaching:
+		return fmt.Errorf("API %s is half detached (%s); `tapway detach --api %[1]s` goes on with that", id, st.Phase)
+	}
+	bucket, err := d.account.Blobs(o.Bucket)
+	if err != nil {
+		return err
+	}
+	if st.Plan.RouteTable != nil {
+		if err := bucket.Put(ctx, deploy.RouteKey(id), st.Plan.RouteTable); err != nil {
+			return fmt.Errorf("give the function its routes: %w", err)
+		}
+	}
+	if err := d.remember(id); err != nil { // before: destroy must know of an attach that was interrupted
+		return err
+	}
+	r := &attach.Runner{Clients: d.clients, Store: store, Progress: d.show.step}
+	err = r.Attach(ctx, st)
+	d.show.end()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Attached: all calls of %s in stage %s pass through tapway.\n", plural(int64(len(st.Plan.Changes)), "route"), st.Before.Stage)
+	fmt.Fprintf(out, "The original state is kept in %s. `tapway detach --api %s` puts it back.\n", store, id)
+	return nil
+}
+
+func (d *deployment) remember(api string) error {
+	if !slices.Contains(d.answers.Attached, api) {
+		d.answers.Attached = append(d.answers.Attached, api)
+	}
+	return d.answers.Save(d.state)
+}
+
+// stops tells what stands in the way of attaching.
+func (d *deployment) stops() (bool, error) {
+	if d.plan == nil || d.attached {
+		return false, nil
+	}
+	for _, s := range d.plan.Stops() {
+		hint := ""
+		if s.Flag != "" {
+			hint = "; " + s.Flag + " attaches all the same"
+		}
+		fmt.Fprintf(d.cmd.ErrOrStderr(), "tapway: %s%s\n", printable(s.Text), hint)
+	}
+	if len(d.plan.Stops()) > 0 {
+		return true, errSilent
+	}
+	return false, nil
+}
+
+// present shows the plan; stop says that it cannot be carried out.
+func (d *deployment) present(changes *deploy.Changes) (stop bool, err error) {
+	out := d.cmd.OutOrStdout()
+	if d.asJSON {
+		var attachment *attach.Plan
+		if d.plan != nil && !d.attached {
+			attachment = d.plan.Public()
+		}
+		return true, printJSON(out, map[string]any{"account": d.answers.Account, "region": d.answers.Region, "project": d.answers.Project, "terraform": changes.List, "attach": attachment})
+	}
+	fmt.Fprintf(out, "\nInstallation %s, in %s:\n\n", d.answers.Project, d.tf.Dir)
+	for _, c := range changes.List {
+		fmt.Fprintf(out, "  %-7s  %s\n", c.Action, c.Address)
+	}
+	if len(changes.List) == 0 {
+		fmt.Fprintln(out, "  nothing to change")
+	}
+	fmt.Fprintf(out, "\n%d to create, %d to change, %d to replace, %d to remove.\n\n", changes.Count("create"), changes.Count("update"), changes.Count("replace"), changes.Count("delete"))
+	switch {
+	case d.plan != nil && d.attached:
+		fmt.Fprintf(out, "API %s is attached already.\n", d.api.ID)
+	case d.plan != nil:
+		if err := printPlan(out, d.plan); err != nil {
+			return true, err
+		}
+	case d.answers.Example && !d.noAttach:
+		fmt.Fprint(out, "Then the example API is attached to.\n\n")
+	}
+	if to, ok := d.callURL(d.api, d.plan); ok {
+		fmt.Fprintf(out, "Then one test call: GET %s\n\n", to)
+	}
+	return d.stops()
+}

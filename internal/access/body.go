@@ -1,0 +1,123 @@
+package access
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Bodies reads the bodies of calls that prove themselves by what they send: it is all there and
+// verified before the backend sees a byte of it, and then passed on byte for byte. Every other
+// body streams.
+type Bodies struct {
+	Max   int64 // bytes of one; more are answered 413
+	Total int64 // bytes of all that are held at once; while there is no room calls are answered 503
+	State *State
+
+	// Status is the status for an error of reading, 0 when it does not know; nil knows none.
+	Status func(err error) int
+}
+
+var (
+	bodyTooLarge = &Refusal{Status: http.StatusRequestEntityTooLarge, Type: "RequestTooLargeException", Body: `{"message":"Request Too Long"}`, Reason: "request body too large to be verified"}
+	bodiesFull   = &Refusal{Status: http.StatusServiceUnavailable, Type: "ServiceUnavailableException", Body: unavailableBody, RetryAfter: time.Second, Reason: "no room for a request body to be verified"}
+	bodyBroken   = &Refusal{Status: http.StatusBadRequest, Type: "BadRequestException", Body: `{"message":"Bad Request"}`, Reason: "request body could not be read"}
+	bodySlow     = &Refusal{Status: http.StatusRequestTimeout, Type: "RequestTimeoutException", Body: `{"message":"Request Timeout"}`, Reason: "request body came too slowly"}
+)
+
+// firstPiece is how much of a body is made room for before any of it has come: memory goes by
+// what a client sends, not by what it announces.
+const firstPiece = 4 << 10
+
+// read gives the body of a call. It may be asked for several times.
+func (b *Bodies) read(r *Request) ([]byte, *Refusal) {
+	in := r.HTTP
+	switch {
+	case r.bodyRead:
+		return r.body, nil
+	case in.Body == nil || in.Body == http.NoBody || in.ContentLength == 0:
+		r.bodyRead = true
+		return nil, nil
+	case in.ContentLength > b.Max:
+		return nil, bodyTooLarge
+	}
+	most := b.Max
+	if in.ContentLength > 0 {
+		most = in.ContentLength
+	}
+	r.bodies = b
+	var buf []byte
+	for {
+		if len(buf) == cap(buf) {
+			size := min(int64(max(2*cap(buf), firstPiece)), most+1) // the one more is for EOF
+			if size <= int64(len(buf)) {
+				return nil, bodyTooLarge
+			}
+			if !b.lend(r, size-int64(cap(buf))) {
+				return nil, bodiesFull
+			}
+			buf = append(make([]byte, 0, size), buf...)
+		}
+		n, err := in.Body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if int64(len(buf)) > b.Max {
+			return nil, bodyTooLarge
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, b.broken(err)
+		}
+	}
+	r.body, r.bodyRead = buf, true
+	again := &replay{src: in.Body}
+	again.Reset(buf)
+	in.Body = again // the length and what follows the body stay what they were
+	return buf, nil
+}
+
+func (b *Bodies) broken(err error) *Refusal {
+	status := 0
+	if b.Status != nil {
+		status = b.Status(err)
+	}
+	var timeout interface{ Timeout() bool }
+	switch {
+	case status == http.StatusRequestEntityTooLarge:
+		return bodyTooLarge
+	case status == http.StatusRequestTimeout || status == 0 && errors.As(err, &timeout) && timeout.Timeout():
+		return bodySlow
+	}
+	return bodyBroken
+}
+
+func (b *Bodies) lend(r *Request, n int64) bool {
+	if r.Dry {
+		return true
+	}
+	if b.State.bodies.Add(n) > b.Total {
+		b.State.bodies.Add(-n)
+		return false
+	}
+	r.held += n
+	return true
+}
+
+// giveBack ends the loan of a body's memory.
+func (r *Request) giveBack() {
+	if r.held > 0 {
+		r.bodies.State.bodies.Add(-r.held)
+		r.held = 0
+	}
+}
+
+// replay is a body that has been read, to be read again.
+type replay struct {
+	bytes.Reader
+	src io.Closer
+}
+
+func (r *replay) Close() error { return r.src.Close() }

@@ -1,0 +1,66 @@
+package awssqs
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Error is SQS's refusal of a call. It has the methods by which the SDK's errors are looked at.
+type Error struct {
+	Operation string
+	Status    int    // of the HTTP answer
+	Code      string // as the SDK has it: of the older protocol where SQS tells it, "AWS.SimpleQueueService.NonExistentQueue"; never ""
+	Message   string // SQS's, perhaps ""
+	RequestID string // for AWS's support
+	Sender    bool   // SQS blames the caller
+}
+
+func (e *Error) Error() string {
+	text := fmt.Sprintf("SQS %s: status %d, %s", e.Operation, e.Status, e.Code)
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	if e.RequestID != "" {
+		text += " (request " + e.RequestID + ")"
+	}
+	return text
+}
+
+// ErrorCode is Code.
+func (e *Error) ErrorCode() string { return e.Code }
+
+// ErrorMessage is Message.
+func (e *Error) ErrorMessage() string { return e.Message }
+
+// HTTPStatusCode is Status.
+func (e *Error) HTTPStatusCode() int { return e.Status }
+
+// refusal reads an error: its name is in __type, perhaps behind a namespace, or in a header, and the older
+// protocol's in a header of its own, with whose fault it is.
+func refusal(operation string, resp *http.Response, answer []byte) error {
+	var said struct {
+		Type    string `json:"__type"`
+		Code    string `json:"code"`
+		Message string `json:"message"` // encoding/json takes "Message" as well
+	}
+	_ = json.Unmarshal(answer, &said) // a gateway on the way may answer with anything
+	e := &Error{
+		Operation: operation, Status: resp.StatusCode, Message: said.Message,
+		RequestID: resp.Header.Get("X-Amzn-Requestid"), Sender: resp.StatusCode < http.StatusInternalServerError,
+	}
+	for _, code := range []string{resp.Header.Get("X-Amzn-Errortype"), said.Type, said.Code} {
+		code, _, _ = strings.Cut(code, ":")
+		if e.Code = code[strings.LastIndexByte(code, '#')+1:]; e.Code != "" {
+			break
+		}
+	}
+	if code, fault, ok := strings.Cut(resp.Header.Get("X-Amzn-Query-Error"), ";"); ok && code != "" {
+		e.Code, e.Sender = code, fault == "Sender"
+	}
+	if e.Code == "" {
+		e.Code = "UnknownError"
+	}
+	return e
+}
