@@ -94,6 +94,7 @@ func (s *spool) write(g *grace, p []byte) error {
 		if p = p[n:]; len(p) == 0 {
 			break
 		}
+		signal(s.kick) // what is full must not take up the room that this waits for
 		if _, err := g.take(s.rec.spooling, copySize); err != nil {
 			return fmt.Errorf("wait for a spool file to be written: %w", err)
 		}

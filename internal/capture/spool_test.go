@@ -171,6 +171,22 @@ func TestSpoolFails(t *testing.T) {
 	})
 }
 
+// Pieces larger than the room for all that waits are written on while they are handed over.
+func TestPieceLargerThanTheRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := long(5*minPending + 7)
+		k := keepAll(recorder(t, &Recorder{Memory: 1}), body, len(body))
+		if left := time.Duration(k.grace.left.Load()); k.lost || left != time.Minute {
+			t.Errorf("lost %v: %v; of a minute's grace %v are left", k.lost, k.err, left)
+		}
+		var b tapway.Body
+		if k.body(&b); string(b.Bytes) != body {
+			t.Errorf("%d bytes read back", len(b.Bytes))
+		}
+		k.free()
+	})
+}
+
 // What is on disk is not redacted yet: it must not be readable.
 func TestSpoolIsEncrypted(t *testing.T) {
 	rec := recorder(t, &Recorder{Memory: 1})
