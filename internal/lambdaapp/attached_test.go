@@ -98,6 +98,9 @@ type attachedCall struct {
 func newAttachedCall(p *attach.Plan, route string, vars map[string]string) *attachedCall {
 	c := &attachedCall{kind: p.Kind, stage: p.Stage, vars: vars, key: route, values: map[string]string{}}
 	c.method, c.template, _ = strings.Cut(route, " ")
+	if route == "$default" {
+		c.method, c.template = "ANY", "/$default"
+	}
 	operation := strings.ToLower(c.method)
 	if c.method == "ANY" {
 		operation, c.method = "x-amazon-apigateway-any-method", "PATCH"
@@ -114,7 +117,9 @@ func newAttachedCall(p *attach.Plan, route string, vars map[string]string) *atta
 		}
 		segments = append(segments, part)
 	}
-	c.path = strings.Join(segments, "/")
+	if c.path = strings.Join(segments, "/"); route == "$default" {
+		c.path = "/any/thing"
+	}
 	var table map[string]map[string]map[string]map[string]json.RawMessage
 	if err := json.Unmarshal(mustPaths(p.RouteTable), &table); err != nil {
 		panic(err)
@@ -233,8 +238,11 @@ func TestAttachedAPIs(t *testing.T) {
 		p.RouteTable = []byte(here.Replace(string(p.RouteTable)))
 		w.putObject("routes/"+id+".json", p.RouteTable)
 		for _, change := range p.Changes {
-			routes[p.Kind]++
 			c := newAttachedCall(p, change.Route, vars)
+			if c.definition.Get("type").String() == "aws_proxy" {
+				continue // TestFunctionsOfAttachedAPIs
+			}
+			routes[p.Kind]++
 			front, request, event := c.event(t, id)
 			result := f.Invoke(t.Context(), event)
 			if result.Err != nil || result.Error != nil {
