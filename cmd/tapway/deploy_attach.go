@@ -15,23 +15,13 @@ import (
 // readAPI reads an API and plans what attaching to it changes. An API that is attached
 // already is left as it is.
 func (d *deployment) readAPI(ctx context.Context, id, stage string, function *attach.Function) error {
-	tags, err := d.clients.Tags(ctx, id)
+	st, err := d.stateOf(ctx, id)
 	if err != nil {
 		return err
 	}
-	if tags[attach.TagState] != "" {
-		store, err := d.store(tags[attach.TagState])
-		if err != nil {
-			return err
-		}
-		st, err := store.Load(ctx)
-		if err != nil {
-			return err
-		}
-		if d.attached = st.Phase == attach.Attached; d.attached {
-			d.api, d.plan = st.Before, st.Plan
-			return nil
-		}
+	if d.attached = st != nil && st.Phase == attach.Attached; d.attached {
+		d.api, d.plan = st.Before, st.Plan
+		return nil
 	}
 	if d.api, err = d.clients.Read(ctx, id, stage, d.show.step); err != nil {
 		return err
@@ -42,6 +32,40 @@ func (d *deployment) readAPI(ctx context.Context, id, stage string, function *at
 	d.show.end()
 	d.plan, err = attach.MakePlan(d.api, attach.Options{Function: function, IncludeDrift: d.includeDrift})
 	return err
+}
+
+// stateOf loads what an API's tag says of its attachment; nil if it has no such tag.
+func (d *deployment) stateOf(ctx context.Context, id string) (*attach.State, error) {
+	tags, err := d.clients.Tags(ctx, id)
+	if err != nil || tags[attach.TagState] == "" {
+		return nil, err
+	}
+	store, err := d.store(tags[attach.TagState])
+	if err != nil {
+		return nil, err
+	}
+	return store.Load(ctx)
+}
+
+// tapped are the Lambda functions that the proxy function must be allowed to invoke: those of the plan, and
+// those of APIs that are attached already.
+func (d *deployment) tapped(ctx context.Context) ([]string, error) {
+	var all []string
+	if d.plan != nil {
+		all = slices.Clone(d.plan.Invokes)
+	}
+	for _, id := range d.answers.Attached {
+		st, err := d.stateOf(ctx, id)
+		switch {
+		case errors.Is(err, attach.ErrNoAPI):
+		case err != nil:
+			return nil, fmt.Errorf("which functions API %s has: %w", id, err)
+		case st != nil && st.Phase != attach.Detached:
+			all = append(all, st.Plan.Invokes...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
 }
 
 func (d *deployment) store(location string) (*attach.Store, error) {
@@ -90,6 +114,11 @@ func (d *deployment) attachTo(ctx context.Context, o *deploy.Outputs) error {
 		return err
 	case st.Phase != attach.Attaching:
 		return fmt.Errorf("API %s is half detached (%s); `tapway detach --api %[1]s` goes on with that", id, st.Phase)
+	}
+	for _, arn := range st.Plan.Invokes {
+		if !slices.Contains(d.stack.Tapped, arn) {
+			return fmt.Errorf("API %s calls function %s, which the proxy function may not invoke yet: somebody has edited the API meanwhile; run `tapway deploy` again", id, arn)
+		}
 	}
 	bucket, err := d.account.Blobs(o.Bucket)
 	if err != nil {
