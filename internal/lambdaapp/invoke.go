@@ -80,6 +80,9 @@ func (w *functionWay) RoundTrip(req *http.Request) (*http.Response, error) {
 	if box == nil || facts == nil {
 		return nil, errors.New("invoke a function: there is no event")
 	}
+	if facts.Front != tapway.FrontREST && facts.Front != tapway.FrontHTTP {
+		return nil, errors.New("invoke a function: the call came through no API, and the function would not understand its event")
+	}
 	if w.isOwn(box.arn) {
 		w.log.Error("the route table leads to this function itself: attach anew, so that the table has the API's own backends", "function", w.arn)
 		return failedAs(req, facts, "the route leads back to tapway"), nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -47,7 +48,8 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m 
 	if err != nil {
 		return nil, err
 	}
-	routes, err := ownRoutes(ctx, c, cloud, way)
+	functions := newFunctions(cloud.base, cloud.lambdaEndpoint, log)
+	routes, err := ownRoutes(ctx, c, cloud, way, functions)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +60,12 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m 
 	rules := new(stages.Rules)
 	rules.Set(set)
 	settings := routes.Settings(c, rules.Redact, log)
-	apis := newTables(c, cloud, way, routes, log)
+	var others proxy.Router = routes
+	if c.OpenAPI != "" {
+		others = export{routes}
+		settings.Router = others
+	}
+	apis := newTables(c, cloud, way, others, functions)
 	if apis != nil {
 		settings.Router = apis
 	}
@@ -80,7 +87,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m 
 		},
 	}
 	door := &lambdahttp.Door{
-		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, OwnEvents: apis == nil, Log: log, // the tables look into events
+		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, OwnEvents: apis == nil && c.OpenAPI == "", Log: log, // else the routes look into events
 		BadRequest: func(w http.ResponseWriter, r *http.Request, bad *lambdahttp.EventError) {
 			recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handler.Refuse(w, r, http.StatusBadRequest, "Malformed event", "malformed event: "+bad.What)
@@ -92,17 +99,23 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m 
 
 // ownRoutes are those that the configuration has itself, or names in S3; none when every call comes
 // through an API with a table.
-func ownRoutes(ctx context.Context, c *config.Config, cloud *cloud, way *egress.Dialer) (routes *stages.Routes, err error) {
+func ownRoutes(ctx context.Context, c *config.Config, cloud *cloud, way *egress.Dialer, lambda *functions) (routes *stages.Routes, err error) {
+	e := stages.Export{Name: c.OpenAPI, StageVariables: c.StageVariables, Function: lambda.to}
 	switch {
 	case strings.HasPrefix(c.OpenAPI, "s3://"):
 		bucket, key, _ := config.S3(c.OpenAPI) // the configuration was checked
 		limited, cancel := context.WithTimeout(ctx, fetchTime)
-		text, fetchErr := cloud.fetch(limited, bucket, key)
+		e.Text, err = cloud.fetch(limited, bucket, key)
 		cancel()
-		if fetchErr != nil {
-			return nil, settingsf("openapi: %s could not be read: %v; the function's role needs s3:GetObject on it", c.OpenAPI, fetchErr)
+		if err != nil {
+			return nil, settingsf("openapi: %s could not be read: %v; the function's role needs s3:GetObject on it", c.OpenAPI, err)
 		}
-		routes, err = stages.NewAPIRoutes(c, way, stages.Export{Name: c.OpenAPI, Text: text, StageVariables: c.StageVariables})
+		routes, err = stages.NewAPIRoutes(c, way, e)
+	case c.OpenAPI != "":
+		if e.Text, err = os.ReadFile(c.OpenAPI); err != nil {
+			return nil, settingsf("openapi: %v", err)
+		}
+		routes, err = stages.NewAPIRoutes(c, way, e)
 	case hasRoutes(c):
 		routes, err = stages.NewRoutes(c, way)
 	default:
@@ -120,7 +133,7 @@ func hasRoutes(c *config.Config) bool {
 }
 
 // newTables makes what reads the route tables of lambda.routes; nil without that.
-func newTables(c *config.Config, cloud *cloud, way *egress.Dialer, others *stages.Routes, log *slog.Logger) *tables {
+func newTables(c *config.Config, cloud *cloud, way *egress.Dialer, others proxy.Router, lambda *functions) *tables {
 	if c.Lambda.Routes == "" {
 		return nil
 	}
@@ -128,9 +141,8 @@ func newTables(c *config.Config, cloud *cloud, way *egress.Dialer, others *stage
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		prefix += "/"
 	}
-	lambda := newFunctions(cloud.base, cloud.lambdaEndpoint, log)
 	return &tables{
-		bucket: bucket, prefix: prefix, fetch: cloud.fetchIf, others: others, alone: !hasRoutes(c), log: log, now: time.Now,
+		bucket: bucket, prefix: prefix, fetch: cloud.fetchIf, others: others, alone: !hasRoutes(c), log: lambda.log, now: time.Now,
 		build: func(e stages.Export) (*stages.Routes, error) {
 			e.Function = lambda.to
 			return stages.NewAPIRoutes(c, way, e)

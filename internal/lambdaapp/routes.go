@@ -44,8 +44,8 @@ type tables struct {
 	bucket, prefix string
 	fetch          func(ctx context.Context, bucket, key, etag string) (text []byte, newETag string, err error)
 	build          func(stages.Export) (*stages.Routes, error)
-	others         *stages.Routes // where calls go that come by no API with a table
-	alone          bool           // there is nothing in others
+	others         proxy.Router // where calls go that come by no API with a table
+	alone          bool         // there is nothing in others
 	log            *slog.Logger
 	now            func() time.Time
 
@@ -278,6 +278,11 @@ func (t *tables) through(one *table, in *http.Request, rawPath, rawQuery string,
 			return proxy.Hop{}, r
 		}
 	}
+	return along(routes, found, box, in, rawPath, rawQuery, hasQuery)
+}
+
+// along takes a call the way of the route that was chosen for it.
+func along(routes *stages.Routes, found *route.Route, box *outbox, in *http.Request, rawPath, rawQuery string, hasQuery bool) (proxy.Hop, *proxy.Refusal) {
 	params, ok := found.Params(rawPath)
 	if !ok {
 		if params, ok = eventParams(found, box.event); !ok {
@@ -287,6 +292,31 @@ func (t *tables) through(one *table, in *http.Request, rawPath, rawQuery string,
 		}
 	}
 	return routes.To(in, stages.Found{Route: found, Params: params}, rawPath, rawQuery, hasQuery)
+}
+
+// export are the routes of an export in the configuration. Nobody knows whether the API in front is the one that
+// it describes or passes everything on, so a call goes by its path, and only where that leads nowhere by the route
+// that the event names. It is a proxy.Router.
+type export struct{ *stages.Routes }
+
+func (e export) Route(in *http.Request, rawPath, rawQuery string, hasQuery bool) (proxy.Hop, *proxy.Refusal) {
+	hop, no := e.Routes.Route(in, rawPath, rawQuery, hasQuery)
+	if no == nil || no.Route != "" {
+		return hop, no
+	}
+	facts, box := tapway.FactsFrom(in.Context()), boxOf(in.Context())
+	if facts == nil || box == nil || facts.Front != tapway.FrontREST && facts.Front != tapway.FrontHTTP {
+		return hop, no
+	}
+	method, template := chosen(box.event, in.Method)
+	if template == "" {
+		return hop, no
+	}
+	found := e.Find(method, template)
+	if found == nil {
+		return hop, no
+	}
+	return along(e.Routes, found, box, in, rawPath, rawQuery, hasQuery)
 }
 
 // chosen is the route that API Gateway has chosen: a REST API names its resource, an HTTP API

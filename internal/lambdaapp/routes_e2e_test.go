@@ -85,3 +85,60 @@ func TestRoutesBesideOwn(t *testing.T) {
 		t.Errorf("a place that is none: %v", err)
 	}
 }
+
+// Calls of an export in the configuration go by their path; where that leads nowhere, by the route that API Gateway has
+// chosen. A Lambda function is invoked for an API only, whose events it understands.
+func TestExportByEvent(t *testing.T) {
+	for _, inBucket := range []bool{true, false} {
+		for _, tables := range []string{"TAPWAY_ROUTES=", "TAPWAY_ROUTES=s3://objects/routes/"} {
+			exportByEvent(t, inBucket, tables)
+		}
+	}
+}
+
+func exportByEvent(t *testing.T, inBucket bool, tables string) {
+	t.Helper()
+	w := newWorld(t)
+	backend := w.env["TAPWAY_BACKEND"]
+	l := w.withLambda(replies(`{"statusCode":201,"body":"hello"}`))
+	integration := func(path string) string {
+		return fmt.Sprintf(`{"x-amazon-apigateway-integration":{"type":"http_proxy","payloadFormatVersion":"1.0","httpMethod":"ANY","uri":%q}}`, backend+path)
+	}
+	text := `{"openapi":"3.0.1","paths":{"/users/{id}":{"get":` + integration("/narrow/{id}") + `},"/{proxy+}":{"x-amazon-apigateway-any-method":` + integration("/wide/{proxy}") + `},
+		"/orders":{"get":{"x-amazon-apigateway-integration":{` + httpFunction + `}}}}}`
+	place := t.TempDir() + "/a.json"
+	if inBucket {
+		place = "s3://objects/exports/a.json"
+		w.putObject("exports/a.json", []byte(text))
+	} else {
+		writeFile(t, place, text)
+	}
+	conf := t.TempDir() + "/tapway.yaml"
+	writeFile(t, conf, "openapi: "+place+"\n")
+	f := w.start(Proxy, tables, "TAPWAY_CONFIG="+conf)
+	for _, c := range []struct {
+		front                 eventtest.Front
+		method, target, route string
+		status                int64
+		asked                 string
+	}{
+		{eventtest.HTTP2, "GET", "/users/7", "GET /users/{id}", 200, "/narrow/7"},
+		{eventtest.HTTP2, "POST", "/users/7", "ANY /{proxy+}", 200, "/wide/users/7"},
+		{eventtest.HTTP2, "GET", "/users/7", "ANY /{proxy+}", 200, "/narrow/7"}, // an API that passes everything on
+		{eventtest.HTTP2, "POST", "/users/7", "$default", 403, ""},              // the export has no such route
+		{eventtest.FunctionURL, "POST", "/users/7", "$default", 403, ""},
+		{eventtest.HTTP2, "GET", "/orders", "GET /orders", 201, ""},
+		{eventtest.FunctionURL, "GET", "/orders", "$default", 502, ""},
+	} {
+		event, err := c.front.Event(eventtest.Request{Method: c.method, Target: c.target})
+		if err != nil {
+			t.Fatal(err)
+		}
+		result := f.Invoke(t.Context(), replaced(t, event, map[string]any{"routeKey": c.route}))
+		f.settled(t)
+		if status := gjson.GetBytes(result.Body, "statusCode").Int(); status != c.status || w.asked() != c.asked {
+			t.Errorf("%s, %s: %v %s %s by %s: %d %s", place, tables, c.front, c.method, c.target, c.route, status, result.Body)
+		}
+	}
+	same(t, "invocations", len(l.events), 1)
+}
