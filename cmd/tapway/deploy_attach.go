@@ -48,13 +48,19 @@ func (d *deployment) stateOf(ctx context.Context, id string) (*attach.State, err
 }
 
 // tapped are the Lambda functions that the proxy function must be allowed to invoke: those of the plan, and
-// those of APIs that are attached already.
+// those of APIs that are attached already, by whomever.
 func (d *deployment) tapped(ctx context.Context) ([]string, error) {
 	var all []string
 	if d.plan != nil {
 		all = slices.Clone(d.plan.Invokes)
 	}
-	for _, id := range d.answers.Attached {
+	callers, err := deploy.Callers(ctx, d.clients.Lambda, d.answers.Project+"-proxy")
+	if err != nil {
+		return nil, err
+	}
+	ids := slices.Concat(d.answers.Attached, callers)
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
 		st, err := d.stateOf(ctx, id)
 		switch {
 		case errors.Is(err, attach.ErrNoAPI):
