@@ -30,7 +30,7 @@ func (d *deployment) readAPI(ctx context.Context, id, stage string, function *at
 		return err
 	}
 	d.show.end()
-	d.plan, err = attach.MakePlan(d.api, attach.Options{Function: function, IncludeDrift: d.includeDrift})
+	d.plan, err = attach.MakePlan(d.api, attach.Options{Function: function, IncludeDrift: d.includeDrift, MayInvoke: true}) // tapped sees to it
 	return err
 }
 

@@ -361,9 +361,9 @@ aws: {project: shop, api: `+api+`, state_bucket: states, alarm_email: ops@exampl
 	example := must(t, w.dir, "deploy", "--yes", "--package", pkg, "--example", "--receive", sink, "--call", door.URL+"/users", "--wait", "60s")
 	mustContain(t, example, "create   module.example.aws_api_gateway_rest_api.example", "Attached: all calls of 4 routes in stage dev", "The record arrived")
 	mustContain(t, read(t, filepath.Join(w.dir, ".tapway", "shop"), "tapway.auto.tfvars.json"), "arn:aws:lambda:"+w.gateway.Region+":123456789012:function:orders:live") // of the first API
-	answers := strings.Replace(read(t, w.dir, deploy.AnswersFile), `"attached"`, `"forgotten"`, 1) // as on a pipeline's machine
+	answers := strings.Replace(read(t, w.dir, deploy.AnswersFile), `"attached"`, `"forgotten"`, 1)                                                                       // as on a pipeline's machine
 	write(t, w.dir, deploy.AnswersFile, answers)
-	again := must(t, w.dir, "deploy", "--yes", "--package", pkg, "--no-call")                                                                                            // what attach did to the example is no change to Terraform
+	again := must(t, w.dir, "deploy", "--yes", "--package", pkg, "--no-call") // what attach did to the example is no change to Terraform
 	mustContain(t, again, "nothing to change", "is attached already")
 
 	w.bury("a dead letter")

@@ -63,6 +63,13 @@ func TestFunctionPlan(t *testing.T) {
 	more := map[string][]string{}
 	for _, w := range p.Warnings {
 		more[w.Code] = w.More
+		if w.Code == "invoke" && (!w.Stops || w.Flag != "--may-invoke") {
+			t.Errorf("nobody has said that it may, and it does not stop: %+v", w)
+		}
+	}
+	allowed := must(MakePlan(a, Options{Function: &Function{ARN: tapARN}, MayInvoke: true}))
+	if slices.ContainsFunc(allowed.Stops(), func(w Warning) bool { return w.Code == "invoke" }) || !slices.Equal(allowed.Invokes, p.Invokes) {
+		t.Errorf("allowed, and yet: %+v", allowed.Stops())
 	}
 	if !slices.Equal(more["invoke"], p.Invokes) || !slices.Equal(more["other-account"], []string{at + "999999999999:function:users"}) {
 		t.Errorf("warnings: %v", more)

@@ -25,6 +25,7 @@ type Options struct {
 	Secret   tapway.Secret // of SecretHeader; required with URL
 
 	Routes        *filter.Filter // over method, path and route; nil takes every route
+	MayInvoke     bool           // the role of Function may invoke the Lambda functions behind the routes, whichever they are
 	IncludeDrift  bool           // deploy what others have edited and not deployed
 	CanaryPercent float64        // of a REST API's calls that go through tapway at first; 0: all
 }

@@ -104,7 +104,9 @@ func (m *maker) warnFunctions(add func(Warning)) {
 	if len(invokes) == 0 {
 		return
 	}
-	add(Warning{Code: "invoke", Text: "the proxy function's role needs lambda:InvokeFunction on what it taps (tapped_functions of the Terraform module; `tapway deploy` sees to it), or those routes answer 500 to everybody", More: invokes})
+	w := Warning{Code: "invoke", Stops: !m.options.MayInvoke, Flag: "--may-invoke", More: invokes,
+		Text: "the proxy function's role needs lambda:InvokeFunction on what it taps (tapped_functions of the Terraform module; `tapway deploy` sees to it), or those routes answer 500 to everybody"}
+	add(w)
 	account := func(arn string) string { return strings.Split(arn, ":")[4] }
 	foreign := slices.DeleteFunc(slices.Clone(invokes), func(arn string) bool { return account(arn) == account(m.options.Function.ARN) })
 	if len(foreign) > 0 {

@@ -352,5 +352,5 @@ func eventParams(r *route.Route, event []byte) ([]tapway.PathParam, bool) {
 		}
 		params = append(params, tapway.PathParam{Name: name, Value: value})
 	}
-	return params, len(params) > 0
+	return params, true
 }

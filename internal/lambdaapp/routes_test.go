@@ -219,11 +219,13 @@ func TestTablesHTTPAPI(t *testing.T) {
 	s := newShelf(t, "")
 	s.objects["routes/one.json"] = `{"openapi":"3.0.1","paths":{
 		"/users/{id}":{"get":{"x-amazon-apigateway-integration":{"type":"http_proxy","httpMethod":"ANY","uri":"https://h/u/{id}","payloadFormatVersion":"1.0"}}},
+		"/me":{"get":{"x-amazon-apigateway-integration":{"type":"http_proxy","httpMethod":"ANY","uri":"https://h/me","payloadFormatVersion":"1.0"}}},
 		"/{proxy+}":{"x-amazon-apigateway-any-method":{"x-amazon-apigateway-integration":{"type":"http_proxy","httpMethod":"ANY","uri":"https://rest/{proxy}","payloadFormatVersion":"1.0"}}}}}`
 	for _, tt := range []struct{ key, method, path, params, want string }{
 		{"GET /users/{id}", "GET", "/users/7", `{"id":"7"}`, "h/u/7"},
 		{"GET /users/{id}", "GET", "/users/a/b", `{"id":"a/b"}`, "h/u/a%2Fb"},
 		{"GET /users/{id}", "GET", "/users/a/b", `{}`, "502 the path does not fit the route"},
+		{"GET /me", "GET", "/", `{}`, "h/me"}, // it has no parameters, so nothing is in doubt
 		// An HTTP API looks for a wider route when the closest one has not the method.
 		{"ANY /{proxy+}", "POST", "/users/7", `{"proxy":"users/7"}`, "rest/users/7"},
 	} {
