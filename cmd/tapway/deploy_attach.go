@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -15,7 +16,7 @@ import (
 // readAPI reads an API and plans what attaching to it changes. An API that is attached
 // already is left as it is.
 func (d *deployment) readAPI(ctx context.Context, id, stage string, function *attach.Function) error {
-	st, err := d.stateOf(ctx, id)
+	st, _, err := d.stateOf(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -34,17 +35,17 @@ func (d *deployment) readAPI(ctx context.Context, id, stage string, function *at
 	return err
 }
 
-// stateOf loads what an API's tag says of its attachment; nil if it has no such tag.
-func (d *deployment) stateOf(ctx context.Context, id string) (*attach.State, error) {
+// stateOf loads the state of an API's attachment from where its tag says; nil if it has no such tag.
+func (d *deployment) stateOf(ctx context.Context, id string) (st *attach.State, at string, err error) {
 	tags, err := d.clients.Tags(ctx, id)
-	if err != nil || tags[attach.TagState] == "" {
-		return nil, err
+	if at = tags[attach.TagState]; err != nil || at == "" {
+		return nil, "", err
 	}
-	store, err := d.store(tags[attach.TagState])
-	if err != nil {
-		return nil, err
+	store, err := d.store(at)
+	if err == nil {
+		st, err = store.Load(ctx)
 	}
-	return store.Load(ctx)
+	return st, at, err
 }
 
 // tapped are the Lambda functions that the proxy function must be allowed to invoke: those of the plan, and
@@ -61,9 +62,11 @@ func (d *deployment) tapped(ctx context.Context) ([]string, error) {
 	ids := slices.Concat(d.answers.Attached, callers)
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
-		st, err := d.stateOf(ctx, id)
+		st, at, err := d.stateOf(ctx, id)
 		switch {
 		case errors.Is(err, attach.ErrNoAPI):
+		case errors.Is(err, attach.ErrNoState) || err != nil && strings.HasPrefix(at, "file:"): // on a machine of somebody else
+			fmt.Fprintf(d.cmd.ErrOrStderr(), "tapway: warning: API %s leads to the proxy function, but nothing here knows whether it has Lambda functions that this must be allowed to invoke: %s\n", id, printable(err.Error()))
 		case err != nil:
 			return nil, fmt.Errorf("which functions API %s has: %w", id, err)
 		case st != nil && st.Phase != attach.Detached:
