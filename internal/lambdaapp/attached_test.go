@@ -32,6 +32,13 @@ func (w *world) putObject(key string, text []byte) {
 	}
 }
 
+// requests are those that the backend got so far.
+func (w *world) requests() []*http.Request {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.asks)
+}
+
 // attachable reads an API that a fake API Gateway has, and plans an attachment to a function.
 func attachable(t *testing.T, s *apitest.Server, id, stage string) *attach.Plan {
 	t.Helper()
@@ -375,12 +382,13 @@ func TestSecretOnLambda(t *testing.T) {
 		{"attached API", rest("prod"), 200, ""},
 		{"API without a table", rest("test"), 403, "secret: wrong"},
 	} {
-		asks, records := len(w.asks), len(w.sqs.Messages("records"))
+		asks, records := len(w.requests()), len(w.sqs.Messages("records"))
 		result := f.Invoke(t.Context(), tt.event)
 		same(t, tt.name, gjson.GetBytes(result.Body, "statusCode").Int(), tt.status)
 		f.settled(t)
-		same(t, tt.name+": the backend was asked", len(w.asks) > asks, tt.status == 200)
-		if tt.status == 200 && w.asks[asks].Header.Get("X-Tapway-Secret") != "" {
+		requests := w.requests()
+		same(t, tt.name+": the backend was asked", len(requests) > asks, tt.status == 200)
+		if tt.status == 200 && requests[asks].Header.Get("X-Tapway-Secret") != "" {
 			t.Errorf("%s: the backend got the secret", tt.name)
 		}
 		messages := w.sqs.Messages("records")
