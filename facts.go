@@ -17,10 +17,20 @@ type Facts struct {
 	// off, or that is shorter than its Content-Length, gets a 502 instead.
 	Whole bool
 
+	// Verbatim, if not nil, is set by a stage before the response is written: the front gets it in place of
+	// what is written, if that has its status. What is written is for the capture then.
+	Verbatim *Verbatim
+
 	// Problem is set by the door while the response is written, when the front cannot carry it:
 	// few words, no addresses, no secrets. The client gets a 502 instead; the record has that
 	// status and keeps the headers and the body that could not be carried.
 	Problem string
+}
+
+// Verbatim is a reply in a front's own form that somebody else has made.
+type Verbatim struct {
+	Status int // that the client will get
+	Reply  []byte
 }
 
 // What a front destroys before tapway sees a request, or when it takes the response. A call

@@ -25,6 +25,7 @@ type attachFlags struct {
 	apiFlags
 	via, routes, secretFile, out, table, emit  string
 	yes, dryRun, includeDrift, promote, asJSON bool
+	mayInvoke                                  bool
 	canary                                     float64
 }
 
@@ -61,6 +62,7 @@ func newAttach() *cobra.Command {
 	flags.StringVar(&f.out, "out", "", "write the plan to this file, JSON")
 	flags.StringVar(&f.table, "route-table", "", "with --via lambda: write the routes for the function to s3://BUCKET/PREFIX/ (its TAPWAY_ROUTES), or to this file (openapi: in its configuration)")
 	flags.StringVar(&f.emit, "emit", "", "print what the API's owner is to write instead, terraform or cloudformation, and change nothing")
+	flags.BoolVar(&f.mayInvoke, "may-invoke", false, "with --via lambda: the function's role may invoke the Lambda functions behind the routes, which the plan lists")
 	flags.BoolVar(&f.includeDrift, "include-drift", false, "deploy edits of others that are not deployed too")
 	flags.Float64Var(&f.canary, "canary", 0, "percentage of a REST API stage's calls to begin with, by a canary")
 	flags.BoolVar(&f.promote, "promote", false, "give an API that was attached with --canary all calls")
@@ -135,7 +137,7 @@ func (f *attachFlags) run(cmd *cobra.Command) error {
 
 // options reads the flags that make a plan; function is the one of --via lambda:.
 func (f *attachFlags) options() (o attach.Options, function string, err error) {
-	o.IncludeDrift, o.CanaryPercent = f.includeDrift, f.canary
+	o.IncludeDrift, o.MayInvoke, o.CanaryPercent = f.includeDrift, f.mayInvoke, f.canary
 	if o.Routes, err = filter.Parse(f.routes); err != nil {
 		return o, "", usagef("--routes: %v", err)
 	}

@@ -95,7 +95,7 @@ func TestDiscoverAPI(t *testing.T) {
 	w := newGatewayWorld(t)
 	out := must(t, w.dir, w.args("discover")...)
 	mustContain(t, out, "REST API "+w.api+" (shop) in us-east-1, stage prod", "GET", "/users", "HTTP_PROXY", "29s", "https://users.example.com/v1",
-		"by url", "template", "API Gateway answers it by itself (MOCK)", "1 of 3 routes can be tapped, 1 more by URL.")
+		"by url", "template", "API Gateway answers it by itself (MOCK)", "1 of 3 routes can be tapped either way, 0 more by Lambda only, 1 more by URL only.")
 	type route struct{ Route, Tappable, Reason string }
 	got := decode[struct {
 		Kind   string

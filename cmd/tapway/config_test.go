@@ -97,7 +97,7 @@ func TestDiscover(t *testing.T) {
 	for name, want := range map[string][]string{
 		"rest-oas30.json":   {"METHOD   PATH", "aws_proxy    no        it calls a Lambda function", "1 of 17 routes can be tapped by this machine.", "--stage-variable NAME=VALUE"},
 		"rest-swagger.json": {"OPTIONS  /pets ", "MOCK", "1 of 17 routes"},
-		"http-oas30.json":   {"/pets/{id}  http_proxy   yes       https://pets.example.com/{id}", "2 of 5 routes"},
+		"http-oas30.json":   {"/pets/{id}  http_proxy   yes       https://pets.example.com/{id}", "3 of 5 routes"},
 	} {
 		text, err := os.ReadFile("../../internal/route/testdata/" + name)
 		if err != nil {

@@ -342,6 +342,9 @@ func (d *deployment) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if d.stack.Tapped, err = d.tapped(ctx); err != nil {
+		return err
+	}
 	d.tf.Dir = d.directory()
 	d.show.step("the function package", 0, 0)
 	if d.stack.Package, err = deploy.FindPackage(ctx, d.pkg, a.Architecture, deploy.SourceTree(), d.tf.Dir); err != nil {

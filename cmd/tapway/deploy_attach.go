@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -15,23 +16,13 @@ import (
 // readAPI reads an API and plans what attaching to it changes. An API that is attached
 // already is left as it is.
 func (d *deployment) readAPI(ctx context.Context, id, stage string, function *attach.Function) error {
-	tags, err := d.clients.Tags(ctx, id)
+	st, _, err := d.stateOf(ctx, id)
 	if err != nil {
 		return err
 	}
-	if tags[attach.TagState] != "" {
-		store, err := d.store(tags[attach.TagState])
-		if err != nil {
-			return err
-		}
-		st, err := store.Load(ctx)
-		if err != nil {
-			return err
-		}
-		if d.attached = st.Phase == attach.Attached; d.attached {
-			d.api, d.plan = st.Before, st.Plan
-			return nil
-		}
+	if d.attached = st != nil && st.Phase == attach.Attached; d.attached {
+		d.api, d.plan = st.Before, st.Plan
+		return nil
 	}
 	if d.api, err = d.clients.Read(ctx, id, stage, d.show.step); err != nil {
 		return err
@@ -40,8 +31,50 @@ func (d *deployment) readAPI(ctx context.Context, id, stage string, function *at
 		return err
 	}
 	d.show.end()
-	d.plan, err = attach.MakePlan(d.api, attach.Options{Function: function, IncludeDrift: d.includeDrift})
+	d.plan, err = attach.MakePlan(d.api, attach.Options{Function: function, IncludeDrift: d.includeDrift, MayInvoke: true}) // tapped sees to it
 	return err
+}
+
+// stateOf loads the state of an API's attachment from where its tag says; nil if it has no such tag.
+func (d *deployment) stateOf(ctx context.Context, id string) (st *attach.State, at string, err error) {
+	tags, err := d.clients.Tags(ctx, id)
+	if at = tags[attach.TagState]; err != nil || at == "" {
+		return nil, "", err
+	}
+	store, err := d.store(at)
+	if err == nil {
+		st, err = store.Load(ctx)
+	}
+	return st, at, err
+}
+
+// tapped are the Lambda functions that the proxy function must be allowed to invoke: those of the plan, and
+// those of APIs that are attached already, by whomever.
+func (d *deployment) tapped(ctx context.Context) ([]string, error) {
+	var all []string
+	if d.plan != nil {
+		all = slices.Clone(d.plan.Invokes)
+	}
+	callers, err := deploy.Callers(ctx, d.clients.Lambda, d.answers.Project+"-proxy")
+	if err != nil {
+		return nil, err
+	}
+	ids := slices.Concat(d.answers.Attached, callers)
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		st, at, err := d.stateOf(ctx, id)
+		switch {
+		case errors.Is(err, attach.ErrNoAPI):
+		case errors.Is(err, attach.ErrNoState) || err != nil && strings.HasPrefix(at, "file:"): // on a machine of somebody else
+			fmt.Fprintf(d.cmd.ErrOrStderr(), "tapway: warning: API %s leads to the proxy function, but nothing here knows whether it has Lambda functions that this must be allowed to invoke: %s\n", id, printable(err.Error()))
+		case err != nil:
+			return nil, fmt.Errorf("which functions API %s has: %w", id, err)
+		case st != nil && st.Phase != attach.Detached:
+			all = append(all, st.Plan.Invokes...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
 }
 
 func (d *deployment) store(location string) (*attach.Store, error) {
@@ -90,6 +123,11 @@ func (d *deployment) attachTo(ctx context.Context, o *deploy.Outputs) error {
 		return err
 	case st.Phase != attach.Attaching:
 		return fmt.Errorf("API %s is half detached (%s); `tapway detach --api %[1]s` goes on with that", id, st.Phase)
+	}
+	for _, arn := range st.Plan.Invokes {
+		if !slices.Contains(d.stack.Tapped, arn) {
+			return fmt.Errorf("API %s calls function %s, which the proxy function may not invoke yet: somebody has edited the API meanwhile; run `tapway deploy` again", id, arn)
+		}
 	}
 	bucket, err := d.account.Blobs(o.Bucket)
 	if err != nil {

@@ -242,7 +242,8 @@ func (w *cloudWorld) door(stage string, proxy *runtimetest.API) http.Handler {
 			http.Error(rw, fmt.Sprintf("not led to a function: %+v", target), http.StatusBadGateway)
 			return
 		}
-		q := eventtest.Request{Method: r.Method, Target: r.URL.RequestURI(), Stage: stage}
+		_, resource, _ := strings.Cut(target.Route, " ")
+		q := eventtest.Request{Method: r.Method, Target: r.URL.RequestURI(), Stage: stage, Resource: resource}
 		for name, values := range r.Header {
 			for _, v := range values {
 				q.Header = append(q.Header, tapway.Field{Name: name, Value: v})
@@ -343,12 +344,12 @@ aws: {project: shop, api: `+api+`, state_bucket: states, alarm_email: ops@exampl
 	if code != 1 || !strings.Contains(errOut, "nothing done") {
 		t.Fatalf("answering no: exit %d\n%s%s", code, plan, errOut)
 	}
-	mustContain(t, plan, "Account 123456789012", `create   module.tapway.aws_sqs_queue.records["default"]`, "create   module.tapway.aws_lambda_function.proxy", "0 to remove", "change  GET /users", "one test call: GET "+door.URL+"/users?a=b")
+	mustContain(t, plan, "Account 123456789012", `create   module.tapway.aws_sqs_queue.records["default"]`, "create   module.tapway.aws_lambda_function.proxy", "0 to remove", "change  GET /users", "change  GET /users/{id}/orders", "needs lambda:InvokeFunction", "one test call: GET "+door.URL+"/users?a=b")
 	if d := apitest.Diff(settled, w.gateway.Settled()); d != "" {
 		t.Fatalf("answering no changed something:\n%s", d)
 	}
 	out := must(t, w.dir, append(args, "--yes")...)
-	mustContain(t, out, "Made: ", "Attached: all calls of 2 routes in stage prod pass through tapway.", "200 OK in", "request id the-request", "The record arrived at "+sink, "queue: sqs://shop-{destination}")
+	mustContain(t, out, "Made: ", "Attached: all calls of 3 routes in stage prod pass through tapway.", "200 OK in", "request id the-request", "The record arrived at "+sink, "queue: sqs://shop-{destination}")
 	mustContain(t, w.configuration, "max_attempts", "max_wait", "${aws-ssm:/tapway/token}", "1MiB")
 	w.checkRecord(out)
 	if answers := read(t, w.dir, deploy.AnswersFile); !strings.Contains(answers, `"attached": [`) || !strings.Contains(answers, `"began": true`) {
@@ -359,6 +360,9 @@ aws: {project: shop, api: `+api+`, state_bucket: states, alarm_email: ops@exampl
 
 	example := must(t, w.dir, "deploy", "--yes", "--package", pkg, "--example", "--receive", sink, "--call", door.URL+"/users", "--wait", "60s")
 	mustContain(t, example, "create   module.example.aws_api_gateway_rest_api.example", "Attached: all calls of 4 routes in stage dev", "The record arrived")
+	mustContain(t, read(t, filepath.Join(w.dir, ".tapway", "shop"), "tapway.auto.tfvars.json"), "arn:aws:lambda:"+w.gateway.Region+":123456789012:function:orders:live") // of the first API
+	answers := strings.Replace(read(t, w.dir, deploy.AnswersFile), `"attached"`, `"forgotten"`, 1)                                                                       // as on a pipeline's machine
+	write(t, w.dir, deploy.AnswersFile, answers)
 	again := must(t, w.dir, "deploy", "--yes", "--package", pkg, "--no-call") // what attach did to the example is no change to Terraform
 	mustContain(t, again, "nothing to change", "is attached already")
 
@@ -437,7 +441,7 @@ func (w *cloudWorld) checkEmpty() {
 	}
 }
 
-// newAPI makes a REST API with two routes, deployed to prod.
+// newAPI makes a REST API with three routes, one of them a Lambda function's, deployed to prod.
 func (w *cloudWorld) newAPI(backend string) string {
 	w.Helper()
 	call := func(method, path string, in, out any) {
@@ -450,14 +454,16 @@ func (w *cloudWorld) newAPI(backend string) string {
 			w.Fatal(method, path, err)
 		}
 	}
-	var api, users, user struct{ ID, RootResourceID string }
+	var api, users, user, orders struct{ ID, RootResourceID string }
 	call("POST", "/restapis", map[string]any{"name": "shop", "binaryMediaTypes": []string{"*/*"}}, &api)
 	at := "/restapis/" + api.ID + "/resources/"
 	call("POST", at+api.RootResourceID, map[string]any{"pathPart": "users"}, &users)
 	call("POST", at+users.ID, map[string]any{"pathPart": "{id}"}, &user)
+	call("POST", at+user.ID, map[string]any{"pathPart": "orders"}, &orders)
 	for id, integration := range map[string]map[string]any{
-		users.ID: {"type": "HTTP_PROXY", "httpMethod": "GET", "uri": backend + "/v1/users"},
-		user.ID:  {"type": "HTTP_PROXY", "httpMethod": "GET", "uri": backend + "/v1/users/{id}", "requestParameters": map[string]string{"integration.request.path.id": "method.request.path.id"}},
+		users.ID:  {"type": "HTTP_PROXY", "httpMethod": "GET", "uri": backend + "/v1/users"},
+		orders.ID: {"type": "AWS_PROXY", "httpMethod": "POST", "uri": w.gateway.InvokeARN(w.gateway.AddFunction("orders", false) + ":live")},
+		user.ID:   {"type": "HTTP_PROXY", "httpMethod": "GET", "uri": backend + "/v1/users/{id}", "requestParameters": map[string]string{"integration.request.path.id": "method.request.path.id"}},
 	} {
 		m := at + id + "/methods/GET"
 		call("PUT", m, map[string]any{"authorizationType": "NONE", "requestParameters": map[string]bool{"method.request.path.id": true}}, nil)

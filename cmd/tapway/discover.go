@@ -73,7 +73,7 @@ func (f *apiFlags) discover(cmd *cobra.Command, asJSON bool) error {
 	fmt.Fprint(out, "\n\n")
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "METHOD\tPATH\tINTEGRATION\tTIMEOUT\tTAPPABLE\tBACKEND\tREASON")
-	can, byURL := 0, 0
+	can, byLambda, byURL := 0, 0, 0
 	for _, r := range routes {
 		timeout := "-"
 		if r.Timeout > 0 {
@@ -82,6 +82,8 @@ func (f *apiFlags) discover(cmd *cobra.Command, asJSON bool) error {
 		switch r.Tappable {
 		case attach.Yes:
 			can++
+		case attach.ByFunction:
+			byLambda++
 		case attach.ByURL:
 			byURL++
 		}
@@ -94,7 +96,7 @@ func (f *apiFlags) discover(cmd *cobra.Command, asJSON bool) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%d of %s can be tapped, %d more by URL.\n", can, plural(int64(len(routes)), "route"), byURL)
+	fmt.Fprintf(out, "\n%d of %s can be tapped either way, %d more by Lambda only, %d more by URL only.\n", can, plural(int64(len(routes)), "route"), byLambda, byURL)
 	if at := a.Tags[attach.TagState]; at != "" {
 		fmt.Fprintf(out, "The API is attached; its original state is kept in %s. `tapway status --api %s` tells more.\n", printable(at), a.ID)
 	}

@@ -136,6 +136,7 @@ func TestRefusesMistakes(t *testing.T) {
 		{`"ops@example.com"`, `"ops"`, "an address such as"},
 		{`{ auth = "NONE" }`, `{ auth = "NONE", stream = true }`, "cannot stream from a VPC"},
 		{`concurrency = 2`, `concurrency = 1`, "concurrency is 2 to 1000"},
+		{`function:users:live`, `function:*`, "without wildcards"},
 		{`cidr = "10.0.2.0/24"`, `cidr = "10.0.2.0/24", group = "sg-1"`, "exactly one of cidr"},
 	} {
 		changed := strings.Replace(string(text), c.old, c.wrong, 1)

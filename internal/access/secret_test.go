@@ -47,4 +47,11 @@ func TestSecret(t *testing.T) {
 	if NewSecret().Decide(&Request{HTTP: httptest.NewRequest("GET", "/", nil)}) == nil {
 		t.Error("no secret lets everything pass")
 	}
+	exempt := NewSecret(old)
+	exempt.Exempt = func(*http.Request) bool { return true }
+	r = httptest.NewRequest("GET", "/", nil)
+	r.Header.Set(SecretHeader, "a stranger's")
+	if refusal := exempt.Decide(&Request{HTTP: r}); refusal != nil || r.Header.Get(SecretHeader) != "" {
+		t.Errorf("an attached API: %v, the backend gets %v", refusal, r.Header)
+	}
 }

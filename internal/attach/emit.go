@@ -71,6 +71,12 @@ func Emit(w io.Writer, form string, p *Plan) error {
 	if pm := p.Permission; pm != nil {
 		emitPermission(&b, form, pm)
 	}
+	if len(p.Invokes) > 0 {
+		b.WriteString("\n# the proxy function's role needs lambda:InvokeFunction on (tapped_functions of the tapway module):\n")
+		for _, arn := range p.Invokes {
+			fmt.Fprintf(&b, "#   %s\n", arn)
+		}
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

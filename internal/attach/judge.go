@@ -14,9 +14,10 @@ import (
 type Tappable string
 
 const (
-	Yes   Tappable = "yes"    // by a function or by a URL
-	ByURL Tappable = "by url" // only by changing the integration's URL
-	No    Tappable = "no"
+	Yes        Tappable = "yes"       // by a function or by a URL
+	ByFunction Tappable = "by lambda" // only by a function, as a Lambda function is
+	ByURL      Tappable = "by url"    // only by changing the integration's URL
+	No         Tappable = "no"
 )
 
 // Route is one route of an API and what can be done with it.
@@ -28,10 +29,11 @@ type Route struct {
 	Backend  string   `json:"backend,omitempty"`
 	Timeout  int      `json:"timeout_ms,omitempty"`
 	Tappable Tappable `json:"tappable"`
-	Reason   string   `json:"reason,omitempty"` // why not, or why only by URL
+	Reason   string   `json:"reason,omitempty"` // why not, or why only one way
 	Notes    []string `json:"notes,omitempty"`  // what API Gateway does besides and goes on doing
 
 	noLambda, noURL string // why not; "" if it can
+	function        string // ARN of the Lambda function that it calls, stage variables put in; "" if none
 	op              *operation
 }
 
@@ -57,14 +59,14 @@ func (a *API) judge(op *operation, s *stage) Route {
 	doc := compact(map[string]any{"openapi": "3.0.1", "paths": map[string]any{
 		exportPath(op.Path): map[string]any{methodKey(op.Method): op.object()},
 	}})
-	def, err := route.ReadOpenAPI(doc, route.OpenAPIOptions{StageVariables: s.vars()})
+	def, err := route.ReadOpenAPI(doc, route.OpenAPIOptions{StageVariables: s.vars(), APIID: a.ID, Stage: a.Stage, Functions: true})
 	if err != nil {
 		r.Tappable, r.Reason = No, err.Error()
 		r.noLambda, r.noURL = r.Reason, r.Reason
 		return r
 	}
 	read := def.Operations[0]
-	r.Notes = read.Notes
+	r.Notes, r.function = read.Notes, read.Function
 	if op.Integration != nil {
 		r.Timeout = int(read.Timeout.Milliseconds())
 		if op.integration.Timeout == 0 && a.Kind == HTTP {
@@ -84,8 +86,10 @@ func (a *API) judge(op *operation, s *stage) Route {
 		r.noURL = a.noURL(op, s)
 	}
 	switch {
-	case r.noLambda == "":
+	case r.noLambda == "" && r.noURL == "":
 		r.Tappable = Yes
+	case r.noLambda == "":
+		r.Tappable, r.Reason = ByFunction, r.noURL
 	case r.noURL == "":
 		r.Tappable, r.Reason = ByURL, r.noLambda
 	default:
@@ -161,6 +165,9 @@ func noFunction(op *operation) string {
 	if mode, _ := op.Integration["responseTransferMode"].(string); strings.EqualFold(mode, "STREAM") {
 		return "it streams its response (responseTransferMode STREAM)"
 	}
+	if kind, _ := op.Integration["type"].(string); kind == "aws_proxy" {
+		return "" // its mappings stay where they are
+	}
 	keys, _ := op.Integration["cacheKeyParameters"].([]any)
 	for _, key := range keys {
 		if s, _ := key.(string); strings.HasPrefix(s, "integration.") {
@@ -175,6 +182,8 @@ func (a *API) noURL(op *operation, s *stage) string {
 	kind, _ := op.Integration["type"].(string)
 	switch kind {
 	case "http", "http_proxy":
+	case "aws_proxy":
+		return "it calls no URL but AWS"
 	case "mock":
 		return "API Gateway answers it by itself (MOCK)"
 	default:

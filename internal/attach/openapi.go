@@ -167,7 +167,7 @@ func httpExportForm(in httpIntegration) map[string]any {
 	if in.PayloadFormat == "" {
 		out["payloadFormatVersion"] = "1.0"
 	}
-	for key, value := range map[string]string{"httpMethod": in.Method, "connectionType": in.ConnectionType, "connectionId": in.ConnectionID, "integrationSubtype": in.Subtype} {
+	for key, value := range map[string]string{"httpMethod": in.Method, "connectionType": in.ConnectionType, "connectionId": in.ConnectionID, "integrationSubtype": in.Subtype, "credentials": in.Credentials} {
 		if value != "" {
 			out[key] = value
 		}

@@ -25,6 +25,7 @@ type Options struct {
 	Secret   tapway.Secret // of SecretHeader; required with URL
 
 	Routes        *filter.Filter // over method, path and route; nil takes every route
+	MayInvoke     bool           // the role of Function may invoke the Lambda functions behind the routes, whichever they are
 	IncludeDrift  bool           // deploy what others have edited and not deployed
 	CanaryPercent float64        // of a REST API's calls that go through tapway at first; 0: all
 }
@@ -64,6 +65,9 @@ type Plan struct {
 
 	// Backends is what the tapway at the URL needs in its configuration: where calls go.
 	Backends []Backend `json:"backends,omitempty"`
+	// Invokes are the Lambda functions behind the routes: what the role of the proxy function must
+	// be allowed to invoke (lambda:InvokeFunction), each with its alias or version, if it is called by one.
+	Invokes []string `json:"invokes,omitempty"`
 	// RouteTable is what the proxy function needs: an OpenAPI document for openapi:.
 	RouteTable json.RawMessage `json:"route_table,omitempty"`
 }
@@ -231,6 +235,11 @@ func (m *maker) choose(routes []Route) {
 			if why != "" && r.noURL == "" {
 				why += "; --via url:… can tap it"
 			}
+		} else if why != "" && r.noLambda == "" {
+			why += "; --via lambda:… can tap it"
+		}
+		if why == "" {
+			why = m.loop(&r)
 		}
 		env := filter.Env{Meta: &tapway.Meta{Method: r.Method, Path: r.Path, Route: r.Key}}
 		switch {
@@ -242,6 +251,46 @@ func (m *maker) choose(routes []Route) {
 			m.chosen = append(m.chosen, r)
 		}
 	}
+}
+
+// loop says that a route leads to tapway already: led there once more, it would call itself without an end.
+func (m *maker) loop(r *Route) string {
+	const why = "it leads to this tapway already; tapped once more it would call itself"
+	if f := m.options.Function; f != nil {
+		if r.function != "" && unqualified(r.function) == unqualified(f.ARN) {
+			return why
+		}
+		return ""
+	}
+	origin, rest, err := splitURI(fmt.Sprint(r.op.Integration["uri"]), m.stage.vars())
+	own, err2 := url.Parse(m.options.URL)
+	is, err3 := url.Parse(origin)
+	if err != nil || err2 != nil || err3 != nil || !strings.EqualFold(is.Hostname(), own.Hostname()) || portOf(is) != portOf(own) {
+		return ""
+	}
+	path, _, _ := strings.Cut(rest, "?")
+	if strings.HasPrefix(strings.TrimSuffix(path, "/")+"/", strings.TrimSuffix(own.Path, "/")+"/") {
+		return why
+	}
+	return ""
+}
+
+// unqualified is a function's ARN without alias or version.
+func unqualified(arn string) string {
+	if parts := strings.SplitN(arn, ":", 8); len(parts) == 8 {
+		return strings.Join(parts[:7], ":")
+	}
+	return arn
+}
+
+func portOf(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "http":
+		return "80"
+	}
+	return "443"
 }
 
 // change begins the change of a route.
@@ -280,7 +329,20 @@ func (m *maker) toFunction() {
 		r := &m.chosen[i]
 		c := m.change(r)
 		c.To = "AWS_PROXY " + f.qualified()
-		if a.Kind == REST {
+		payload := "2.0"
+		if r.function != "" {
+			m.plan.Invokes = append(m.plan.Invokes, r.function)
+			if v := r.op.Integration["payloadFormatVersion"]; v != nil {
+				payload = fmt.Sprint(v) // what its function understands
+			}
+		}
+		switch {
+		case a.Kind == REST && r.function != "": // only where it leads changes; who may call it there is the function's to say
+			after, _ := object(r.op.raw)
+			delete(after, "credentials")
+			after["uri"], after["timeoutInMillis"] = uri, m.timeout(r)
+			c.After = compact(after)
+		case a.Kind == REST:
 			after := map[string]any{"type": "AWS_PROXY", "httpMethod": "POST", "uri": uri, "passthroughBehavior": "WHEN_NO_MATCH", "timeoutInMillis": m.timeout(r)}
 			for _, key := range []string{"cacheNamespace", "cacheKeyParameters"} {
 				if v := r.op.Integration[key]; v != nil {
@@ -288,14 +350,19 @@ func (m *maker) toFunction() {
 				}
 			}
 			c.After = compact(after)
-		} else {
+		default:
 			c.Integration = fmt.Sprintf("function %d ms", m.timeout(r))
+			if payload != "2.0" {
+				c.Integration += ", payload " + payload
+			}
 			m.integration(c.Integration, httpIntegration{
-				Type: "AWS_PROXY", URI: f.qualified(), Method: "POST", ConnectionType: "INTERNET", PayloadFormat: "2.0", Timeout: int32(m.timeout(r)),
+				Type: "AWS_PROXY", URI: f.qualified(), Method: "POST", ConnectionType: "INTERNET", PayloadFormat: payload, Timeout: int32(m.timeout(r)),
 			})
 		}
 		m.plan.Changes = append(m.plan.Changes, c)
 	}
+	slices.Sort(m.plan.Invokes)
+	m.plan.Invokes = slices.Compact(m.plan.Invokes)
 }
 
 func (m *maker) integration(name string, in httpIntegration) {

@@ -37,6 +37,9 @@ func TestJudge(t *testing.T) {
 	http := func(more string) string {
 		return `{"type":"HTTP_PROXY","httpMethod":"GET","uri":"https://b.example.com/x/{id}","requestParameters":{"integration.request.path.id":"method.request.path.id"}` + more + `}`
 	}
+	function := func(name string) string {
+		return `{"type":"AWS_PROXY","httpMethod":"POST","uri":"arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/arn:aws:lambda:eu-west-1:1:function:` + name + `/invocations"}`
+	}
 	for _, c := range []struct {
 		name, integration, stage string
 		want                     Tappable
@@ -60,7 +63,16 @@ func TestJudge(t *testing.T) {
 		{"client certificate", http(""), `,"clientCertificateId":"c1"`, No, "client certificate"},
 		{"template", `{"type":"HTTP","httpMethod":"GET","uri":"https://b.example.com/","requestTemplates":{"application/json":"#set($x=1)"}}`, "", ByURL, "template"},
 		{"conversion", http(`,"contentHandling":"CONVERT_TO_TEXT"`), "", ByURL, "contentHandling"},
-		{"lambda", `{"type":"AWS_PROXY","httpMethod":"POST","uri":"arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/arn:aws:lambda:eu-west-1:1:function:f/invocations"}`, "", No, "Lambda"},
+		{"lambda", function("f"), "", ByFunction, "no URL"},
+		{"lambda's alias", function("f:live"), "", ByFunction, "no URL"},
+		{"lambda by a stage variable", function("${stageVariables.host}"), "", No, "by its ARN"},
+		{"lambda by a stage variable unknown", function("${stageVariables.nope}"), "", No, `stage variable "nope"`},
+		{"lambda, cache key of a mapping", strings.Replace(function("f"), "}", `,"requestParameters":{"integration.request.path.id":"method.request.path.id"},"cacheKeyParameters":["integration.request.path.id"]}`, 1), "", ByFunction, "no URL"},
+		{"lambda by a role", strings.Replace(function("f"), "}", `,"credentials":"arn:aws:iam::1:role/r"}`, 1), "", ByFunction, "no URL"},
+		{"lambda by the caller", strings.Replace(function("f"), "}", `,"credentials":"arn:aws:iam::*:user/*"}`, 1), "", No, "caller's credentials"},
+		{"lambda streamed", strings.Replace(function("f"), "/invocations", "/response-streaming-invocations", 1), "", No, "streams"},
+		{"lambda by GET", strings.Replace(function("f"), "POST", "GET", 1), "", No, "with GET"},
+		{"lambda, not a proxy", strings.Replace(function("f"), "AWS_PROXY", "AWS", 1), "", No, "Lambda"},
 		{"service", `{"type":"AWS","httpMethod":"POST","uri":"arn:aws:apigateway:eu-west-1:sqs:path/1/q"}`, "", No, "AWS service"},
 		{"mock", `{"type":"MOCK"}`, "", No, "MOCK"},
 		{"none", `null`, "", No, "no integration"},

@@ -44,6 +44,7 @@ func (m *maker) warn() error {
 		add(Warning{Code: "stages", Text: fmt.Sprintf("stages share one working copy: whoever deploys to %s while %s is attached takes tapway along", listed(others), a.Stage)})
 	}
 	m.warnSettings(add)
+	m.warnFunctions(add)
 	m.warnRoutes(add)
 	return nil
 }
@@ -94,6 +95,22 @@ func (m *maker) warnSettings(add func(Warning)) {
 	}
 	if m.options.URL != "" {
 		add(Warning{Code: "public", Text: "the URL can be called by anyone; give tapway there the secret (access.secret, TAPWAY_SECRET) so that it refuses calls without it"})
+	}
+}
+
+// warnFunctions tells what the proxy function must be allowed to do for routes with a Lambda function.
+func (m *maker) warnFunctions(add func(Warning)) {
+	invokes := m.plan.Invokes
+	if len(invokes) == 0 {
+		return
+	}
+	w := Warning{Code: "invoke", Stops: !m.options.MayInvoke, Flag: "--may-invoke", More: invokes,
+		Text: "the proxy function's role needs lambda:InvokeFunction on what it taps (tapped_functions of the Terraform module; `tapway deploy` sees to it), or those routes answer 500 to everybody"}
+	add(w)
+	account := func(arn string) string { return strings.Split(arn, ":")[4] }
+	foreign := slices.DeleteFunc(slices.Clone(invokes), func(arn string) bool { return account(arn) == account(m.options.Function.ARN) })
+	if len(foreign) > 0 {
+		add(Warning{Code: "other-account", Text: "functions of another account must let the proxy function's role in by their own policy, too", More: foreign})
 	}
 }
 

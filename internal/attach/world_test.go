@@ -99,7 +99,7 @@ func (w *world) read(t fataler, api, stage string) *API {
 }
 
 func (w *world) viaFunction() Options {
-	return Options{Function: &Function{ARN: w.arn, TimeoutMS: 30000}, IncludeDrift: true}
+	return Options{Function: &Function{ARN: w.arn, TimeoutMS: 30000}, IncludeDrift: true, MayInvoke: true}
 }
 
 func viaURL() Options {

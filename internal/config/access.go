@@ -19,7 +19,7 @@ type Access struct {
 	ResourcePolicy    string             `yaml:"resource_policy" kind:"file" example:"policy.json" doc:"An API Gateway resource policy, unchanged. It is evaluated as AWS does: Deny over Allow, and what nothing allows is denied."`
 	APIStage          string             `yaml:"api_stage" example:"prod" doc:"The API stage that this gateway is, for resources of the policy such as execute-api:/prod/GET/pets; default on Lambda the one that the front names. A policy whose resources name a stage needs it."`
 	Methods           []string           `yaml:"methods" example:"GET" doc:"Methods that are passed on; others are answered 403. Without it all are."`
-	Secret            []tapway.Secret    `yaml:"secret" env:"TAPWAY_SECRET" doc:"What every call must carry in X-Tapway-Secret, 16 characters or more; others are answered 403. It is how an API that is attached by URL proves itself (tapway attach --via url:…). The header goes no further. A list of several while rotating."`
+	Secret            []tapway.Secret    `yaml:"secret" env:"TAPWAY_SECRET" example:"${TAPWAY_SECRET:-change-me-16-characters}" doc:"What every call must carry in X-Tapway-Secret, 16 characters or more; others are answered 403. It is how an API that is attached by URL proves itself (tapway attach --via url:…). The header goes no further. A list of several while rotating."`
 	APIKey            string             `yaml:"api_key" enum:"required off" example:"required" doc:"Whether a call needs an API key in x-api-key; default required when there are api_keys or usage_plans, off otherwise. Keys stand in api_keys, or are made with tapway keys create."`
 	APIKeys           []APIKey           `yaml:"api_keys" doc:"API keys and who has them."`
 	UsagePlans        []UsagePlan        `yaml:"usage_plans" doc:"What the keys of a plan may use, each key for itself."`
@@ -126,6 +126,9 @@ func (k *checker) access(c *Config) {
 	a := &c.Access
 	if a.ProxyProtocol && len(a.TrustedProxies) == 0 {
 		k.fail("access.proxy_protocol", "nobody is trusted to send a PROXY header", "name the proxies in access.trusted_proxies")
+	}
+	if a.Secret != nil && len(a.Secret) == 0 {
+		k.fail("access.secret", "there is no secret in it", "write one, or remove the key")
 	}
 	for i, s := range a.Secret {
 		if len(s) < 16 {

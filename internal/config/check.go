@@ -100,7 +100,7 @@ func (k *checker) value(f field, v reflect.Value, key string) {
 	if v.Kind() != reflect.String || v.String() == "" || k.failed(key) {
 		return
 	}
-	if f.kind == "file" || f.kind == "pem" && !IsPEM(v.String()) {
+	if f.kind == "file" || f.kind == "export" && !strings.HasPrefix(v.String(), "s3://") || f.kind == "pem" && !IsPEM(v.String()) {
 		v.SetString(k.d.path(v.String()))
 	}
 	text := v.String()
@@ -128,6 +128,7 @@ var kinds = map[string]func(string) error{
 	"url":       func(s string) error { return checkURL(s, true) },
 	"backend":   func(s string) error { return checkURL(s, false) },
 	"file":      checkFile,
+	"export":    checkExport,
 	"pem":       checkPEM,
 	"cidr":      checkCIDR,
 	"queue":     checkQueue,
@@ -205,6 +206,26 @@ func checkFile(s string) error {
 		return fmt.Errorf("cannot be read: %w", err)
 	}
 	return f.Close()
+}
+
+func checkExport(s string) error {
+	if !strings.HasPrefix(s, "s3://") {
+		return checkFile(s)
+	}
+	if _, key, err := S3(s); err != nil || key == "" || strings.HasSuffix(key, "/") {
+		return fmt.Errorf("%q names no object; write s3://BUCKET/KEY", s)
+	}
+	return nil
+}
+
+// S3 takes s3://BUCKET/KEY apart; the key may be "".
+func S3(s string) (bucket, key string, err error) {
+	rest, ok := strings.CutPrefix(s, "s3://")
+	bucket, key, _ = strings.Cut(rest, "/")
+	if !ok || checkBucket(bucket) != nil {
+		return "", "", fmt.Errorf("%q is no place in a bucket; write s3://BUCKET/PREFIX/", s)
+	}
+	return bucket, key, nil
 }
 
 // IsPEM reports whether the value of a key that takes a file or its content is the content.

@@ -27,7 +27,7 @@ type Config struct {
 
 	Backend        string            `yaml:"backend" kind:"backend" env:"TAPWAY_BACKEND REMOTE_URL" example:"https://api.internal:8443" doc:"One backend for every call. Use this, routes or openapi."`
 	Routes         []Route           `yaml:"routes" doc:"Routes as API Gateway has them: static before parameter before greedy. A call that matches none is answered 404."`
-	OpenAPI        string            `yaml:"openapi" kind:"file" example:"export.json" doc:"An API Gateway export (OpenAPI 3 or Swagger 2 with integrations) to take the routes from. A call that matches none is answered 403 as API Gateway does."`
+	OpenAPI        string            `yaml:"openapi" kind:"export" example:"export.json" doc:"An API Gateway export (OpenAPI 3 or Swagger 2 with integrations) to take the routes from; on Lambda also s3://BUCKET/KEY. A call that matches none is answered 403 as API Gateway does."`
 	StageVariables map[string]string `yaml:"stage_variables" doc:"Values of stageVariables.* in the export."`
 
 	Proxy        Proxy         `yaml:"proxy" doc:"How calls are passed on."`
@@ -165,7 +165,7 @@ type Lambda struct {
 	Capture         string `yaml:"capture" def:"after" enum:"after before" env:"TAPWAY_CAPTURE" doc:"When a record is sent to the queue. after: when the client has its response, before the environment may freeze. before: before the response, which waits for it."`
 	Stream          bool   `yaml:"stream" env:"TAPWAY_STREAM" doc:"Stream responses: for a Function URL with RESPONSE_STREAM, or an integration with responseTransferMode STREAM. The event does not tell, so it must be said here."`
 	DeadLetterQueue string `yaml:"dead_letter_queue" kind:"queue" env:"TAPWAY_DEAD_LETTER_QUEUE" example:"sqs://records-dead" doc:"Where the forwarder sends records it gives up on; default the queue that the queue's redrive policy names. {destination} stands for the destination's name."`
-	Routes          string `yaml:"routes" kind:"s3 prefix" env:"TAPWAY_ROUTES" example:"s3://my-records/routes/" doc:"Where the proxy finds the route table of each API that it is attached to: s3://BUCKET/PREFIX/, to which API-ID.json is added. It is read at the first call of an API, and looked at again once a minute. Calls of other APIs go by backend, routes or openapi, if there are any."`
+	Routes          string `yaml:"routes" kind:"s3 prefix" env:"TAPWAY_ROUTES" example:"s3://my-records/routes/" doc:"Where the proxy finds the route table of each API that it is attached to: s3://BUCKET/PREFIX/, to which API-ID/STAGE.json or else API-ID.json is added. It is read at the first call of an API, and looked at again once a minute. Calls of other APIs go by backend, routes or openapi, if there are any."`
 	DeleteObjects   bool   `yaml:"delete_objects" env:"TAPWAY_DELETE_OBJECTS" doc:"Delete a large record's object from the bucket once it is delivered. Otherwise the bucket's lifecycle rule does, which must outlast the queue and its dead letters."`
 }
 

@@ -102,7 +102,7 @@ func TestStack(t *testing.T) {
 	if err := os.WriteFile(pkg, []byte("zip"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	stack := &Stack{Project: "shop", Region: "eu-west-1", Account: "123456789012", Architecture: "arm64", Memory: 256, Concurrency: 20, Settings: s, Package: pkg, StateBucket: "states", Lock: true,
+	stack := &Stack{Project: "shop", Region: "eu-west-1", Account: "123456789012", Architecture: "arm64", Memory: 256, Concurrency: 20, Settings: s, Package: pkg, Tapped: []string{"arn:aws:lambda:eu-west-1:123456789012:function:users"}, StateBucket: "states", Lock: true,
 		VPC: &config.AWSVPC{Subnets: []string{"subnet-1"}, Egress: []config.AWSEgress{{To: "pl-1", Port: 443}, {To: "sg-1", Port: 8443}, {To: "10.0.0.0/8", Port: 443, Description: "backends"}}}}
 	at := filepath.Join(dir, "work")
 	if err := os.MkdirAll(filepath.Join(at, "modules", "old"), 0o700); err != nil {
@@ -130,20 +130,21 @@ func TestStack(t *testing.T) {
 		Tapway struct {
 			SecretARNs  []string         `json:"secret_arns"`
 			Concurrency int              `json:"proxy_concurrency"`
+			Tapped      []string         `json:"tapped_functions"`
 			VPC         map[string][]any `json:"vpc"`
 		}
 	}
 	if err := json.Unmarshal(text, &v); err != nil {
 		t.Fatal(err)
 	}
-	if len(v.Tapway.SecretARNs) != 5 || !slices.Contains(v.Tapway.SecretARNs, "arn:aws:secretsmanager:eu-west-1:123456789012:secret:siem-??????") || v.Tapway.Concurrency != 20 {
+	if len(v.Tapway.SecretARNs) != 5 || !slices.Contains(v.Tapway.SecretARNs, "arn:aws:secretsmanager:eu-west-1:123456789012:secret:siem-??????") || v.Tapway.Concurrency != 20 || !slices.Equal(v.Tapway.Tapped, stack.Tapped) {
 		t.Errorf("%+v", v)
 	}
 	if rules, _ := json.Marshal(v.Tapway.VPC["egress"]); string(rules) != `[{"description":"pl-1, port 443","port":443,"prefix_list":"pl-1"},{"description":"sg-1, port 8443","group":"sg-1","port":8443},{"cidr":"10.0.0.0/8","description":"backends","port":443}]` {
 		t.Errorf("egress: %s", rules)
 	}
 	root := stack.root()
-	for _, part := range []string{`backend "s3"`, `key     = "tapway/shop/terraform.tfstate"`, "use_lockfile = true", `data "aws_subnet" "first"`} {
+	for _, part := range []string{`backend "s3"`, `key     = "tapway/shop/terraform.tfstate"`, "use_lockfile = true", `data "aws_subnet" "first"`, "tapped_functions = var.tapway.tapped_functions"} {
 		if !strings.Contains(root, part) {
 			t.Errorf("the root module lacks %s:\n%s", part, root)
 		}

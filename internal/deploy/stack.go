@@ -23,6 +23,7 @@ type Stack struct {
 	AlarmEmail               string
 	Settings                 *Settings
 	VPC                      *config.AWSVPC
+	Tapped                   []string // ARNs of the functions that the proxy may invoke for attached APIs
 	Example                  bool
 	StateBucket              string
 	Package                  string // path of the function package, copied into the directory
@@ -122,6 +123,7 @@ func (s *Stack) variables() ([]byte, error) {
 		"proxy_timeout": s.Settings.ProxyTimeout(), "forwarder_timeout": s.Settings.ForwarderTimeout(), "secret_arns": append([]string{}, arns...),
 		"backend": optional(s.Settings.Backend), "alarm_email": optional(s.AlarmEmail), "proxy_concurrency": -1, "vpc": s.vpc(),
 		"redrive_allow_policy": !s.Emulated, "require_tls": !s.Emulated, "log_level": s.Settings.Config.Log.Level,
+		"tapped_functions": append([]string{}, s.Tapped...),
 	}
 	if s.Concurrency > 0 {
 		tapway["proxy_concurrency"] = s.Concurrency
@@ -192,7 +194,7 @@ func (s *Stack) root() string {
 	fmt.Fprintf(&b, "module \"tapway\" {\n  source  = \"./modules/tapway\"\n  package = \"${path.module}/%s\"\n  vpc     = %s\n", packageName, vpc)
 	for _, name := range []string{
 		"name", "architecture", "memory", "settings", "destinations", "capture", "proxy_timeout", "forwarder_timeout", "secret_arns",
-		"backend", "alarm_email", "proxy_concurrency", "redrive_allow_policy", "require_tls", "log_level",
+		"backend", "alarm_email", "proxy_concurrency", "redrive_allow_policy", "require_tls", "log_level", "tapped_functions",
 	} {
 		fmt.Fprintf(&b, "  %s = var.tapway.%s\n", name, name)
 	}

@@ -85,7 +85,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if role == Proxy {
 		var s *sender
 		if s, err = cloud.sender(c, a.metrics, a.Log); err == nil {
-			a.handler, err = newProxy(c, cloud.fetch, s, a.metrics, a.Log, size, o.Getenv("AWS_REGION"))
+			a.handler, err = newProxy(ctx, c, cloud, s, a.metrics, a.Log, size)
 		}
 	} else {
 		a.handler, err = newForwarder(c, cloud, a.metrics, a.Log, o.Version)

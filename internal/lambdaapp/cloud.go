@@ -2,8 +2,12 @@ package lambdaapp
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -11,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/awsbase"
 	"github.com/tapway/tapway/internal/awssecret"
 	"github.com/tapway/tapway/internal/awssqs"
@@ -28,6 +33,8 @@ type cloud struct {
 	s3Endpoint  *string
 	secrets     *awssecret.Client
 
+	lambdaEndpoint *string
+
 	once sync.Once
 	s3   *s3.Client
 }
@@ -40,6 +47,9 @@ func newCloud(getenv func(string) string) (*cloud, error) {
 	c := &cloud{base: base}
 	if c.sqsEndpoint, err = awsbase.Endpoint(getenv, "SQS"); err == nil {
 		c.s3Endpoint, err = awsbase.Endpoint(getenv, "S3")
+	}
+	if err == nil {
+		c.lambdaEndpoint, err = awsbase.Endpoint(getenv, "LAMBDA")
 	}
 	if err == nil {
 		c.secrets, err = awssecret.New(base, getenv)
@@ -58,6 +68,46 @@ func (c *cloud) blobs(bucket string) *s3blob.Store {
 // fetch reads an object, for a configuration that lies in S3.
 func (c *cloud) fetch(ctx context.Context, bucket, key string) ([]byte, error) {
 	return c.blobs(bucket).Get(ctx, key)
+}
+
+// maxTable bounds a route table: those of the largest APIs have less than a tenth of it.
+const maxTable = 16 << 20
+
+// fetchIf reads an object unless its ETag still is etag ("" reads it in any case). The error is
+// errNotModified, tapway.ErrNotFound, errNotPermitted, which may mean not found as well, or another.
+func (c *cloud) fetchIf(ctx context.Context, bucket, key, etag string) (text []byte, newETag string, err error) {
+	in := &s3.GetObjectInput{Bucket: &bucket, Key: &key}
+	if etag != "" {
+		in.IfNoneMatch = &etag
+	}
+	out, err := c.blobs(bucket).Client.GetObject(ctx, in)
+	if err != nil {
+		var answered interface{ HTTPStatusCode() int }
+		if errors.As(err, &answered) {
+			switch answered.HTTPStatusCode() {
+			case http.StatusNotModified:
+				return nil, etag, errNotModified
+			case http.StatusNotFound:
+				var coded interface{ ErrorCode() string }
+				if errors.As(err, &coded) && coded.ErrorCode() == "NoSuchBucket" {
+					return nil, "", fmt.Errorf("bucket %s is not there in this region", bucket)
+				}
+				return nil, "", tapway.ErrNotFound
+			case http.StatusForbidden:
+				return nil, "", fmt.Errorf("read %s: %w", key, errNotPermitted)
+			}
+		}
+		return nil, "", fmt.Errorf("read %s: %w", key, err)
+	}
+	defer out.Body.Close()
+	text, err = io.ReadAll(io.LimitReader(out.Body, maxTable+1))
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("read %s: %w", key, err)
+	case len(text) > maxTable:
+		return nil, "", fmt.Errorf("read %s: it has more than %d bytes", key, maxTable)
+	}
+	return text, aws.ToString(out.ETag), nil
 }
 
 // queues makes a client for SQS, which is called for every record: not the SDK's, which takes several times as

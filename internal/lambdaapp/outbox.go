@@ -10,16 +10,25 @@ import (
 	"github.com/tapway/tapway/internal/lambdaruntime"
 )
 
-// outbox keeps the exchanges of one invocation until they are sent. There is one exchange
-// in it as a rule, and none when a rule has left it out.
+// outbox is what is known of one invocation, and keeps its exchanges until they are sent. There is one
+// exchange in it as a rule, and none when a rule has left it out.
 type outbox struct {
 	deadline time.Time // when the invocation ends, what is kept to wind up in excepted; zero: not known
+	event    []byte    // of the invocation
+	arn      string    // of this function, as it was invoked
+	table    *table    // of the API that called; nil: not asked for
 
 	mu     sync.Mutex
 	frames [][]byte
 }
 
 type outboxKey struct{}
+
+// boxOf gives the outbox of an invocation; nil outside of one.
+func boxOf(ctx context.Context) *outbox {
+	box, _ := ctx.Value(outboxKey{}).(*outbox)
+	return box
+}
 
 // add copies ex: it is only valid while the capture waits.
 func (b *outbox) add(ex *tapway.Exchange) {
@@ -53,8 +62,8 @@ var _ tapway.Queue = (*queue)(nil)
 // Enqueue never fails for a reason that the client should hear of: a record that SQS does
 // not take is set aside by the sender.
 func (q *queue) Enqueue(ctx context.Context, ex *tapway.Exchange) error {
-	box, ok := ctx.Value(outboxKey{}).(*outbox)
-	if !ok {
+	box := boxOf(ctx)
+	if box == nil {
 		q.metrics.dropped("defect")
 		return errors.New("a call outside of any invocation")
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,21 +36,22 @@ type proxyFunction struct {
 	door    *lambdahttp.Door
 	sender  *sender
 	metrics *metrics
-	routes  *apiRoutes // nil: one configuration for all
 	log     *slog.Logger
 	timeout time.Duration // of a call to the backend; 0: none
+	tables  *tables       // nil: routes come from the configuration alone
 	warned  atomic.Bool
 }
 
-// newProxy builds the stages. memory is the function's, 0 if not known; region is AWS's.
-func newProxy(c *config.Config, fetch fetcher, s *sender, m *metrics, log *slog.Logger, memory int64, region string) (*proxyFunction, error) {
+// newProxy builds the stages. memory is the function's, 0 if not known.
+func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m *metrics, log *slog.Logger, memory int64) (*proxyFunction, error) {
 	way, err := wayOut(c, m, log)
 	if err != nil {
 		return nil, err
 	}
-	routes, err := stages.NewRoutes(c, way)
+	functions := newFunctions(cloud.base, cloud.lambdaEndpoint, log)
+	routes, err := ownRoutes(ctx, c, cloud, way, functions)
 	if err != nil {
-		return nil, &SettingsError{err.Error()}
+		return nil, err
 	}
 	set, err := stages.NewRuleSet(c)
 	if err != nil {
@@ -57,13 +60,17 @@ func newProxy(c *config.Config, fetch fetcher, s *sender, m *metrics, log *slog.
 	rules := new(stages.Rules)
 	rules.Set(set)
 	settings := routes.Settings(c, rules.Redact, log)
-	var tables *apiRoutes
-	if c.Lambda.Routes != "" {
-		tables = newAPIRoutes(c, way, routes, fetch, log)
-		settings.Router = tables
+	var others proxy.Router = routes
+	if c.OpenAPI != "" {
+		others = export{routes}
+		settings.Router = others
+	}
+	apis := newTables(c, cloud, way, others, functions)
+	if apis != nil {
+		settings.Router = apis
 	}
 	handler := proxy.New(settings)
-	gate, err := newGate(c, handler, region, way, log)
+	gate, err := newGate(c, handler, apis, cloud.base.Region, way, log)
 	if err != nil {
 		return nil, err
 	}
@@ -80,14 +87,67 @@ func newProxy(c *config.Config, fetch fetcher, s *sender, m *metrics, log *slog.
 		},
 	}
 	door := &lambdahttp.Door{
-		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, OwnEvents: true, Log: log,
+		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, OwnEvents: apis == nil && c.OpenAPI == "", Log: log, // else the routes look into events
 		BadRequest: func(w http.ResponseWriter, r *http.Request, bad *lambdahttp.EventError) {
 			recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handler.Refuse(w, r, http.StatusBadRequest, "Malformed event", "malformed event: "+bad.What)
 			})).ServeHTTP(w, r)
 		},
 	}
-	return &proxyFunction{door: door, sender: s, metrics: m, routes: tables, log: log, timeout: c.Proxy.Timeout.D()}, nil
+	return &proxyFunction{door: door, sender: s, metrics: m, log: log, timeout: c.Proxy.Timeout.D(), tables: apis}, nil
+}
+
+// ownRoutes are those that the configuration has itself, or names in S3; none when every call comes
+// through an API with a table.
+func ownRoutes(ctx context.Context, c *config.Config, cloud *cloud, way *egress.Dialer, lambda *functions) (routes *stages.Routes, err error) {
+	e := stages.Export{Name: c.OpenAPI, StageVariables: c.StageVariables, Function: lambda.to}
+	switch {
+	case strings.HasPrefix(c.OpenAPI, "s3://"):
+		bucket, key, _ := config.S3(c.OpenAPI) // the configuration was checked
+		limited, cancel := context.WithTimeout(ctx, fetchTime)
+		e.Text, err = cloud.fetch(limited, bucket, key)
+		cancel()
+		if err != nil {
+			return nil, settingsf("openapi: %s could not be read: %v; the function's role needs s3:GetObject on it", c.OpenAPI, err)
+		}
+		routes, err = stages.NewAPIRoutes(c, way, e)
+	case c.OpenAPI != "":
+		if e.Text, err = os.ReadFile(c.OpenAPI); err != nil {
+			return nil, settingsf("openapi: %v", err)
+		}
+		routes, err = stages.NewAPIRoutes(c, way, e)
+	case hasRoutes(c):
+		routes, err = stages.NewRoutes(c, way)
+	default:
+		routes, err = stages.NoRoutes(c, way)
+	}
+	if err != nil {
+		return nil, &SettingsError{err.Error()}
+	}
+	return routes, nil
+}
+
+// hasRoutes reports whether the configuration says where calls go that come through no API with a table.
+func hasRoutes(c *config.Config) bool {
+	return c.Backend != "" || len(c.Routes) > 0 || c.OpenAPI != ""
+}
+
+// newTables makes what reads the route tables of lambda.routes; nil without that.
+func newTables(c *config.Config, cloud *cloud, way *egress.Dialer, others proxy.Router, lambda *functions) *tables {
+	if c.Lambda.Routes == "" {
+		return nil
+	}
+	bucket, prefix, _ := config.S3(c.Lambda.Routes) // the configuration was checked
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	return &tables{
+		bucket: bucket, prefix: prefix, fetch: cloud.fetchIf, others: others, alone: !hasRoutes(c), log: lambda.log, now: time.Now,
+		build: func(e stages.Export) (*stages.Routes, error) {
+			e.Function = lambda.to
+			return stages.NewAPIRoutes(c, way, e)
+		},
+	}
 }
 
 // wayOut is asked for every connection to a backend or a destination.
@@ -101,7 +161,7 @@ func wayOut(c *config.Config, m *metrics, log *slog.Logger) (*egress.Dialer, err
 
 // Invoke is lambdaruntime.Handler.
 func (p *proxyFunction) Invoke(ctx context.Context, in *lambdaruntime.Invocation) (lambdaruntime.Reply, error) {
-	box := new(outbox)
+	box := &outbox{event: in.Event, arn: in.FunctionARN}
 	ctx = context.WithValue(ctx, outboxKey{}, box)
 	cancel := context.CancelFunc(func() {})
 	if !in.Deadline.IsZero() {
@@ -123,9 +183,7 @@ func (p *proxyFunction) Invoke(ctx context.Context, in *lambdaruntime.Invocation
 		cancel()
 		p.sender.empty(ctx, box)
 		p.metrics.flush()
-		if p.routes != nil {
-			p.routes.refresh(ctx)
-		}
+		p.tables.refresh(ctx, box)
 	}}
 	if reply.Stream != nil {
 		out.Stream = func(_ context.Context, w io.Writer) error { return passOn(w, reply.Stream) }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
+	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/jsonstring"
 )
 
@@ -115,6 +116,8 @@ type bufferWriter struct {
 	checked int  // so much of body is counted
 	escaped int  // its length as JSON text
 	binary  bool // it is no UTF-8
+
+	verbatim *tapway.Verbatim // nil: the reply is made of what is written
 }
 
 func (d *Door) buffer(call *Call, h http.Handler) *Reply {
@@ -130,11 +133,16 @@ func (d *Door) buffer(call *Call, h http.Handler) *Reply {
 	switch {
 	case w.problem != nil:
 		err = w.problem
+	case w.verbatim != nil:
 	case err == nil && w.short():
 		err = fmt.Errorf("%w: it has %d bytes of %d", ErrBroken, w.size, w.length)
 	}
 	reply := &Reply{Call: call, ContentType: "application/json"}
-	if err == nil {
+	switch {
+	case err != nil:
+	case w.verbatim != nil:
+		reply.Body = w.verbatim.Reply
+	default:
 		if reply.Body = w.reply(); len(reply.Body) > w.limit {
 			err = ErrTooLarge
 		} else if w.binary && call.shape == restAPI && d.BinaryMediaTypes != nil && !accepts(d.BinaryMediaTypes, call.Request.Header) {
@@ -163,6 +171,10 @@ func (w *bufferWriter) WriteHeader(status int) {
 		w.fail(ErrUpgrade, "the response switches protocols")
 		return
 	}
+	if v := w.call.Verbatim; v != nil && v.Status == status {
+		w.verbatim = v
+		return
+	}
 	w.head = appendHead(make([]byte, 0, 1<<10), w.call.shape, status, w.header, w.hasBody())
 	if len(w.head)+bodyRoom > w.limit {
 		w.tooLarge()
@@ -184,6 +196,9 @@ func (w *bufferWriter) tooLarge() {
 func (w *bufferWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
+	}
+	if w.verbatim != nil && !w.over {
+		return len(p), nil
 	}
 	if skip, err := w.admit(len(p)); err != nil {
 		return 0, err

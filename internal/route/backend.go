@@ -174,6 +174,8 @@ type Target struct {
 
 	// SetHeader replaces the client's lines of the same names; Host may be among them.
 	SetHeader []tapway.Field
+	// RemoveHeader are the client's that are not sent, by canonical name.
+	RemoveHeader []string
 	// OnlySet says that no other header of the client is to be sent: those that belong to
 	// the message itself, such as Content-Length, are the transport's.
 	OnlySet bool
@@ -193,9 +195,13 @@ func (r *Route) Target(req *Request, params []tapway.PathParam) (Target, error) 
 	}
 	values := params
 	if r.Mapping != nil {
+		var whole []piece
 		var err error
-		if values, err = r.Mapping.apply(&t, r, req, params); err != nil {
+		if values, whole, err = r.Mapping.apply(&t, r, req, params); err != nil {
 			return t, err
+		}
+		if whole != nil {
+			return t, r.overwritePath(&t, whole, values)
 		}
 	}
 	if err := r.checkPlace(req, values); err != nil {
@@ -218,6 +224,31 @@ func (r *Route) Target(req *Request, params []tapway.PathParam) (Target, error) 
 		t.Query, t.HasQuery = own+t.Query, true
 	}
 	return t, nil
+}
+
+// overwritePath puts the path of pieces into t, in place of the backend URL's, whose query stays.
+func (r *Route) overwritePath(t *Target, pieces []piece, values []tapway.PathParam) error {
+	if err := inPlace(pieces); err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, p := range pieces {
+		b.WriteString(p.text)
+	}
+	if t.Path = b.String(); !strings.HasPrefix(t.Path, "/") {
+		t.Path = "/" + t.Path
+	}
+	if badPathByte(t.Path) >= 0 {
+		return fmt.Errorf("%w: the mapped path holds a byte that stands percent-encoded there", ErrTarget)
+	}
+	if r.backend.hasQuery {
+		own := fill(r.backend.query, values, true)
+		if own != "" && t.Query != "" {
+			own += "&"
+		}
+		t.Query, t.HasQuery = own+t.Query, true
+	}
+	return nil
 }
 
 // fill puts raw values into text. A value in a query has what would part it there encoded.

@@ -31,6 +31,8 @@ type integrationObject struct {
 	HTTPMethod           string                          `json:"httpMethod"`
 	ConnectionType       string                          `json:"connectionType"`
 	TimeoutInMillis      float64                         `json:"timeoutInMillis"`
+	Credentials          string                          `json:"credentials"`
+	ResponseTransferMode string                          `json:"responseTransferMode"`
 	PassthroughBehavior  string                          `json:"passthroughBehavior"`
 	ContentHandling      string                          `json:"contentHandling"`
 	PayloadFormatVersion any                             `json:"payloadFormatVersion"` // HTTP APIs only
@@ -157,6 +159,9 @@ func (r *reader) tap(op *Operation, in *integrationObject) error {
 	case "":
 		return fmt.Errorf("it has no integration; export with the API Gateway extensions (parameters extensions=integrations)")
 	case "aws_proxy", "aws":
+		if op.Type == "aws_proxy" && r.opts.Functions && strings.Contains(in.URI, ":lambda:") {
+			return r.tapFunction(op, in)
+		}
 		if strings.Contains(in.URI, ":lambda:") {
 			return fmt.Errorf("it calls a Lambda function")
 		}
@@ -219,13 +224,16 @@ func (r *reader) tapHTTP(op *Operation, in *integrationObject) error {
 // mappings only; an HTTP API fills them by their names.
 func (r *reader) mapRequest(op *Operation, in *integrationObject) error {
 	if in.PayloadFormatVersion != nil {
-		if len(in.RequestParameters) > 0 || len(in.ResponseParameters) > 0 {
-			return fmt.Errorf("it changes requests or responses by an HTTP API's parameter mapping")
+		edits, err := parseEdits(in.RequestParameters, false, r.stage)
+		if err != nil {
+			return err
 		}
-		if op.IntegrationMethod != "" && op.IntegrationMethod != Any && op.IntegrationMethod != op.Method {
+		if len(edits) > 0 || op.IntegrationMethod != "" && op.IntegrationMethod != Any && op.IntegrationMethod != op.Method {
 			op.route.Mapping = identityMapping(op, r.stage)
+			op.route.Mapping.edits = edits
 		}
-		return nil
+		op.route.Response, err = editResponses(in.ResponseParameters, r.stage)
+		return err
 	}
 	params := make(map[string]string, len(in.RequestParameters))
 	for key, v := range in.RequestParameters {

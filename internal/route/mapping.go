@@ -24,6 +24,7 @@ type Mapping struct {
 	path   []mapped
 	query  []mapped
 	header []mapped
+	edits  []edit // an HTTP API's
 }
 
 // Stage is what an API stage knows. The zero Stage knows nothing: a mapping that asks for
@@ -51,6 +52,7 @@ const (
 	fromHeader
 	fromHeaderAll
 	fromContext
+	fromRequestPath // the whole of it
 )
 
 type source struct {
@@ -58,10 +60,12 @@ type source struct {
 	text string // the literal, or the name
 }
 
-// contextVariables are those that one machine knows, requestId being the exchange's id.
-// context.stage and context.apiId are known too, when the definition says them.
+// contextVariables are those that one machine knows, requestId being the exchange's id unless the
+// call came through API Gateway. context.stage and context.apiId are known too, when the
+// definition says them.
 var contextVariables = map[string]func(r *Route, req *Request) string{
-	"requestId":          func(_ *Route, req *Request) string { return req.Call.ID.String() },
+	"requestId":          requestID,
+	"routeKey":           func(r *Route, _ *Request) string { return r.Name() },
 	"httpMethod":         func(_ *Route, req *Request) string { return req.Method },
 	"resourcePath":       func(r *Route, _ *Request) string { return strings.TrimPrefix(r.Template, r.Mapping.stage.Base) },
 	"path":               contextPath,
@@ -72,6 +76,13 @@ var contextVariables = map[string]func(r *Route, req *Request) string{
 	"requestTimeEpoch":   func(_ *Route, req *Request) string { return strconv.FormatInt(req.Call.Start.UnixMilli(), 10) },
 	"identity.sourceIp":  func(_ *Route, req *Request) string { return req.ClientIP },
 	"identity.userAgent": func(_ *Route, req *Request) string { return last(req.Header["User-Agent"]) },
+}
+
+func requestID(_ *Route, req *Request) string {
+	if api := req.Call.API; api != nil && api.RequestID != "" {
+		return api.RequestID
+	}
+	return req.Call.ID.String()
 }
 
 // contextPath begins with the API stage, as API Gateway's does.
@@ -167,7 +178,7 @@ func parseSource(expr string, stage Stage) (source, error) {
 		if known := map[string]string{"stage": stage.Name, "apiId": stage.APIID}[name]; known != "" {
 			return source{fromLiteral, known}, nil
 		}
-		if contextVariables[name] == nil {
+		if contextVariables[name] == nil || name == "routeKey" {
 			return source{}, fmt.Errorf("context.%s is not known outside API Gateway", name)
 		}
 		return source{fromContext, name}, nil
@@ -196,11 +207,19 @@ func (m *Mapping) check(t *template) error {
 			}
 		}
 	}
+	for _, e := range m.edits {
+		for _, s := range e.value {
+			if s.kind == fromPath && !slices.Contains(t.names(), s.text) {
+				return fmt.Errorf("its mapping reads $request.path.%s, which the template lacks", s.text)
+			}
+		}
+	}
 	return nil
 }
 
-// apply fills t's method, query and headers, and gives the values for the backend's path.
-func (m *Mapping) apply(t *Target, r *Route, req *Request, params []tapway.PathParam) ([]tapway.PathParam, error) {
+// apply fills t's method, query and headers, and gives the values for the backend's path, and the whole
+// path when the mapping overwrites it.
+func (m *Mapping) apply(t *Target, r *Route, req *Request, params []tapway.PathParam) (path []tapway.PathParam, whole []piece, err error) {
 	if req.Call == nil {
 		known := *req
 		known.Call = new(tapway.Call)
@@ -214,7 +233,7 @@ func (m *Mapping) apply(t *Target, r *Route, req *Request, params []tapway.PathP
 	for i, p := range m.path {
 		v, ok := in.pathValue(p.from)
 		if !ok && r.backend.uses(i) {
-			return nil, fmt.Errorf("%w: nothing gives the value of {%s}", ErrTarget, p.name)
+			return nil, nil, fmt.Errorf("%w: nothing gives the value of {%s}", ErrTarget, p.name)
 		}
 		values[i] = tapway.PathParam{Name: p.name, Value: v}
 	}
@@ -231,7 +250,10 @@ func (m *Mapping) apply(t *Target, r *Route, req *Request, params []tapway.PathP
 		t.SetHeader = slices.DeleteFunc(t.SetHeader, func(f tapway.Field) bool { return f.Name == p.name })
 		t.SetHeader = append(t.SetHeader, tapway.Field{Name: p.name, Value: v})
 	}
-	return values, nil
+	if len(m.edits) > 0 {
+		whole = m.edit(t, &in)
+	}
+	return values, whole, nil
 }
 
 // ownHeaders are what API Gateway sends by itself with an HTTP integration.
@@ -324,6 +346,8 @@ func (in *input) raw(s source) (values []string, form sourceKind) {
 		}
 	case fromHeaderAll:
 		values = in.req.Header[s.text]
+	case fromRequestPath:
+		return []string{in.req.Path}, fromPath
 	case fromContext:
 		if v := contextVariables[s.text](in.route, in.req); v != "" {
 			values = []string{v}

@@ -19,6 +19,13 @@ type OpenAPIOptions struct {
 	// Base is put before every path: "/prod" where clients go on sending the API stage in
 	// the path, "/orders" for a custom domain's base path. "" for none.
 	Base string
+
+	// APIID and Stage are what calls come through, in place of what the definition says; "" leaves
+	// that.
+	APIID, Stage string
+
+	// Functions says that Lambda functions can be invoked here, with the event that a call came as.
+	Functions bool
 }
 
 // Definition is an API Gateway export.
@@ -47,6 +54,7 @@ type Operation struct {
 	IntegrationMethod  string
 	ConnectionType     string        // INTERNET or VPC_LINK
 	Timeout            time.Duration // of the integration; API Gateway's own default is 29 s
+	Function           string        // ARN of the Lambda function that it invokes, with Functions; else ""
 	InsecureSkipVerify bool          // tlsConfig.insecureSkipVerification
 
 	Tappable bool
@@ -122,6 +130,12 @@ func ReadOpenAPI(data []byte, opts OpenAPIOptions) (*Definition, error) {
 		return nil, fmt.Errorf("the base path %q does not begin with a slash, or ends with one, or has a parameter", base)
 	}
 	d.locate(&doc)
+	if opts.APIID != "" {
+		d.APIID = opts.APIID
+	}
+	if opts.Stage != "" {
+		d.Stage = opts.Stage
+	}
 	r := reader{doc: &doc, opts: opts, stage: Stage{APIID: d.APIID, Name: d.Stage, Base: opts.Base, Variables: opts.StageVariables}}
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
 		ops, err := r.path(path)

@@ -12,10 +12,11 @@ import (
 )
 
 // ResponseMapping is what an HTTP integration (not HTTP_PROXY) makes of its backend's
-// response: the status by its integration responses, and only the headers they map. The
-// body passes as it is.
+// response: the status by its integration responses, and only the headers they map; or what an
+// HTTP API's parameter mapping changes. The body passes as it is.
 type ResponseMapping struct {
 	cases []responseCase
+	edits map[string][]edit // an HTTP API's, by status; nil: it is not one's
 }
 
 type responseCase struct {
@@ -33,6 +34,9 @@ var messageResponse = []string{"Content-Type", "Content-Encoding", "Content-Leng
 func (m *ResponseMapping) Apply(status int, header http.Header) (int, bool) {
 	if m == nil {
 		return status, true
+	}
+	if m.edits != nil {
+		return m.applyEdits(status, header), true
 	}
 	text := strconv.Itoa(status)
 	for _, c := range m.cases {

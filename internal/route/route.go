@@ -36,6 +36,10 @@ type Route struct {
 	Mapping  *Mapping         // nil: parameters by their own names, query and headers as they are
 	Response *ResponseMapping // nil: the backend's response as it is
 
+	// Function is the ARN of the Lambda function to invoke, in place of a Backend. Target knows nothing of it:
+	// the caller invokes it with the event that it has.
+	Function string
+
 	// Unsupported says why the route cannot be served, "" if it can. Such a route needs no
 	// Backend; it keeps its calls from falling to a wider template.
 	Unsupported string

@@ -24,6 +24,7 @@ type Table struct {
 	routes   []Route
 	root     node
 	fallback *Route
+	named    map[string]*Route // by method and template
 }
 
 // node is a place in the tree of segments. Every node is reached by one way only, so a
@@ -55,7 +56,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // NewTable checks the routes and arranges them. The order of the routes has no meaning. The
 // error joins (errors.Join) one *Error per bad route.
 func NewTable(routes []Route) (*Table, error) {
-	t := &Table{routes: append([]Route(nil), routes...)}
+	t := &Table{routes: append([]Route(nil), routes...), named: make(map[string]*Route, len(routes))}
 	var errs []error
 	for i := range t.routes {
 		r := &t.routes[i]
@@ -89,7 +90,7 @@ func (t *Table) add(r *Route) error {
 	if r.template, err = parseTemplate(r.Method, r.Template); err != nil {
 		return err
 	}
-	if r.Unsupported == "" {
+	if r.Unsupported == "" && r.Function == "" {
 		if r.backend, err = parseBackend(r); err != nil {
 			return err
 		}
@@ -101,6 +102,7 @@ func (t *Table) add(r *Route) error {
 		t.fallback = r
 		return nil
 	}
+	t.named[r.template.name] = r
 	return t.place(r.template.segments).add(r)
 }
 

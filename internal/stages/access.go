@@ -19,6 +19,10 @@ type Access struct {
 	// the configuration names. nil: nothing is fetched, and calls that need it are refused.
 	Client func(urls ...string) *http.Client
 
+	// Attached calls need no access.secret: they come through an API that invokes this function and
+	// cannot send one. nil: there are none.
+	Attached func(*http.Request) bool
+
 	Region  string // of AWS; "" outside
 	Page    func(w http.ResponseWriter, r *http.Request, status int, message, reason string)
 	Refused func(rule string)
@@ -48,7 +52,9 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 		deciders = append(deciders, &access.Concurrency{Total: c.Limits.Calls, PerAddress: c.Limits.CallsPer, State: a.State})
 	}
 	if len(c.Access.Secret) > 0 {
-		deciders = append(deciders, access.NewSecret(c.Access.Secret...))
+		secret := access.NewSecret(c.Access.Secret...)
+		secret.Exempt = a.Attached
+		deciders = append(deciders, secret)
 	}
 	if a.Hooks == nil {
 		if a.Hooks, err = access.OpenHookFile("", a.Log); err != nil {

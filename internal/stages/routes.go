@@ -32,21 +32,28 @@ type Routes struct {
 
 // NewRoutes reads what the configuration says of backends. way is asked for every connection.
 func NewRoutes(c *config.Config, way *egress.Dialer) (*Routes, error) {
+	switch {
+	case strings.HasPrefix(c.OpenAPI, "s3://"):
+		return nil, fmt.Errorf("openapi: %s is read by the Lambda function alone; copy it here with `aws s3 cp` and name the file", c.OpenAPI)
+	case c.OpenAPI != "":
+		text, err := os.ReadFile(c.OpenAPI)
+		if err != nil {
+			return nil, fmt.Errorf("read the export: %w", err)
+		}
+		return NewAPIRoutes(c, way, Export{Name: c.OpenAPI, Text: text, StageVariables: c.StageVariables})
+	case c.Backend == "" && len(c.Routes) == 0:
+		return nil, errors.New("there is nowhere to send calls: lambda.routes is for the Lambda function alone; set backend, routes or openapi")
+	}
 	return newRoutes(c, way, (*Routes).list)
 }
 
-// NewTable takes the routes from an API Gateway export instead, and all else from the
-// configuration. name is the export's, for errors.
-func NewTable(c *config.Config, way *egress.Dialer, name string, export []byte, stageVariables map[string]string) (*Routes, error) {
-	return newRoutes(c, way, func(r *Routes, c *config.Config) (_ []route.Route, err error) {
-		if err = r.common(c); err != nil {
-			return nil, err
-		}
-		return r.export(c, name, export, stageVariables)
-	})
+// NoRoutes is a table without routes: every call is answered 404.
+func NoRoutes(c *config.Config, way *egress.Dialer) (*Routes, error) {
+	return newRoutes(c, way, func(*Routes, *config.Config) ([]route.Route, error) { return nil, nil })
 }
 
-func newRoutes(c *config.Config, way *egress.Dialer, read func(*Routes, *config.Config) ([]route.Route, error)) (*Routes, error) {
+// newRoutes makes a table of what list gives.
+func newRoutes(c *config.Config, way *egress.Dialer, list func(*Routes, *config.Config) ([]route.Route, error)) (*Routes, error) {
 	r := &Routes{way: way, refusal: &proxy.Refusal{Status: http.StatusNotFound, Message: "Not Found"}}
 	if c.Proxy.Forwarded == "off" {
 		r.forwarded.Off = true
@@ -58,39 +65,33 @@ func newRoutes(c *config.Config, way *egress.Dialer, read func(*Routes, *config.
 		}
 		r.forwarded.Trusted = append(r.forwarded.Trusted, prefix)
 	}
-	list, err := read(r, c)
+	common, err := r.backend(c, config.Route{})
 	if err != nil {
 		return nil, err
 	}
-	if r.table, err = route.NewTable(list); err != nil {
+	r.backends = []*proxy.Backend{common}
+	all, err := list(r, c)
+	if err != nil {
+		return nil, err
+	}
+	if r.table, err = route.NewTable(all); err != nil {
 		return nil, err
 	}
 	r.bases = map[*route.Route]bases{}
 	var urls []string
 	for _, one := range r.table.Routes() {
 		r.bases[one] = basesOf(one)
-		urls = append(urls, one.Backend)
+		if one.Backend != "" {
+			urls = append(urls, one.Backend)
+		}
 	}
 	r.known = egress.URLs(urls...)
 	return r, nil
 }
 
-// common makes the backend that routes without settings of their own share.
-func (r *Routes) common(c *config.Config) error {
-	b, err := r.backend(c, config.Route{})
-	r.backends = []*proxy.Backend{b}
-	return err
-}
-
 // list gives the routes and makes the backend of each.
 func (r *Routes) list(c *config.Config) ([]route.Route, error) {
-	if err := r.common(c); err != nil {
-		return nil, err
-	}
-	switch {
-	case c.OpenAPI != "":
-		return r.openAPI(c)
-	case c.Backend != "":
+	if c.Backend != "" {
 		return []route.Route{route.CatchAll(c.Backend)}, nil
 	}
 	var list []route.Route
@@ -109,50 +110,6 @@ func (r *Routes) list(c *config.Config) ([]route.Route, error) {
 			r.backends = append(r.backends, b)
 		}
 		list = append(list, one)
-	}
-	return list, nil
-}
-
-// openAPI takes the routes from an API Gateway export.
-func (r *Routes) openAPI(c *config.Config) ([]route.Route, error) {
-	text, err := os.ReadFile(c.OpenAPI)
-	if err != nil {
-		return nil, fmt.Errorf("read the export: %w", err)
-	}
-	return r.export(c, c.OpenAPI, text, c.StageVariables)
-}
-
-// export is openAPI for a text that has been read.
-func (r *Routes) export(c *config.Config, name string, text []byte, stageVariables map[string]string) ([]route.Route, error) {
-	d, err := route.ReadOpenAPI(text, route.OpenAPIOptions{StageVariables: stageVariables})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	r.refusal = &proxy.Refusal{Status: http.StatusForbidden, Message: "Missing Authentication Token"}
-	able := false
-	list := d.Routes()
-	for i := range list {
-		op := &d.Operations[list[i].Ref]
-		able = able || op.Tappable
-		limit := config.Duration(op.Timeout)
-		if limit == 0 {
-			limit = config.Duration(route.DefaultTimeout)
-		}
-		one := config.Route{Timeout: &limit}
-		if op.InsecureSkipVerify && !c.Proxy.TLS.InsecureSkipVerify {
-			open := c.Proxy.TLS
-			open.InsecureSkipVerify = true
-			one.TLS = &open
-		}
-		b, err := r.backend(c, one)
-		if err != nil {
-			return nil, err
-		}
-		list[i].Ref = len(r.backends)
-		r.backends = append(r.backends, b)
-	}
-	if !able {
-		return nil, fmt.Errorf("%s has no route that this machine can serve; `tapway discover --openapi %s` tells why", name, name)
 	}
 	return list, nil
 }
@@ -206,9 +163,28 @@ func (r *Routes) Route(in *http.Request, rawPath, rawQuery string, hasQuery bool
 	if status != route.Found {
 		return proxy.Hop{}, r.refusal
 	}
+	return r.To(in, Found{found, params}, rawPath, rawQuery, hasQuery)
+}
+
+// Found is a route of the table with the values of its parameters.
+type Found struct {
+	Route  *route.Route
+	Params []tapway.PathParam
+}
+
+// Find gives the route of a method and a template that API Gateway has chosen. Params are not cut
+// out yet.
+func (r *Routes) Find(method, template string) *route.Route { return r.table.Find(method, template) }
+
+// To is Route for a call whose route has been chosen.
+func (r *Routes) To(in *http.Request, f Found, rawPath, rawQuery string, hasQuery bool) (proxy.Hop, *proxy.Refusal) {
+	found, params := f.Route, f.Params
 	if found.Unsupported != "" {
 		return proxy.Hop{}, &proxy.Refusal{Status: http.StatusNotImplemented, Message: "This route cannot be served here", Reason: "unsupported integration: " + found.Unsupported,
 			Route: found.Name(), Params: params}
+	}
+	if found.Function != "" {
+		return proxy.Hop{Route: found.Name(), Params: params, Backend: r.backends[found.Ref], Scheme: "https", Host: "lambda.invalid", Path: "/"}, nil
 	}
 	call := tapway.CallFrom(in.Context())
 	target, err := found.Target(&route.Request{
@@ -232,6 +208,12 @@ func (r *Routes) Route(in *http.Request, rawPath, rawQuery string, hasQuery bool
 	}
 	if len(target.SetHeader) > 0 {
 		hop.Header = tapway.Header(target.SetHeader).HTTP()
+	}
+	for _, name := range target.RemoveHeader {
+		if hop.Header == nil {
+			hop.Header = http.Header{}
+		}
+		hop.Header[name] = nil
 	}
 	return hop, nil
 }

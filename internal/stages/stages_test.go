@@ -161,7 +161,7 @@ func TestOpenAPI(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		fmt.Sprintf(operation, "aws"): "no route that this machine can serve",
+		fmt.Sprintf(operation, "aws"): "no route that can be served here",
 		`{`:                           export,
 	} {
 		write(text)

@@ -9,6 +9,8 @@ locals {
     }]
   })
 
+  has_routes = var.backend != null || can(var.settings.routes) || can(var.settings.openapi)
+
   queue_arns = [for q in aws_sqs_queue.records : q.arn]
   dead_arns  = [for q in aws_sqs_queue.dead : q.arn]
 
@@ -98,7 +100,23 @@ resource "aws_iam_role_policy" "proxy" {
         Action   = ["s3:GetObject"]
         Resource = ["${aws_s3_bucket.records.arn}/routes/*"]
       },
-    ], local.common)
+      ],
+      # Without it S3 answers 403 for a route table that is not there, and calls of an API without one would
+      # be refused, where they are to go to the proxy's own backend.
+      !local.has_routes ? [] : [{
+        Sid       = "Missing"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = [aws_s3_bucket.records.arn]
+        Condition = { StringLikeIfExists = { "s3:prefix" = ["routes/*"] } } # a read has no prefix
+      }],
+      length(var.tapped_functions) == 0 ? [] : [{
+        Sid      = "Tapped"
+        Effect   = "Allow"
+        Action   = ["lambda:InvokeFunction"]
+        Resource = var.tapped_functions
+      }],
+    local.common)
   })
 }
 

@@ -207,6 +207,16 @@ variable "apis" {
   default     = {}
 }
 
+variable "tapped_functions" {
+  description = "ARNs of the Lambda functions behind attached APIs, with alias or version where the API names one: the proxy may invoke these and no others. The plan of `tapway attach` lists them, and `tapway deploy` fills them in."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for arn in var.tapped_functions : can(regex("^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_-]+(:([A-Za-z0-9_-]+|\\$LATEST))?$", arn))])
+    error_message = "tapped_functions: whole ARNs without wildcards, such as arn:aws:lambda:eu-west-1:123456789012:function:users:live."
+  }
+}
+
 variable "vpc" {
   description = "Subnets for the functions. The module makes a security group whose only way out is egress; security_group_ids are further ones, which may allow more. Private subnets need a NAT gateway or endpoints for SQS, S3 and CloudWatch Logs."
   type = object({

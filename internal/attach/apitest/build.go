@@ -159,6 +159,12 @@ func (b *builder) integration(m builtMethod) {
 		b.httpIntegration(m, in)
 	case "AWS_PROXY":
 		in["httpMethod"], in["uri"] = "POST", b.s.InvokeARN(b.function(b.pick("users", "orders")))
+		if b.one(3) { // by a role instead of the function's own policy, and an alias that differs by stage
+			in["credentials"], in["uri"] = "arn:aws:iam::"+b.s.Account+":role/to-users", b.s.InvokeARN(b.function("users")+":${stageVariables.link}")
+		}
+		if b.one(3) { // in no event, but parts of the cache's key
+			in["requestParameters"] = map[string]string{"integration.request.querystring.p": "method.request.querystring.page"}
+		}
 	case "AWS":
 		in["httpMethod"], in["uri"] = "POST", "arn:aws:apigateway:"+b.s.Region+":sqs:path/"+b.s.Account+"/orders"
 		in["credentials"] = "arn:aws:iam::" + b.s.Account + ":role/to-sqs"
@@ -178,6 +184,9 @@ func (b *builder) integration(m builtMethod) {
 	}
 	b.call("PUT", m.path+"/integration", in, nil)
 	if kind == "AWS_PROXY" {
+		if b.one(3) { // the console makes one, which has no effect
+			b.call("PUT", m.path+"/integration/responses/200", object{"responseTemplates": map[string]any{"application/json": nil}}, nil)
+		}
 		return
 	}
 	for i, code := range m.codes {
@@ -293,6 +302,9 @@ func (s *Server) BuildHTTP(r Rand, n int) string {
 	}
 	if n == 0 && !quick {
 		return api.APIID
+	}
+	if b.one(3) { // it takes what narrower routes have no method for
+		b.call("POST", b.api+"/routes", object{"routeKey": "ANY /{proxy+}", "target": "integrations/" + b.httpAPIIntegration()}, nil)
 	}
 	for _, name := range []string{"$default", "prod"}[b.r.IntN(2):] {
 		if quick && name == "$default" {

@@ -164,3 +164,17 @@ func fill(uri string, variables map[string]string) string {
 	}
 	return uri
 }
+
+// Concrete is a path that fits a template: parameters get a value, a greedy one two segments.
+func Concrete(template string) string {
+	parts := strings.Split(template, "/")
+	for i, part := range parts {
+		switch {
+		case strings.HasSuffix(part, "+}"):
+			parts[i] = "a/b"
+		case strings.HasPrefix(part, "{"):
+			parts[i] = "7"
+		}
+	}
+	return strings.Join(parts, "/")
+}

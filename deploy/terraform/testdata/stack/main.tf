@@ -69,6 +69,7 @@ module "tapway" {
   redrive_allow_policy = false
   require_tls          = false
   secret_arns          = ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:lake-abc123"]
+  tapped_functions     = ["arn:aws:lambda:eu-west-1:123456789012:function:users:live"]
   settings             = { capture = { max_body = "1MiB" } }
   vpc = {
     id         = aws_vpc.private.id
