@@ -63,18 +63,20 @@ func patches(was, is map[string]any) []patchOp {
 			continue
 		}
 		for _, v := range a {
-			if !slices.Contains(b, v) {
+			if !slices.ContainsFunc(b, equals(v)) {
 				ops = append(ops, patchOp{"add", "/" + name, plain(v)})
 			}
 		}
 		for _, v := range b {
-			if !slices.Contains(a, v) {
+			if !slices.ContainsFunc(a, equals(v)) {
 				ops = append(ops, patchOp{"remove", "/" + name, plain(v)})
 			}
 		}
 	}
 	return ops
 }
+
+func equals(v any) func(any) bool { return func(o any) bool { return plain(o) == plain(v) } }
 
 // pair is a thing of the backup and the one that is there now; either may be nil.
 type pair struct{ was, is map[string]any }

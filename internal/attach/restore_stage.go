@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 )
 
 // mark is the description of a deployment that a restore of this backup makes.
-func (b *Backup) mark() string { return "tapway restore of the backup of " + b.Taken.Format(time.RFC3339) }
+func (b *Backup) mark() string {
+	return "tapway restore of the backup of " + b.Taken.Format(time.RFC3339)
+}
 
 // planStages compares stages. content is how many steps change what a deployment takes along.
 func (r *restorer) planStages(ctx context.Context, content int) error {
@@ -262,7 +265,7 @@ func stagePatches(was, is map[string]any) []patchOp {
 		for _, k := range keysOf(a, b) {
 			if a[k] == nil {
 				ops = append(ops, patchOp{Op: "remove", Path: path + pointer(k)})
-			} else if a[k] != b[k] {
+			} else if !reflect.DeepEqual(a[k], b[k]) {
 				ops = append(ops, patchOp{"replace", path + pointer(k), plain(a[k])})
 			}
 		}
@@ -280,7 +283,7 @@ func stagePatches(was, is map[string]any) []patchOp {
 				}
 				want, have := sub(a, key), sub(b, key)
 				for _, k := range slices.Sorted(maps.Keys(want)) {
-					if path := methodSettingPaths[k]; path != "" && want[k] != have[k] {
+					if path := methodSettingPaths[k]; path != "" && !reflect.DeepEqual(want[k], have[k]) {
 						ops = append(ops, patchOp{"replace", settingPath(key) + "/" + path, plain(want[k])})
 					}
 				}
@@ -297,7 +300,7 @@ func stagePatches(was, is map[string]any) []patchOp {
 				ops = append([]patchOp{{"replace", "/" + name, plain(was[name])}}, ops...)
 			}
 		default:
-			if was[name] != is[name] {
+			if !reflect.DeepEqual(was[name], is[name]) {
 				ops = append(ops, patchOp{"replace", "/" + name, plain(was[name])})
 			}
 		}
