@@ -104,15 +104,16 @@ func (r *restorer) exportDiff(ctx context.Context, stage string) ([]Difference, 
 	if err != nil {
 		return nil, err
 	}
-	return diff(r.renamedIn(old), now, 20), nil
+	return diff(r.asInBackup(old), r.asInBackup(now), 20), nil
 }
 
-// renamedIn is an export of the backup with the ids of now, in the names of members too.
-func (r *restorer) renamedIn(v any) any {
+// asInBackup is an export with the ids that the backup has, in the names of members too. A
+// deployment of old has them anyhow.
+func (r *restorer) asInBackup(v any) any {
 	var pairs []string
 	for _, old := range slices.Sorted(maps.Keys(r.ids)) {
 		if now := r.ids[old]; old != "" && old != now && now != toBeMade {
-			pairs = append(pairs, old, now)
+			pairs = append(pairs, now, old)
 		}
 	}
 	if len(pairs) == 0 {

@@ -41,9 +41,8 @@ func (r *restorer) planREST(ctx context.Context) error {
 
 // policyOf is a REST API's resource policy as a document; AWS shows it with a backslash before
 // every quote.
-func policyOf(o map[string]any) (doc any, compacted string, err error) {
-	policy := text(o, "policy")
-	if policy == "" {
+func policyOf(o map[string]any) (doc any, policy string, err error) {
+	if policy = text(o, "policy"); policy == "" {
 		return nil, "", nil
 	}
 	if !json.Valid([]byte(policy)) {
@@ -54,7 +53,7 @@ func policyOf(o map[string]any) (doc any, compacted string, err error) {
 	if doc, err = generic([]byte(policy)); err != nil {
 		return nil, "", fmt.Errorf("read the resource policy: %w", err)
 	}
-	return doc, string(compact(doc)), nil
+	return doc, policy, nil
 }
 
 // planHead compares the REST API's own settings.
