@@ -289,24 +289,44 @@ func read(t *testing.T, dir, name string) string {
 
 func TestBackupAndRestore(t *testing.T) {
 	w := newGatewayWorld(t)
-	working := w.WorkingCopy(w.api)
-	mustContain(t, must(t, w.dir, w.args("backup", "--to", "b.json")...), "REST API "+w.api+" (shop) with 1 stage is in")
-	mustContain(t, must(t, w.dir, w.args("restore", "--from", "b.json", "--dry-run")...), "are as in the backup")
+	working, served := w.WorkingCopy(w.api), w.Export(w.api, "prod")
+	mustContain(t, must(t, w.dir, w.args("backup", "--to", "b.json")...), "REST API "+w.api+" (shop) with 1 stage and 0 security groups is in")
+	mustContain(t, must(t, w.dir, w.args("restore", "--from", "b.json", "--dry-run")...), "The API is as in the backup of 20")
 	w.EditREST(w.api, func(a *apitest.RestAPI) {
 		in := a.Method("GET", "/users").Integration
 		in.URI, in.Responses = "https://elsewhere.example.com/", nil
 		a.Method("GET", "/orders").APIKeyRequired = true
 	})
+	if _, err := w.Deploy(w.api, "prod"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Deploy(w.api, "test"); err != nil {
+		t.Fatal(err)
+	}
 	edited := w.WorkingCopy(w.api)
-	mustContain(t, must(t, w.dir, w.args("restore", "--from", "b.json", "--dry-run")...), "put back  GET /users", `uri: "https://users.example.com/v1", now "https://elsewhere.example.com/"`, "left      GET /orders: the method was changed")
+	mustContain(t, must(t, w.dir, w.args("restore", "--from", "b.json", "--dry-run")...), "changed   integration of GET /users", `uri: "https://users.example.com/v1", now "https://elsewhere.example.com/"`,
+		"changed   method GET /orders", "apiKeyRequired: false, now true", "changed   deployment of stage prod", "extra     stage test: not in the backup, stays (--prune removes it)")
 	if d := apitest.Diff(edited, w.WorkingCopy(w.api)); d != "" {
 		t.Errorf("a dry run changed something:\n%s", d)
 	}
+	mustContain(t, must(t, w.dir, w.args("restore", "--from", "b.json", "--prune", "--dry-run")...), "remove    stage test")
 	must(t, w.dir, w.args("restore", "--from", "b.json", "--yes")...)
-	w.EditREST(w.api, func(a *apitest.RestAPI) { a.Method("GET", "/orders").APIKeyRequired = false })
-	if d := apitest.Diff(working, w.WorkingCopy(w.api)); d != "" {
+	if d := apitest.Diff(working, w.WorkingCopy(w.api)) + apitest.Diff(served, w.Export(w.api, "prod")); d != "" {
 		t.Errorf("not as in the backup:\n%s", d)
 	}
+	if _, err := w.Call("DELETE", "/restapis/"+w.api, nil); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, w.dir, 1, "--new makes a new API of the backup", w.args("restore", "--from", "b.json")...)
+	out := must(t, w.dir, w.args("restore", "--from", "b.json", "--new", "--yes")...)
+	mustContain(t, out, "missing   resource /users", "missing   method GET /orders", "missing   stage prod", "The new API is ")
+	_, rest, _ := strings.Cut(out, "The new API is ")
+	id, _, _ := strings.Cut(rest, ".")
+	if w.REST(id) == nil || w.REST(id).Method("GET", "/users") == nil || w.Export(id, "prod") == nil {
+		t.Errorf("the new API %q is not complete", id)
+	}
+	mustContain(t, must(t, w.dir, "restore", "--api", w.api, "--print-policy", "--new"), "ec2:RevokeSecurityGroupIngress", "apigateway:DELETE", "::/restapis\"")
+	mustContain(t, must(t, w.dir, "backup", "--api", w.api, "--print-policy"), "ec2:DescribeSecurityGroupRules", "lambda:GetFunctionConfiguration", "/usageplans")
 	fails(t, w.dir, 2, "say which backup with --from", w.args("restore")...)
 	fails(t, w.dir, 1, "there is no backup at", w.args("restore", "--from", "none.json")...)
 }

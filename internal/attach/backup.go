@@ -7,23 +7,80 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tapway/tapway"
 )
 
-// Backup is an API's whole configuration as AWS shows it: the working copy, raw, and the
-// export of every stage, which also has authorizers, models, gateway responses and the policy.
+// backupFormat is what is written. Format 1 had no Parts, Info and Groups.
+const backupFormat = 2
+
+// Backup is an API's whole configuration as AWS shows it, raw, and the export of every stage.
 type Backup struct {
 	Format  int                        `json:"format"`
 	Tool    string                     `json:"tool"`
 	Taken   time.Time                  `json:"taken"`
 	API     *API                       `json:"api"`
 	Exports map[string]json.RawMessage `json:"exports"` // by stage
+
+	// Parts are the lists below the API besides resources, routes, integrations and stages, by
+	// their names in AWS's paths: "models", "authorizers", "deployments".
+	Parts map[string][]json.RawMessage `json:"parts,omitempty"`
+
+	// Info is what refers to the API from outside and is not put back: "usageplans", and
+	// "mappings" of custom domains.
+	Info map[string][]json.RawMessage `json:"info,omitempty"`
+
+	Groups []SecurityGroup `json:"securityGroups,omitempty"` // of what the API reaches through
+	Users  []GroupUser     `json:"securityGroupUsers,omitempty"`
+
+	// Notes say what could not be read, and why.
+	Notes []string `json:"notes,omitempty"`
 }
 
-// Backup reads everything.
+// partsOf are the lists that are read of an API of a kind.
+func partsOf(kind Kind) []string {
+	if kind == REST {
+		return []string{"models", "requestvalidators", "authorizers", "gatewayresponses", "deployments"}
+	}
+	return []string{"authorizers", "deployments"}
+}
+
+// home is the path of an API in the management API.
+func (a *API) home(more ...string) []string {
+	if a.Kind == HTTP {
+		return append([]string{"v2", "apis", a.ID}, more...)
+	}
+	return append([]string{"restapis", a.ID}, more...)
+}
+
+// Backup reads everything. What belongs to others and may not be read (security groups,
+// functions, usage plans, domains) becomes a note.
 func (c *Clients) Backup(ctx context.Context, id, tool string, now time.Time, progress Progress) (*Backup, error) {
+	b, err := c.readWhole(ctx, id, progress)
+	if err != nil {
+		return nil, err
+	}
+	b.Tool, b.Taken = tool, now.UTC().Truncate(time.Second)
+	for i, name := range b.API.stageNames() {
+		progress.say("export stages", i, len(b.API.Stages))
+		if s, _ := b.API.stage(name); s.DeploymentID == "" {
+			continue
+		}
+		if b.Exports[name], err = c.export(ctx, b.API.Kind, id, name); err != nil {
+			return nil, err
+		}
+	}
+	progress.say("read what refers to the API", 0, 0)
+	if err := c.readInfo(ctx, b); err != nil {
+		return nil, err
+	}
+	return b, c.readGroups(ctx, b, progress)
+}
+
+// readWhole reads the API and its parts, without exports and what is outside of it.
+func (c *Clients) readWhole(ctx context.Context, id string, progress Progress) (*Backup, error) {
 	tags, err := c.Tags(ctx, id)
 	if err != nil {
 		return nil, err
@@ -33,17 +90,62 @@ func (c *Clients) Backup(ctx context.Context, id, tool string, now time.Time, pr
 		return nil, err
 	}
 	a.Tags = tags
-	b := &Backup{Format: stateFormat, Tool: tool, Taken: now.UTC().Truncate(time.Second), API: a, Exports: map[string]json.RawMessage{}}
-	for i, name := range a.stageNames() {
-		progress.say("export stages", i, len(a.Stages))
-		if s, _ := a.stage(name); s.DeploymentID == "" {
-			continue
-		}
-		if b.Exports[name], err = c.export(ctx, a.Kind, id, name); err != nil {
-			return nil, err
+	b := &Backup{Format: backupFormat, API: a, Exports: map[string]json.RawMessage{}, Parts: map[string][]json.RawMessage{}}
+	for _, part := range partsOf(a.Kind) {
+		progress.say("read the "+part, 0, 0)
+		if b.Parts[part], err = c.list(ctx, a.home(part)...); err != nil {
+			return nil, failed("read the "+part, err)
 		}
 	}
 	return b, nil
+}
+
+// readInfo reads usage plans and mappings of custom domains that name the API.
+func (c *Clients) readInfo(ctx context.Context, b *Backup) error {
+	b.Info = map[string][]json.RawMessage{}
+	names := func(raw json.RawMessage) bool { return strings.Contains(string(raw), `"`+b.API.ID+`"`) }
+	if b.API.Kind == REST {
+		plans, err := c.list(ctx, "usageplans")
+		if err := b.note("usage plans", err); err != nil {
+			return err
+		}
+		b.Info["usageplans"] = slices.DeleteFunc(plans, func(raw json.RawMessage) bool { return !names(raw) })
+	}
+	domains, err := c.list(ctx, "v2", "domainnames")
+	if err := b.note("custom domains", err); err != nil {
+		return err
+	}
+	for _, raw := range domains {
+		var d struct{ DomainName string }
+		if err := json.Unmarshal(raw, &d); err != nil {
+			return fmt.Errorf("read a domain: %w", err)
+		}
+		mappings, err := c.list(ctx, "v2", "domainnames", d.DomainName, "apimappings")
+		if err := b.note("mappings of "+d.DomainName, err); err != nil {
+			return err
+		}
+		for _, m := range mappings {
+			if names(m) {
+				b.Info["mappings"] = append(b.Info["mappings"], compact(map[string]any{"domainName": d.DomainName, "mapping": m}))
+			}
+		}
+	}
+	return nil
+}
+
+// note turns an error that only says that something may not be read, or is not there, into a
+// note.
+func (b *Backup) note(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = failed("read the "+what, err)
+	var denied *DeniedError
+	if errors.As(err, &denied) || notFound(err) {
+		b.Notes = append(b.Notes, err.Error())
+		return nil
+	}
+	return err
 }
 
 // SaveBackup writes a backup.
@@ -61,7 +163,7 @@ func (s *Store) SaveBackup(ctx context.Context, b *Backup) error {
 	return nil
 }
 
-// LoadBackup reads a backup.
+// LoadBackup reads a backup, of this version or an older one.
 func (s *Store) LoadBackup(ctx context.Context) (*Backup, error) {
 	var text []byte
 	var err error
@@ -80,129 +182,8 @@ func (s *Store) LoadBackup(ctx context.Context) (*Backup, error) {
 	if err := json.Unmarshal(text, &b); err != nil {
 		return nil, fmt.Errorf("read the backup %s: %w", s, err)
 	}
-	if b.Format != stateFormat || b.API == nil || b.Exports == nil {
+	if b.Format < 1 || b.Format > backupFormat || b.API == nil || b.Exports == nil {
 		return nil, fmt.Errorf("%s is no backup that this version of tapway can read (format %d)", s, b.Format)
 	}
 	return &b, nil
-}
-
-// RestorePlan is what a restore would do to the working copy. It deploys nothing.
-type RestorePlan struct {
-	API     string          `json:"api"`
-	Routes  []RestoredRoute `json:"routes"`           // to be put back
-	Manual  []string        `json:"manual,omitempty"` // what differs and is not put back, and why
-	backup  *Backup
-	changes []Change
-}
-
-// RestoredRoute is a route that differs from the backup.
-type RestoredRoute struct {
-	Route       string       `json:"route"`
-	Differences []Difference `json:"differences"` // before: in the backup
-}
-
-// PlanRestore compares an API with its backup.
-func (c *Clients) PlanRestore(ctx context.Context, b *Backup, progress Progress) (*RestorePlan, error) {
-	p := &RestorePlan{API: b.API.ID, Routes: []RestoredRoute{}, backup: b}
-	now, err := c.look(ctx, b.API, progress)
-	if err != nil {
-		return nil, err
-	}
-	if at := now.Tags[TagState]; at != "" {
-		return nil, fmt.Errorf("API %s is attached (its state is in %s): detach it first", now.ID, at)
-	}
-	was, err := b.API.operations()
-	if err != nil {
-		return nil, err
-	}
-	is, err := now.operations()
-	if err != nil {
-		return nil, err
-	}
-	for _, op := range was {
-		i := slices.IndexFunc(is, func(o operation) bool { return o.Key == op.Key && o.place() == op.place() })
-		if i < 0 {
-			p.Manual = append(p.Manual, op.Key+" was deleted, or deleted and made anew: make it again first")
-			continue
-		}
-		if err := p.compare(&op, &is[i]); err != nil {
-			return nil, err
-		}
-	}
-	for _, op := range is {
-		if !slices.ContainsFunc(was, func(o operation) bool { return o.Key == op.Key }) {
-			p.Manual = append(p.Manual, op.Key+" is not in the backup: it stays")
-		}
-	}
-	return p, nil
-}
-
-func (op *operation) place() string {
-	if op.RouteID != "" {
-		return op.RouteID
-	}
-	return op.ResourceID + " " + op.Method
-}
-
-func (p *RestorePlan) compare(was, is *operation) error {
-	ch := Change{Route: was.Key, ResourceID: was.ResourceID, Method: was.Method, RouteID: was.RouteID, Before: was.raw}
-	if p.backup.API.Kind == HTTP {
-		if was.integration.ID == is.integration.ID {
-			if d := diff(prune(was.Integration), prune(is.Integration), 5); len(d) > 0 {
-				p.Manual = append(p.Manual, fmt.Sprintf("%s: its integration %s was changed (%s): change it back", was.Key, was.integration.ID, d[0]))
-			}
-			return nil
-		}
-		ch.Before = compact(map[string]any{"target": "integrations/" + was.integration.ID})
-		p.Routes = append(p.Routes, RestoredRoute{was.Key, []Difference{{"target", "integrations/" + was.integration.ID, "integrations/" + is.integration.ID}}})
-		p.changes = append(p.changes, ch)
-		return nil
-	}
-	if len(was.raw) == 0 {
-		return nil
-	}
-	before, err := normal(was.raw, was.ResourceID)
-	if err != nil {
-		return err
-	}
-	now := map[string]any{}
-	if len(is.raw) > 0 {
-		if now, err = normal(is.raw, is.ResourceID); err != nil {
-			return err
-		}
-	}
-	d := diff(before, now, 20)
-	if len(d) > 0 {
-		if name := unknownSetting(was.raw); name != "" {
-			p.Manual = append(p.Manual, fmt.Sprintf("%s has a setting %q that this version of tapway does not know", was.Key, name))
-			return nil
-		}
-		p.Routes = append(p.Routes, RestoredRoute{was.Key, d})
-		p.changes = append(p.changes, ch)
-	}
-	if d := diff(comparableMethod(was), comparableMethod(is), 5); len(d) > 0 {
-		p.Manual = append(p.Manual, fmt.Sprintf("%s: the method was changed (%s): change it back", was.Key, d[0]))
-	}
-	return nil
-}
-
-// comparableMethod is what a method says besides its integration.
-func comparableMethod(op *operation) any {
-	o := op.object()
-	delete(o, "x-amazon-apigateway-integration")
-	return prune(o)
-}
-
-// Restore puts the routes of the plan back in the working copy.
-func (c *Clients) Restore(ctx context.Context, p *RestorePlan, progress Progress) error {
-	api := p.backup.API
-	for i := range p.changes {
-		ch := &p.changes[i]
-		progress.say("restore routes", i, len(p.changes))
-		st := &State{Before: api, Plan: &Plan{Via: "restore"}}
-		if err := c.set(ctx, st, ch, nil, asBefore); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/middleware"
@@ -26,6 +27,7 @@ type Clients struct {
 	HTTP   *apigatewayv2.Client
 	Lambda *lambda.Client
 	STS    *sts.Client
+	EC2    EC2 // for security groups
 	Region string
 }
 
@@ -37,8 +39,8 @@ func NewClients(cfg aws.Config, endpoint func(service string) (*string, error), 
 	if attempts <= 0 {
 		attempts = 8
 	}
-	var at [4]*string
-	for i, service := range []string{"API_GATEWAY", "APIGATEWAYV2", "LAMBDA", "STS"} {
+	var at [5]*string
+	for i, service := range []string{"API_GATEWAY", "APIGATEWAYV2", "LAMBDA", "STS", "EC2"} {
 		if endpoint == nil {
 			break
 		}
@@ -64,6 +66,7 @@ func NewClients(cfg aws.Config, endpoint func(service string) (*string, error), 
 	})
 	c.Lambda = lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint, o.Retryer = at[2], retryer() })
 	c.STS = sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint, o.Retryer = at[3], retryer() })
+	c.EC2 = ec2.NewFromConfig(cfg, func(o *ec2.Options) { o.BaseEndpoint, o.Retryer = at[4], retryer() })
 	return c, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 
 	"github.com/aws/smithy-go"
 )
@@ -38,7 +39,7 @@ var (
 // failed says what was being done, and of a refused call which permission is missing.
 func failed(doing string, err error) error {
 	var api smithy.APIError
-	if errors.As(err, &api) && (statusOf(err) == http.StatusForbidden || api.ErrorCode() == "AccessDeniedException" || api.ErrorCode() == "AccessDenied") {
+	if errors.As(err, &api) && (statusOf(err) == http.StatusForbidden || api.ErrorCode() == "AccessDeniedException" || api.ErrorCode() == "AccessDenied" || api.ErrorCode() == "UnauthorizedOperation") {
 		d := &DeniedError{Doing: doing, Err: err, Action: "for it"}
 		if m := denied.FindStringSubmatch(api.ErrorMessage()); m != nil {
 			d.Action, d.Resource = m[1], m[2]
@@ -57,8 +58,33 @@ func iamAction(service, operation string) string {
 	switch service {
 	case "API Gateway", "ApiGatewayV2":
 		return "apigateway:" + verbOf[restVerbs.FindString(operation)]
+	case "EC2":
+		return "ec2:" + operation
 	case "Lambda":
 		return "lambda:" + operation
 	}
 	return "sts:" + operation
+}
+
+// codeOf is AWS's code of an error; "" for none.
+func codeOf(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// goneError is something that is not there, where AWS does not say so by 404.
+type goneError struct{ error }
+
+func (e goneError) Unwrap() error     { return e.error }
+func (goneError) HTTPStatusCode() int { return http.StatusNotFound }
+
+// gone makes EC2's ways to say that something is not there one that notFound knows.
+func gone(err error) error {
+	if strings.HasSuffix(codeOf(err), ".NotFound") {
+		return goneError{err}
+	}
+	return err
 }

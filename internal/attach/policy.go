@@ -13,6 +13,7 @@ type PolicyFor struct {
 	Region   string // "" for any
 	Function string // ARN or name of the function of --via lambda:; "" for none
 	State    string // s3://BUCKET/KEY, if the state is kept there
+	New      bool   // of restore: into a new API
 }
 
 // Policy is the smallest IAM policy for a command, as JSON. API Gateway's actions are the
@@ -39,8 +40,11 @@ func Policy(p PolicyFor) (string, error) {
 	inS3 = inS3 && strings.HasPrefix(p.State, "s3://")
 	writes := p.Command == "attach" || p.Command == "detach"
 	switch p.Command {
-	case "discover", "status", "backup":
+	case "discover", "status":
 		allow("Read", []string{"apigateway:GET"}, read...)
+	case "backup":
+		allow("Read", []string{"apigateway:GET"}, append(read, gateway("/usageplans"), gateway("/domainnames"), gateway("/domainnames/*"), gateway("/vpclinks/*"))...)
+		allow("Networks", []string{"lambda:GetFunctionConfiguration", "ec2:DescribeSecurityGroups", "ec2:DescribeSecurityGroupRules", "ec2:DescribeVpcEndpoints"}, "*")
 	case "attach", "detach":
 		allow("Read", []string{"apigateway:GET"}, read...)
 		allow("Integrations", []string{"apigateway:PUT", "apigateway:PATCH"},
@@ -52,10 +56,15 @@ func Policy(p PolicyFor) (string, error) {
 		allow("Stages", []string{"apigateway:PATCH"}, gateway(rest+"/stages/*"), gateway(http+"/stages/*"))
 		allow("Tag", []string{"apigateway:PUT", "apigateway:POST", "apigateway:PATCH", "apigateway:DELETE"}, gateway("/tags/*"), gateway(rest), gateway(http))
 	case "restore":
-		allow("Read", []string{"apigateway:GET"}, read...)
-		allow("Integrations", []string{"apigateway:PUT"},
-			gateway(rest+"/resources/*/methods/*/integration"), gateway(rest+"/resources/*/methods/*/integration/responses/*"))
-		allow("Routes", []string{"apigateway:PATCH"}, gateway(http+"/routes/*"))
+		if p.New { // its id is not known before
+			read = []string{gateway("/restapis"), gateway("/restapis/*"), gateway("/apis"), gateway("/apis/*")}
+		}
+		allow("Read", []string{"apigateway:GET"}, append(read, gateway("/vpclinks/*"))...)
+		// DELETE: a method that differs is made anew, and --prune.
+		allow("Restore", []string{"apigateway:POST", "apigateway:PUT", "apigateway:PATCH", "apigateway:DELETE", "apigateway:UpdateRestApiPolicy"}, append(read, gateway("/tags/*"))...)
+		allow("Networks", []string{"lambda:GetFunctionConfiguration", "ec2:DescribeSecurityGroups", "ec2:DescribeSecurityGroupRules", "ec2:DescribeVpcEndpoints"}, "*")
+		allow("SecurityGroups", []string{"ec2:AuthorizeSecurityGroupIngress", "ec2:AuthorizeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress", "ec2:RevokeSecurityGroupEgress"},
+			fmt.Sprintf("arn:%s:ec2:%s:*:security-group/*", part, region))
 	default:
 		return "", fmt.Errorf("there is no policy for %q", p.Command)
 	}

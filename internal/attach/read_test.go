@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/tapway/tapway/internal/attach/apitest"
 )
 
 // TestReadPages: an API whose lists come in several pages is read whole.
@@ -91,44 +89,4 @@ func TestCanonicalExport(t *testing.T) {
 	if _, err := CanonicalExport([]byte("[]")); err == nil {
 		t.Error("a list is taken for an export")
 	}
-}
-
-// TestRestoreBackup: the working copy as in the backup, of both kinds.
-func TestRestoreBackup(t *testing.T) {
-	w := newWorld(t)
-	api := w.httpAPI(t, false)
-	working := w.WorkingCopy(api)
-	b, err := w.clients.Backup(t.Context(), api, "t", w.Now(), nil)
-	if err != nil || len(b.Exports) != 1 {
-		t.Fatalf("%+v, %v", b, err)
-	}
-	routes := w.HTTP(api).Routes
-	var other struct{ IntegrationID string }
-	at := "/v2/apis/" + api
-	w.call(t, "POST", at+"/integrations", map[string]any{"integrationType": "HTTP_PROXY", "integrationMethod": "GET", "payloadFormatVersion": "1.0", "integrationUri": "https://x.example.com/"}, &other)
-	for id := range routes {
-		w.call(t, "PATCH", at+"/routes/"+id, map[string]any{"target": "integrations/" + other.IntegrationID}, nil)
-	}
-	p, err := w.clients.PlanRestore(t.Context(), b, nil)
-	if err != nil || len(p.Routes) != 2 || len(p.Manual) != 0 {
-		t.Fatalf("%+v, %v", p, err)
-	}
-	if err := w.clients.Restore(t.Context(), p, nil); err != nil {
-		t.Fatal(err)
-	}
-	w.call(t, "DELETE", at+"/integrations/"+other.IntegrationID, nil, nil)
-	if d := apitest.Diff(working, w.WorkingCopy(api)); d != "" {
-		t.Errorf("not as in the backup:\n%s", d)
-	}
-
-	api = w.pets(t)
-	b, err = w.clients.Backup(t.Context(), api, "t", w.Now(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, st := w.attached(t, api, "prod", w.viaFunction())
-	if _, err := w.clients.PlanRestore(t.Context(), b, nil); err == nil || !strings.Contains(err.Error(), "detach it first") {
-		t.Errorf("while attached: %v", err)
-	}
-	detach(t, r, st, DetachOptions{})
 }

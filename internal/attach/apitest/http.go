@@ -26,6 +26,7 @@ type HTTPAPI struct {
 	Tags                     map[string]string `json:"tags,omitempty"`
 	CreatedDate              string            `json:"createdDate"`
 
+	Authorizers  map[string]*HTTPAuthorizer `json:"-"` // by id
 	HTTPSnapshot `json:"-"`
 	Stages       map[string]*HTTPStage      `json:"-"`
 	Deployments  map[string]*HTTPDeployment `json:"-"`
@@ -214,7 +215,7 @@ func (s *Server) createHTTPAPI(q *request) (any, error) {
 	api := &HTTPAPI{ID: s.idLocked(10), Name: in.Name, Description: in.Description, Version: in.Version, ProtocolType: in.ProtocolType,
 		APIKeySelection: "$request.header.x-api-key", RouteSelectionExpression: "$request.method $request.path", CORS: in.CORS,
 		DisableExecuteEndpoint: in.DisableExecuteEndpoint, IPAddressType: in.IPAddressType, Tags: in.Tags, CreatedDate: isoTime(s.stamp()),
-		Stages: map[string]*HTTPStage{}, Deployments: map[string]*HTTPDeployment{},
+		Stages: map[string]*HTTPStage{}, Deployments: map[string]*HTTPDeployment{}, Authorizers: map[string]*HTTPAuthorizer{},
 		HTTPSnapshot: HTTPSnapshot{Routes: map[string]*HTTPRoute{}, Integrations: map[string]*HTTPIntegration{}}}
 	if api.IPAddressType == "" {
 		api.IPAddressType = "ipv4"

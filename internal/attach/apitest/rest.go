@@ -29,6 +29,10 @@ type RestAPI struct {
 	Stages      map[string]*Stage      `json:"-"` // by name
 	Deployments map[string]*Deployment `json:"-"` // by id
 	Authorizers []*Authorizer          `json:"-"`
+
+	Models           []Part          `json:"-"`
+	Validators       []Part          `json:"-"`
+	GatewayResponses map[string]Part `json:"-"` // by type, without those that AWS has by itself
 }
 
 // Endpoint says how an API is reached.
@@ -38,8 +42,7 @@ type Endpoint struct {
 	VPCEndpointIDs []string `json:"vpcEndpointIds,omitempty"`
 }
 
-// Authorizer is listed, and named in exports; the fake has no call that makes one: see
-// [Server.EditREST].
+// Authorizer decides about calls.
 type Authorizer struct {
 	ID             string   `json:"id"`
 	Name           string   `json:"name"`

@@ -88,6 +88,9 @@ func (a *RestAPI) exportSettings(doc object) {
 	if a.APIKeySource == "AUTHORIZER" {
 		doc["x-amazon-apigateway-api-key-source"] = a.APIKeySource
 	}
+	if len(a.GatewayResponses) > 0 {
+		doc["x-amazon-apigateway-gateway-responses"] = a.GatewayResponses
+	}
 	if a.DisableExecuteAPIEndpoint {
 		doc["x-amazon-apigateway-endpoint-configuration"] = object{"disableExecuteApiEndpoint": true}
 	}
@@ -110,12 +113,12 @@ func (a *RestAPI) exportMethod(m *Method, schemes, schemas object, integrations,
 		op["parameters"] = parameters
 	}
 	if len(m.RequestModels) > 0 {
-		op["requestBody"] = object{"content": modelContent(m.RequestModels, schemas), "required": true}
+		op["requestBody"] = object{"content": a.modelContent(m.RequestModels, schemas), "required": true}
 	}
 	if len(m.Responses) > 0 {
 		responses := object{}
 		for code, r := range m.Responses {
-			out := object{"description": code + " response", "content": modelContent(r.ResponseModels, schemas)}
+			out := object{"description": code + " response", "content": a.modelContent(r.ResponseModels, schemas)}
 			headers := object{}
 			for name := range r.ResponseParameters {
 				headers[strings.TrimPrefix(name, "method.response.header.")] = object{"schema": object{"type": "string"}}
@@ -139,17 +142,26 @@ func (a *RestAPI) exportMethod(m *Method, schemes, schemas object, integrations,
 	if security != nil {
 		op["security"] = security
 	}
-	put(op, "x-amazon-apigateway-request-validator", m.RequestValidatorID)
+	for _, v := range a.Validators { // exports have the name
+		if v["id"] == m.RequestValidatorID {
+			op["x-amazon-apigateway-request-validator"] = v["name"]
+		}
+	}
 	if integrations && m.Integration != nil {
 		op["x-amazon-apigateway-integration"] = m.Integration.export()
 	}
 	return op
 }
 
-func modelContent(models map[string]string, schemas object) object {
+func (a *RestAPI) modelContent(models map[string]string, schemas object) object {
 	content := object{}
 	for media, model := range models {
 		schemas[model] = object{"title": model + " Schema", "type": "object"}
+		for _, p := range a.Models {
+			if schema, ok := p["schema"].(string); ok && p["name"] == model && json.Valid([]byte(schema)) {
+				schemas[model] = json.RawMessage(schema)
+			}
+		}
 		content[media] = object{"schema": object{"$ref": "#/components/schemas/" + model}}
 	}
 	return content

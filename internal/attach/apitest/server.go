@@ -55,6 +55,8 @@ type Server struct {
 	http      map[string]*HTTPAPI
 	functions map[string]*Function
 	plans     map[string]*UsagePlan
+	mappings  []Mapping
+	links     map[string][]string // security groups of VPC links
 	calls     []Call
 	buckets   map[string]*bucket
 	ids       int
@@ -64,8 +66,8 @@ type Server struct {
 func New() *Server {
 	s := &Server{Region: "us-east-1", Account: "123456789012", Now: time.Now, MaxTimeout: 29000,
 		rest: map[string]*RestAPI{}, http: map[string]*HTTPAPI{}, functions: map[string]*Function{},
-		plans: map[string]*UsagePlan{}, buckets: map[string]*bucket{}, mux: http.NewServeMux()}
-	for _, list := range [][]operation{restOperations, restStageOperations, httpOperations, lambdaOperations} {
+		plans: map[string]*UsagePlan{}, links: map[string][]string{}, buckets: map[string]*bucket{}, mux: http.NewServeMux()}
+	for _, list := range [][]operation{restOperations, restPartOperations, restStageOperations, httpOperations, httpPartOperations, lambdaOperations} {
 		for _, op := range list {
 			s.mux.HandleFunc(op.pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, op) })
 		}

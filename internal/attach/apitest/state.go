@@ -174,7 +174,7 @@ func (a *RestAPI) state() object {
 	for _, r := range a.Resources {
 		resources[r.Path] = r
 	}
-	return object{"api": plain, "resources": resources, "authorizers": a.Authorizers}
+	return object{"api": plain, "resources": resources, "authorizers": a.Authorizers, "models": a.Models, "requestvalidators": a.Validators, "gatewayresponses": a.GatewayResponses}
 }
 
 func (a *RestAPI) dump(history bool) object {
