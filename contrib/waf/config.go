@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -98,6 +99,9 @@ func Load(file string) (Config, error) {
 	} else if err != nil {
 		return c, fmt.Errorf("read the firewall's configuration: %w", err)
 	}
+	if isEmpty(text) {
+		return c, nil // the YAML reader would make everything zero
+	}
 	if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
 		return c, fmt.Errorf("%s: %s", file, oneLine(err))
 	}
@@ -112,6 +116,16 @@ func Load(file string) (Config, error) {
 		return c, fmt.Errorf("%s: %w", file, err)
 	}
 	return c, nil
+}
+
+// isEmpty reports whether a YAML file has nothing but comments.
+func isEmpty(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return false
+		}
+	}
+	return true
 }
 
 // oneLine is an error of the YAML reader, "[line:column] reason", without the excerpt below it.

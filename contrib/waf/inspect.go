@@ -105,23 +105,21 @@ const (
 	maxVariables = 20
 )
 
-// Rules of the Core Rule Set that only add up what others have found.
-const (
-	firstSum = 949000
-	lastSum  = 949999
-)
+// isControl reports whether a rule of the Core Rule Set only sets something up, or adds up what
+// others have found.
+func isControl(id int) bool { return id >= 900000 && id < 910000 || id >= 949000 && id < 950000 }
 
 func (f *Firewall) report(tx types.Transaction) *finding {
 	found := new(finding)
 	for _, m := range tx.MatchedRules() {
 		id := m.Rule().ID()
 		text := f.rules.messages[id]
-		if text == "" || id >= firstSum && id <= lastSum {
+		if text == "" || isControl(id) {
 			continue
 		}
 		found.add(id, text, m.MatchedDatas())
 	}
-	if by := tx.Interruption(); by != nil && (by.RuleID < firstSum || by.RuleID > lastSum) && !has(found.rules, by.RuleID) {
+	if by := tx.Interruption(); by != nil && !isControl(by.RuleID) && !has(found.rules, by.RuleID) {
 		found.add(by.RuleID, f.rules.messages[by.RuleID], nil)
 	}
 	if state, ok := tx.(plugintypes.TransactionState); ok {

@@ -35,7 +35,7 @@ func build(c Config) (*engine, error) {
 
 func assemble(c Config, root files, observe func(types.RuleMetadata)) (coraza.WAF, error) {
 	w := experimental.WAFConfigWithRuleObserver(coraza.NewWAFConfig().WithRootFS(root), observe)
-	w = w.WithDirectives("Include @coraza.conf-recommended").WithDirectives(c.before())
+	w = w.WithDirectives(c.before())
 	for _, name := range c.Rules {
 		w = w.WithDirectivesFromFile(name)
 	}
@@ -46,8 +46,10 @@ func assemble(c Config, root files, observe func(types.RuleMetadata)) (coraza.WA
 	return coraza.NewWAF(w.WithDirectives(c.last()))
 }
 
-// before is what the Core Rule Set reads of its settings. A body that is longer than what is
+// before is what the Core Rule Set reads of its settings, and the rules about reading a call at
+// all, under Coraza's numbers for them: a call that is not read whole must not pass as clean. A body that is longer than what is
 // inspected ends in the middle, so rule 200002 must not refuse it for being malformed.
+// Bodies that are no form are not read as one: that would find fields, and attacks, in any text.
 func (c *Config) before() string {
 	types := make([]string, len(c.ContentTypes))
 	for i, t := range c.ContentTypes {
@@ -60,9 +62,16 @@ SecAction "id:900120,phase:1,pass,t:none,nolog,setvar:tx.early_blocking=1"
 SecAction "id:900200,phase:1,pass,t:none,nolog,setvar:'tx.allowed_methods=%s'"
 SecAction "id:900220,phase:1,pass,t:none,nolog,setvar:'tx.allowed_request_content_type=%s'"
 SecAction "id:900990,phase:1,pass,t:none,nolog,setvar:tx.crs_setup_version=4250"
-SecRuleRemoveById 200002
+SecRequestBodyJsonDepthLimit 512
+SecRule URI_PARSE_ERROR "@eq 1" "id:200009,phase:1,t:none,log,deny,status:400,msg:'Failed to parse the target'"
+SecRule ARGUMENTS_LIMIT_REACHED "@eq 1" "id:200004,phase:1,t:none,log,deny,status:400,msg:'Too many arguments in the query'"
+SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/(?:[a-z0-9.-]+[+])?xml" "id:200000,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML"
+SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/(?:[a-z0-9.-]+[+])?json" "id:200001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"
+SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application/(?:octet-stream|pdf|x-ndjson)|image/|text/(?:plain|csv)|multipart/related)" "id:200010,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=RAW"
 SecRule REQBODY_ERROR "!@eq 0" "id:200002,phase:2,t:none,log,deny,status:400,msg:'Failed to parse request body',severity:2,chain"
     SecRule INBOUND_DATA_ERROR "!@eq 1" "t:none"
+SecRule MULTIPART_STRICT_ERROR "!@eq 0" "id:200003,phase:2,t:none,log,deny,status:400,msg:'Multipart request body is not strictly one'"
+SecRule ARGUMENTS_LIMIT_REACHED "@eq 1" "id:200005,phase:2,t:none,log,deny,status:400,msg:'Too many arguments in the body'"
 `, c.Paranoia, c.Threshold, strings.ToUpper(strings.Join(c.Methods, " ")), strings.Join(types, " "))
 }
 
