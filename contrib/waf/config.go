@@ -162,13 +162,15 @@ func (c *Config) Check() error {
 	if len(c.Methods) == 0 {
 		fail("methods: name at least one")
 	}
-	for key, list := range map[string][]string{"methods": c.Methods, "content_types": c.ContentTypes} {
+	words := func(key string, list []string) {
 		for _, word := range list {
 			if !isWord(word) {
 				fail("%s: %q is not one", key, word)
 			}
 		}
 	}
+	words("methods", c.Methods)
+	words("content_types", c.ContentTypes)
 	for i, e := range c.Exclusions {
 		if !strings.HasPrefix(e.Path, "/") {
 			fail("exclusions[%d].path: %q does not begin with /", i, e.Path)

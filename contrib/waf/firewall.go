@@ -76,7 +76,7 @@ func (f *Firewall) Decide(r *access.Request) *access.Refusal {
 	}
 	found, err := f.inspect(r, off)
 	refusal := f.judge(r, found, err)
-	if refusal != nil {
+	if refusal != nil || r.Dry {
 		f.End(r, false) // nobody else will
 	}
 	return refusal
