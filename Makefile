@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always 2>/dev/null || echo dev)
 # Without inlining in the SDK and the YAML reader the bootstrap is 0.5 MB smaller, and no call to SQS measurably slower.
 LAMBDA  := -trimpath -buildvcs=false -tags lambda.norpc -gcflags=github.com/aws/...=-l -gcflags=github.com/goccy/...=-l
 
-.PHONY: help test lint fuzz bench bench-lambda build lambda clean
+.PHONY: help test lint fuzz bench bench-lambda bench-waf build lambda waf clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,11 +18,13 @@ test: ## run every test, with the race detector
 	$(GO) vet ./...
 	@test -n "$(RACE)" || echo "no C compiler here: the tests run without the race detector"
 	$(GO) test $(RACE) -timeout 15m ./...
+	cd contrib/waf && $(GO) vet ./... && $(GO) test $(RACE) -timeout 5m ./...
 
 lint: ## gofmt, staticcheck and govulncheck (where its database can be reached)
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	@test -x $(TOOLS)/staticcheck || GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2
 	$(TOOLS)/staticcheck ./...
+	cd contrib/waf && $(TOOLS)/staticcheck ./...
 	@test -x $(TOOLS)/govulncheck || GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.8.0
 	@if out=$$($(TOOLS)/govulncheck ./... 2>&1); then echo "govulncheck: nothing known"; \
 	elif grep -q 'fetching vulnerabilities\|no such host\|connection refused\|403\|404' <<<"$$out"; then echo "govulncheck: skipped, its database cannot be reached from here"; \
@@ -37,8 +39,14 @@ bench: ## measure tapway against its yardsticks and print the table
 bench-lambda: lambda ## measure the Lambda functions (Linux, and python3 with urllib3): some six minutes
 	$(GO) run ./bench -lambda -build "$(LAMBDA)"
 
+bench-waf: ## measure what the firewall adds to a call
+	cd contrib/waf && $(GO) test -run '^$$' -bench Price -benchtime 3s .
+
 build: ## build bin/tapway
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/tapway ./cmd/tapway
+
+waf: ## build bin/tapway-waf, tapway with a web application firewall
+	cd contrib/waf && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(CURDIR)/bin/tapway-waf ./cmd/tapway-waf
 
 lambda: ## build the Lambda functions: bin/tapway-lambda-arm64.zip and -amd64.zip, the same bytes every time
 	@for arch in arm64 amd64; do \

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -109,6 +110,27 @@ func TestImports(t *testing.T) {
 		}
 		if p.doc == "" {
 			t.Errorf("%s has no package comment", p.name)
+		}
+	}
+}
+
+// TestFirewallIsApart: the firewall's rules and their engine are in contrib/waf, a module of its
+// own, so that neither tapway nor the Lambda bootstrap links them.
+func TestFirewallIsApart(t *testing.T) {
+	text, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "module github.com/tapway/tapway\n") || strings.Contains(string(text), "coraza") {
+		t.Error("go.mod requires the firewall's engine")
+	}
+	out, err := exec.Command("go", "list", "-deps", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "coraza") || strings.Contains(line, "tapway/contrib/") {
+			t.Errorf("the module imports %s", strings.TrimSpace(line))
 		}
 	}
 }

@@ -40,7 +40,7 @@ func (a *App) openGate(c *config.Config) (err error) {
 	}
 	g.access = stages.Access{
 		State: access.NewState(g.counter, time.Now()), Page: a.proxy.Refuse, Log: a.log,
-		Client:  fetcher(a.way),
+		Client: fetcher(a.way), More: a.options.Rules,
 		Refused: func(rule string) { a.metrics.refused.WithLabelValues(rule).Inc() },
 	}
 	if g.access.Keys, err = access.OpenKeyFile(KeysFile(c.Data), g.access.State, a.log); err != nil {

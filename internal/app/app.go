@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/config"
@@ -33,6 +34,9 @@ type Options struct {
 	Version string
 	Log     *slog.Logger  // nil: slog.Default()
 	Source  config.Source // where Reload reads the configuration again
+
+	// Rules makes further rules of the gate, at the start and at every reload; nil: none.
+	Rules func() ([]access.Decider, error)
 }
 
 // App is gateway, queue, forwarder and admin API in one process. Make it with New, run it

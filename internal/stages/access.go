@@ -27,6 +27,9 @@ type Access struct {
 	Page    func(w http.ResponseWriter, r *http.Request, status int, message, reason string)
 	Refused func(rule string)
 	Log     *slog.Logger // hears what is odd in a policy; nil: nobody does
+
+	// More makes rules that no configuration knows; they stand last in their phase. nil: none.
+	More func() ([]access.Decider, error)
 }
 
 // Chain makes the rules of a configuration. Their order is access.NewChain's.
@@ -83,6 +86,13 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 	}
 	if len(c.Proxy.FilteredPaths) > 0 {
 		deciders = append(deciders, access.NewFilteredPaths(c.Proxy.FilteredPaths, c.Proxy.FilteredMessage))
+	}
+	if a.More != nil {
+		more, err := a.More()
+		if err != nil {
+			return nil, err
+		}
+		deciders = append(deciders, more...)
 	}
 	return access.NewChain(access.Options{Page: a.Page, Stage: c.Access.APIStage, Refused: a.Refused}, deciders...), nil
 }
