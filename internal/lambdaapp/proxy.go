@@ -35,13 +35,14 @@ type proxyFunction struct {
 	sender  *sender
 	metrics *metrics
 	routes  *apiRoutes // nil: one configuration for all
+	count   counting
 	log     *slog.Logger
 	timeout time.Duration // of a call to the backend; 0: none
 	warned  atomic.Bool
 }
 
 // newProxy builds the stages. memory is the function's, 0 if not known; region is AWS's.
-func newProxy(c *config.Config, fetch fetcher, s *sender, m *metrics, log *slog.Logger, memory int64, region string) (*proxyFunction, error) {
+func newProxy(c *config.Config, fetch fetcher, s *sender, count counting, m *metrics, log *slog.Logger, memory int64, region string) (*proxyFunction, error) {
 	way, err := wayOut(c, m, log)
 	if err != nil {
 		return nil, err
@@ -63,7 +64,7 @@ func newProxy(c *config.Config, fetch fetcher, s *sender, m *metrics, log *slog.
 		settings.Router = tables
 	}
 	handler := proxy.New(settings)
-	gate, err := newGate(c, handler, region, way, log)
+	gate, err := newGate(c, handler, region, way, count, log)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func newProxy(c *config.Config, fetch fetcher, s *sender, m *metrics, log *slog.
 			})).ServeHTTP(w, r)
 		},
 	}
-	return &proxyFunction{door: door, sender: s, metrics: m, routes: tables, log: log, timeout: c.Proxy.Timeout.D()}, nil
+	return &proxyFunction{door: door, sender: s, metrics: m, routes: tables, count: count, log: log, timeout: c.Proxy.Timeout.D()}, nil
 }
 
 // wayOut is asked for every connection to a backend or a destination.
@@ -123,6 +124,7 @@ func (p *proxyFunction) Invoke(ctx context.Context, in *lambdaruntime.Invocation
 		cancel()
 		p.sender.empty(ctx, box)
 		p.metrics.flush()
+		p.count.settle(ctx)
 		if p.routes != nil {
 			p.routes.refresh(ctx)
 		}

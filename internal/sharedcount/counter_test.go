@@ -3,7 +3,6 @@ package sharedcount
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -341,6 +340,6 @@ func TestWords(t *testing.T) {
 		t.Error(served, refused)
 	}
 	if id := (&Counter{Prefix: "shop/"}).id("quota/k", 7); id != "shop/quota/k/7" {
-		t.Error(fmt.Sprint(id))
+		t.Error(id)
 	}
 }

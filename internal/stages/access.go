@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/config"
@@ -18,6 +19,9 @@ type Access struct {
 	// Client makes what fetches documents, such as an identity provider's keys; urls are those that
 	// the configuration names. nil: nothing is fetched, and calls that need it are refused.
 	Client func(urls ...string) *http.Client
+
+	Price func(r *access.Request, took time.Duration) int64 // what a call costs, for limits.daily_cost; nil: that is not known here
+	Near  func()                                            // is told when a ceiling is near; nil: nobody is
 
 	Region  string // of AWS; "" outside
 	Page    func(w http.ResponseWriter, r *http.Request, status int, message, reason string)
@@ -46,6 +50,11 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 	}
 	if c.Limits.Calls > 0 || c.Limits.CallsPer > 0 {
 		deciders = append(deciders, &access.Concurrency{Total: c.Limits.Calls, PerAddress: c.Limits.CallsPer, State: a.State})
+	}
+	if ceiling, err := a.ceiling(c); err != nil {
+		return nil, err
+	} else if ceiling != nil {
+		deciders = append(deciders, ceiling)
 	}
 	if len(c.Access.Secret) > 0 {
 		deciders = append(deciders, access.NewSecret(c.Access.Secret...))
