@@ -157,7 +157,7 @@ func (c *Client) Add(ctx context.Context, id string, n, most int64, expires time
 		return 0, false, err
 	}
 	used, err = out.Attributes.used()
-	return used, true, err
+	return used, err == nil, err
 }
 
 // Read gives the count of an item; of one that is not there it is 0.
