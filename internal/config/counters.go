@@ -56,9 +56,6 @@ func (c *Config) Counts() []string {
 const maxDailyCost = 1e9
 
 func (k *checker) ceilings(c *Config) {
-	if n := c.Limits.DailyCalls; n < 0 && !k.failed("limits.daily_calls") {
-		k.fail("limits.daily_calls", fmt.Sprintf("%d is no number of calls", n), "write a whole number, or 0 for no limit")
-	}
 	if n := c.Limits.DailyCost; !k.failed("limits.daily_cost") && (!(n >= 0) || n > maxDailyCost || n > 0 && n < 1e-6 || math.IsInf(n, 0)) {
 		k.fail("limits.daily_cost", fmt.Sprintf("%v is no cost of a day", n), "write US dollars, such as 5 or 0.50, or 0 for no limit")
 	}

@@ -30,7 +30,8 @@ func newGate(c *config.Config, h *proxy.Handler, region string, way *egress.Dial
 // checkAccess tells of rules that a function cannot keep: each execution environment would count
 // for itself, and a client could have any number of them.
 func checkAccess(c *config.Config) error {
-	if counted := c.Counts(); len(counted) > 0 && c.Access.Counters == "auto" {
+	table, _ := c.Access.CounterTable()
+	if counted := c.Counts(); len(counted) > 0 && table == "" && c.Access.Counters != "local" {
 		return settingsf("%s: rates and quotas need a store that all execution environments share, and so do ceilings; set access.counters: dynamodb://TABLE (the Terraform module makes the table with shared_counters = true), let API Gateway bound the calls, or set access.counters: local so that each environment counts for itself and begins anew", strings.Join(counted, ", "))
 	}
 	if c.Access.KeyRequired() && len(c.Access.APIKeys) == 0 {
