@@ -56,6 +56,10 @@ internal/queue/sqsqueue:    . internal/awsbase internal/record internal/queue/cl
 internal/queue/sqsqueue/sqstest:
 internal/awssqs:            internal/awsbase internal/http1 internal/jsonstring github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs # SQS's calls without the SDK's client, for the functions
 
+internal/awsdynamo:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws # DynamoDB's two calls for counters, without the SDK's client
+internal/awsdynamo/dynamotest: # a fake of DynamoDB: standard library only
+internal/sharedcount:       internal/access internal/awsdynamo
+
 internal/spill:             . internal/record internal/queue/sqsqueue # what a queue did not take
 internal/outbox:            . internal/record internal/queue/sqsqueue internal/spill
 

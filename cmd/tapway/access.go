@@ -214,11 +214,10 @@ func explainAccess(file, data string, call imagined, in *http.Request) (*accessA
 		data = c.Data
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	counter, err := access.OpenCounter(app.UsageFile(data), quiet)
+	rules, err := explained(c, data, quiet)
 	if err != nil {
 		return nil, err
 	}
-	rules := stages.Access{State: access.NewState(counter, time.Now())}
 	if rules.Keys, err = access.OpenKeyFile(app.KeysFile(data), rules.State, quiet); err != nil {
 		return nil, err
 	}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -251,13 +253,14 @@ func newKeysUsage() *cobra.Command {
 	var flags keyFlags
 	cmd := &cobra.Command{
 		Use: "usage [KEY]", Short: "What the API keys have used of their quotas, to about a second", Args: args(0, 1, "at most one key"),
+		Long:    "With access.counters: dynamodb://TABLE it is what all processes together have used, what they have reserved included.",
 		Example: "  tapway keys usage\n  tapway keys usage partner --json",
 		RunE: func(cmd *cobra.Command, given []string) error {
 			c, data, err := flags.open()
 			if err != nil {
 				return err
 			}
-			usage, err := usageOf(c, data, time.Now())
+			usage, err := usageOf(cmd.Context(), c, data, time.Now())
 			if err != nil {
 				return err
 			}
@@ -283,8 +286,12 @@ func newKeysUsage() *cobra.Command {
 	return cmd
 }
 
-func usageOf(c *config.Config, data string, now time.Time) ([]keyUsage, error) {
+func usageOf(ctx context.Context, c *config.Config, data string, now time.Time) ([]keyUsage, error) {
 	list, err := keysOf(c, data)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := app.SharedCounter(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
@@ -299,6 +306,13 @@ func usageOf(c *config.Config, data string, now time.Time) ([]keyUsage, error) {
 			quota := plan.Quota.Access()
 			start, end := quota.Window(now)
 			u.Limit, u.Resets = quota.Limit, &end
+			if shared != nil {
+				if u.Used, err = shared.Used(ctx, k.ID, start.Unix()); err != nil {
+					return nil, fmt.Errorf("read what the API keys have used, of %s: %w", c.Access.Counters, err)
+				}
+				out = append(out, u)
+				continue
+			}
 			for _, count := range counts {
 				if count.Key == k.ID && count.Start >= start.Unix() {
 					u.Used = count.Used

@@ -23,18 +23,41 @@ type Counter interface {
 	Accuracy() string
 }
 
-// Tally is the count of one key in its present window, which begins at start (seconds since
-// 1970). It must be safe for concurrent use.
+// Rates is a Counter that also counts what rates admit, for several processes together. Where a Counter is
+// none, every process keeps rates for itself.
+type Rates interface {
+	// Rate gives the count of one rate, the same one every time; its windows are short.
+	Rate(name string) Tally
+}
+
+// Admission is what a Tally says of a call.
+type Admission uint8
+
+const (
+	Counted Admission = iota // the call is counted
+	Spent                    // as many as may be are counted already
+	Unknown                  // the count cannot be had, and calls are to be refused then
+)
+
+// Tally is the count of one key in its present window, which goes from start to end (seconds
+// since 1970; end is not in it). It must be safe for concurrent use.
 type Tally interface {
 	// Take counts one call, unless limit are counted already. A window later than the present one
 	// begins with none; an earlier one, as after a clock was set back, counts in the present one.
-	Take(start, limit int64) bool
+	Take(start, end, limit int64) Admission
 
 	// Give takes back a call that was counted in that window and then refused.
 	Give(start int64)
 
-	// Used is how many are counted in a window.
+	// Charge counts n more, whatever the limit: what a call has turned out to cost.
+	Charge(start, n int64)
+
+	// Used is how many are counted in a window, as far as that can be known. It may take a moment.
 	Used(start int64) int64
+
+	// Watch makes the tally tell when its count grows: from before to after, of limit. Where several
+	// processes count together each step is told to one of them. Only the last watcher is told.
+	Watch(func(start, before, after, limit int64))
 }
 
 // LocalCounter counts in this process and writes the counts to a file, so that they outlive it.
@@ -186,21 +209,46 @@ func (c *LocalCounter) Flush() error {
 type localTally struct {
 	mu          sync.Mutex
 	start, used int64
+	limit       int64 // as last asked for
 	changed     bool
+	watcher     func(start, before, after, limit int64)
 }
 
-func (t *localTally) Take(start, limit int64) bool {
+func (t *localTally) Take(start, _, limit int64) Admission {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if start > t.start {
 		t.start, t.used = start, 0
 	}
+	t.limit = limit
 	if t.used >= limit {
-		return false
+		return Spent
 	}
-	t.used++
+	t.addLocked(1)
+	return Counted
+}
+
+func (t *localTally) addLocked(n int64) {
+	before := t.used
+	t.used += n
 	t.changed = true
-	return true
+	if t.watcher != nil {
+		t.watcher(t.start, before, t.used, t.limit)
+	}
+}
+
+func (t *localTally) Charge(start, n int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if start == t.start && n > 0 {
+		t.addLocked(n)
+	}
+}
+
+func (t *localTally) Watch(watcher func(start, before, after, limit int64)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watcher = watcher
 }
 
 func (t *localTally) Give(start int64) {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -38,6 +39,7 @@ func (*Plans) Name() string { return "plan" }
 type taken struct {
 	bucket *bucket
 	rate   Rate
+	window int64 // in which other processes know of it too
 }
 
 // Decide is Decider.
@@ -70,6 +72,9 @@ func (p *Plans) End(r *Request, served bool) {
 func (p *Plans) giveBack(r *Request) {
 	for _, t := range r.taken {
 		t.bucket.give(t.rate)
+		if t.bucket.shared != nil {
+			t.bucket.shared.Give(t.window)
+		}
 	}
 	r.taken = r.taken[:0]
 	if r.counted != 0 {
@@ -95,15 +100,15 @@ func (p *Plans) rates(r *Request, now int64) *Refusal {
 		if rule == nil || rule.Throttle == nil {
 			continue
 		}
-		if wait, ok := r.take("the rate of a route", rule.Throttle.bucket, rule.Throttle.Rate, now); !ok {
+		if f := r.take("the rate of a route", "route", rule.Throttle.bucket, rule.Throttle.Rate, now); f != nil {
 			r.Because("the route %s has no token left (%s)", rule.Match, rule.Throttle.Rate)
-			return TooManyRequests("throttle: route", wait)
+			return f
 		}
 	}
 	if p.Throttle != nil {
-		if wait, ok := r.take("the rate of the gateway", p.Throttle.bucket, p.Throttle.Rate, now); !ok {
+		if f := r.take("the rate of the gateway", "gateway", p.Throttle.bucket, p.Throttle.Rate, now); f != nil {
 			r.Because("the gateway has no token left (%s)", p.Throttle.Rate)
-			return TooManyRequests("throttle: gateway", wait)
+			return f
 		}
 	}
 	return nil
@@ -123,18 +128,18 @@ func (p *Plans) planRates(r *Request, plan *UsagePlan, now int64) *Refusal {
 			}
 			one := &plan.Routes[i]
 			if b := r.key.used.route(one.Match.text); !r.has(b) {
-				if wait, ok := r.take("the key's rate for a route", b, one.Rate, now); !ok {
+				if f := r.take("the key's rate for a route", "usage plan, route", b, one.Rate, now); f != nil {
 					r.Because("the key has no token left for %s (plan %q, %s)", one.Match, plan.Name, one.Rate)
-					return TooManyRequests("throttle: usage plan, route", wait)
+					return f
 				}
 			}
 		}
 		whole = whole || !ok
 	}
 	if whole && plan.Rate != nil {
-		if wait, ok := r.take("the key's rate", &r.key.used.bucket, *plan.Rate, now); !ok {
+		if f := r.take("the key's rate", "usage plan", r.key.used.bucket, *plan.Rate, now); f != nil {
 			r.Because("the key has no token left (plan %q, %s)", plan.Name, *plan.Rate)
-			return TooManyRequests("throttle: usage plan", wait)
+			return f
 		}
 	}
 	return nil
@@ -166,22 +171,52 @@ func (p *Plans) quota(r *Request) *Refusal {
 		r.Because("used up: %s", text)
 		return LimitExceeded("quota: usage plan", end.Sub(r.Now))
 	}
-	if !tally.Take(start.Unix(), plan.Quota.Limit) {
+	switch tally.Take(start.Unix(), end.Unix(), plan.Quota.Limit) {
+	case Spent:
 		return LimitExceeded("quota: usage plan", end.Sub(r.Now))
+	case Unknown:
+		return uncounted
 	}
 	r.counted = start.Unix()
 	return nil
 }
 
-// take takes a token and remembers it.
-func (r *Request) take(what string, b *bucket, rate Rate, now int64) (time.Duration, bool) {
+// uncounted answers a call that cannot be counted while what counts for all processes cannot be reached.
+var uncounted = &Refusal{
+	Status: http.StatusServiceUnavailable, Type: "ServiceUnavailableException", Body: unavailableBody,
+	RetryAfter: time.Second, Reason: "counters: out of reach",
+}
+
+// take takes a token and remembers it: first this process's own, then, where there are others, one of those
+// that all have together. what and whose say in words which it is.
+func (r *Request) take(what, whose string, b *bucket, rate Rate, now int64) *Refusal {
 	wait, ok := b.take(now, rate, r.Dry)
 	if r.Dry {
 		r.bounds = append(r.bounds, what+" ("+rate.String()+")")
-	} else if ok {
-		r.taken = append(r.taken, taken{b, rate})
 	}
-	return wait, ok
+	if !ok {
+		return TooManyRequests("throttle: "+whose, wait)
+	}
+	if r.Dry {
+		return nil
+	}
+	one := taken{bucket: b, rate: rate}
+	if b.shared != nil {
+		start, end, limit := rate.window(r.Now)
+		verdict := b.shared.Take(start, end, limit)
+		if verdict != Counted {
+			b.give(rate)
+		}
+		switch verdict {
+		case Spent:
+			return TooManyRequests("throttle: "+whose, time.Unix(end, 0).Sub(r.Now))
+		case Unknown:
+			return uncounted
+		}
+		one.window = start
+	}
+	r.taken = append(r.taken, one)
+	return nil
 }
 
 func (r *Request) has(b *bucket) bool {

@@ -22,7 +22,7 @@ type State struct {
 	rings   map[KeySource]*Keyring // nil: none
 }
 
-// NewState makes an empty State. counter keeps the quotas.
+// NewState makes an empty State. counter keeps the quotas, and the rates too if it is one of Rates.
 func NewState(counter Counter, now time.Time) *State {
 	s := &State{start: now, counter: counter, buckets: map[string]*bucket{}, meters: map[string]*meter{}}
 	s.places.init()
@@ -39,15 +39,26 @@ func (s *State) Throttle(name string, r Rate) *Throttle {
 func (s *State) bucketLocked(name string) *bucket {
 	b := s.buckets[name]
 	if b == nil {
-		b = new(bucket)
+		b = s.newBucket(name)
 		s.buckets[name] = b
+	}
+	return b
+}
+
+// newBucket makes the bucket of a name, which other processes know by that name too.
+func (s *State) newBucket(name string) *bucket {
+	b := new(bucket)
+	if rates, ok := s.counter.(Rates); ok {
+		b.shared = rates.Rate(name)
 	}
 	return b
 }
 
 // meter is what one API key has used.
 type meter struct {
-	bucket bucket
+	state  *State
+	key    string
+	bucket *bucket
 	tally  Tally
 
 	mu     sync.Mutex
@@ -59,7 +70,7 @@ func (s *State) meter(key string) *meter {
 	defer s.mu.Unlock()
 	m := s.meters[key]
 	if m == nil {
-		m = &meter{tally: s.counter.Tally(key)}
+		m = &meter{state: s, key: key, bucket: s.newBucket("key/" + key), tally: s.counter.Tally(key)}
 		s.meters[key] = m
 	}
 	return m
@@ -73,7 +84,7 @@ func (m *meter) route(pattern string) *bucket {
 		if m.routes == nil {
 			m.routes = map[string]*bucket{}
 		}
-		b = new(bucket)
+		b = m.state.newBucket("key/" + m.key + "/" + pattern)
 		m.routes[pattern] = b
 	}
 	return b

@@ -46,7 +46,10 @@ func (r Rate) step() int64 { return int64(float64(time.Second) / r.PerSecond) }
 // bucket is a token bucket in one word: the time at which it will be full again, in nanoseconds
 // since its State began (the virtual scheduling form of the generic cell rate algorithm). The
 // zero bucket is full.
-type bucket struct{ full atomic.Int64 }
+type bucket struct {
+	full   atomic.Int64
+	shared Tally // what all processes together have admitted; nil: each keeps the rate for itself
+}
 
 // take takes a token, or tells how long until there is one. With dry it only looks.
 func (b *bucket) take(now int64, r Rate, dry bool) (wait time.Duration, ok bool) {
@@ -66,6 +69,14 @@ func (b *bucket) take(now int64, r Rate, dry bool) (wait time.Duration, ok bool)
 
 // give puts a token back that was taken at the same rate.
 func (b *bucket) give(r Rate) { b.full.Add(-r.step()) }
+
+// window is how a rate is kept by several processes: in each window of whole seconds, as long as a burst
+// takes to come back, as many calls as it holds. So the average is never above the rate.
+func (r Rate) window(now time.Time) (start, end, limit int64) {
+	length := max(1, int64(math.Ceil(float64(r.burst())/r.PerSecond)), int64(math.Ceil(1/r.PerSecond)))
+	start = now.Unix() - now.Unix()%length
+	return start, start + length, max(1, int64(math.Floor(r.PerSecond*float64(length)*(1+1e-9))))
+}
 
 // Throttle is a Rate with the bucket it is kept by.
 type Throttle struct {

@@ -28,14 +28,14 @@ func HooksFile(data string) string { return filepath.Join(data, "github-hooks.js
 type gate struct {
 	access.Gate
 	access  stages.Access
-	counter *access.LocalCounter
+	counter keeper
 	guard   *access.Listener // nil: connections are not looked at
 }
 
 // openGate reads keys and counts, and puts the rules of c into force.
 func (a *App) openGate(c *config.Config) (err error) {
 	g := &a.gate
-	if g.counter, err = access.OpenCounter(UsageFile(c.Data), a.log); err != nil {
+	if g.counter, err = openCounter(c, a.log); err != nil {
 		return err
 	}
 	g.access = stages.Access{

@@ -17,7 +17,7 @@ import (
 var fixed = []string{
 	"listen", "h2c", "data", "queue", "bucket", "lambda", "storage", "admin", "limits", "log.format", "log.level",
 	"capture.max_body", "capture.memory", "capture.durability", "capture.on_failure",
-	"access.proxy_protocol",
+	"access.proxy_protocol", "access.counters", "access.counters_on_failure", "access.counters_wait",
 }
 
 // Reload reads the configuration again and puts routes, rules, destinations and

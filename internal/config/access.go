@@ -32,7 +32,9 @@ type Access struct {
 	BodyMemory        Size               `yaml:"body_memory" def:"256MiB" doc:"Memory for all bodies being verified together; without room calls are answered 503."`
 	Throttle          *Throttle          `yaml:"throttle" doc:"All calls together; more are answered 429."`
 	Routes            []AccessRoute      `yaml:"routes" doc:"What is different for some calls. The first entry whose match takes a call counts, whatever spelling of the path the client has chosen."`
-	Counters          string             `yaml:"counters" def:"auto" enum:"auto local" doc:"Where rates and quotas are counted. auto: in this process and its data directory, and on Lambda nowhere, which makes rates and quotas an error there. local: in this process; on Lambda that means that every execution environment counts for itself and begins anew."`
+	Counters          string             `yaml:"counters" def:"auto" kind:"counters" env:"TAPWAY_COUNTERS" doc:"Where rates, quotas and ceilings are counted. auto: in this process and its data directory, and on Lambda nowhere, which makes them an error there. dynamodb://TABLE: in a DynamoDB table, for all processes that name it together; dynamodb://TABLE/NAME keeps gateways of different names apart. local: in this process; on Lambda that means that every execution environment counts for itself and begins anew."`
+	CountersFailure   string             `yaml:"counters_on_failure" def:"serve" enum:"serve refuse" doc:"When the table cannot be reached and nothing is reserved: serve calls and count them afterwards, or refuse them with 503."`
+	CountersWait      Duration           `yaml:"counters_wait" def:"50ms" doc:"How long a call waits for the table at most, when nothing is reserved. With refuse on Lambda set 500ms: the first call of an environment has to connect."`
 }
 
 // APIKey is one API key.
@@ -135,6 +137,7 @@ func (k *checker) access(c *Config) {
 			k.fail(fmt.Sprintf("access.secret[%d]", i), "shorter than 16 characters", "use a random one: openssl rand -hex 16")
 		}
 	}
+	k.ceilings(c)
 	k.policy(a)
 	k.methods("access.methods", a.Methods)
 	plans := k.plans(a)

@@ -133,6 +133,7 @@ var kinds = map[string]func(string) error{
 	"cidr":      checkCIDR,
 	"queue":     checkQueue,
 	"bucket":    checkBucket,
+	"counters":  checkCounters,
 	"addresses": checkAddresses,
 	"s3 prefix": func(s string) error {
 		bucket, prefix, ok := strings.Cut(strings.TrimPrefix(s, "s3://"), "/")

@@ -218,6 +218,8 @@ type Limits struct {
 	ConnectionRate float64  `yaml:"connection_rate" def:"0" doc:"New connections of one address per second, as many at once; further ones are closed. 0: no limit."`
 	Calls          int      `yaml:"calls" def:"0" doc:"Calls under way at once; further ones are answered 503. 0: no limit."`
 	CallsPer       int      `yaml:"calls_per_address" def:"0" doc:"Calls of one address under way at once; further ones are answered 429. 0: no limit."`
+	DailyCalls     int      `yaml:"daily_calls" def:"0" doc:"Calls that are served in a day, which begins at midnight UTC; further ones are answered 429. Processes count together with access.counters: dynamodb://TABLE. 0: no limit."`
+	DailyCost      float64  `yaml:"daily_cost" def:"0" doc:"On Lambda, what calls may cost in a day, in US dollars: the requests of the front and of the proxy function and its time, by the price table of tapway cost; further calls are answered 429. 0: no limit."`
 	HeaderTimeout  Duration `yaml:"header_timeout" def:"10s" doc:"For a client to send its headers."`
 	IdleTimeout    Duration `yaml:"idle_timeout" def:"120s" doc:"How long an unused connection is kept."`
 	BodyTimeout    Duration `yaml:"body_timeout" def:"60s" doc:"Between two pieces of a request body."`

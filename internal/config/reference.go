@@ -30,7 +30,7 @@ all that is wrong with one, and ` + "`tapway config schema`" + ` prints a JSON S
 - A list of one may be written as the value alone. Anchors, aliases and ` + "`<<`" + ` work as in YAML 1.1.
 - A reload (SIGHUP, or POST /reload on the admin address) puts everything into force except what stands under ` + "`listen`, `h2c`," + `
   ` + "`data`, `queue`, `storage`, `admin`, `limits`, `log.format`, `log.level`, and in `capture`: `max_body`, `memory`, `durability`," + `
-  ` + "`on_failure`, and `access.proxy_protocol`" + `. A changed key of those is named and keeps its old value until a restart.
+  ` + "`on_failure`, and in `access`: `proxy_protocol`, `counters`, `counters_on_failure`, `counters_wait`" + `. A changed key of those is named and keeps its old value until a restart.
 
 | key | kind | default | meaning |
 |---|---|---|---|

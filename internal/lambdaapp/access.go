@@ -13,13 +13,10 @@ import (
 	"github.com/tapway/tapway/internal/stages"
 )
 
-// newGate makes the access rules. What they count ends with the execution environment.
-func newGate(c *config.Config, h *proxy.Handler, apis *tables, region string, way *egress.Dialer, log *slog.Logger) (*access.Gate, error) {
-	counter, err := access.OpenCounter("", log)
-	if err != nil {
-		return nil, err
-	}
-	rules := stages.Access{State: access.NewState(counter, time.Now()), Region: region, Page: h.Refuse, Log: log}
+// newGate makes the access rules.
+func newGate(c *config.Config, h *proxy.Handler, apis *tables, region string, way *egress.Dialer, count counting, log *slog.Logger) (*access.Gate, error) {
+	rules := stages.Access{State: access.NewState(count.counter, time.Now()), Region: region, Page: h.Refuse, Log: log}
+	rules.Price, rules.Refused, rules.Near = count.price, count.refused, count.near
 	rules.Client = func(urls ...string) *http.Client { return stages.FetchClient(way, urls...) }
 	if apis != nil {
 		rules.Attached = apis.Attached
@@ -36,8 +33,9 @@ func newGate(c *config.Config, h *proxy.Handler, apis *tables, region string, wa
 // checkAccess tells of rules that a function cannot keep: each execution environment would count
 // for itself, and a client could have any number of them.
 func checkAccess(c *config.Config) error {
-	if counted := c.Access.Counts(); len(counted) > 0 && c.Access.Counters != "local" {
-		return settingsf("%s: rates and quotas need a store that all execution environments share, and there is none; let API Gateway bound the calls, or set access.counters: local so that each environment counts for itself and begins anew", strings.Join(counted, ", "))
+	table, _ := c.Access.CounterTable()
+	if counted := c.Counts(); len(counted) > 0 && table == "" && c.Access.Counters != "local" {
+		return settingsf("%s: rates and quotas need a store that all execution environments share, and so do ceilings; set access.counters: dynamodb://TABLE (the Terraform module makes the table with shared_counters = true), let API Gateway bound the calls, or set access.counters: local so that each environment counts for itself and begins anew", strings.Join(counted, ", "))
 	}
 	if c.Access.KeyRequired() && len(c.Access.APIKeys) == 0 {
 		return settingsf("access.api_key is required and there is no key: those of `tapway keys create` are on the machine where they were made; set access.api_keys")

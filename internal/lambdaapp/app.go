@@ -84,8 +84,12 @@ func New(ctx context.Context, o Options) (*App, error) {
 	size := memory(o.Getenv)
 	if role == Proxy {
 		var s *sender
+		var count counting
 		if s, err = cloud.sender(c, a.metrics, a.Log); err == nil {
-			a.handler, err = newProxy(ctx, c, cloud, s, a.metrics, a.Log, size)
+			count, err = newCounting(c, cloud, o.Getenv, a.metrics, a.Log, size)
+		}
+		if err == nil {
+			a.handler, err = newProxy(ctx, c, cloud, s, count, a.metrics, a.Log, size)
 		}
 	} else {
 		a.handler, err = newForwarder(c, cloud, a.metrics, a.Log, o.Version)

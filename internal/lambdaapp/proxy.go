@@ -36,6 +36,7 @@ type proxyFunction struct {
 	door    *lambdahttp.Door
 	sender  *sender
 	metrics *metrics
+	count   counting
 	log     *slog.Logger
 	timeout time.Duration // of a call to the backend; 0: none
 	tables  *tables       // nil: routes come from the configuration alone
@@ -43,7 +44,7 @@ type proxyFunction struct {
 }
 
 // newProxy builds the stages. memory is the function's, 0 if not known.
-func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m *metrics, log *slog.Logger, memory int64) (*proxyFunction, error) {
+func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, count counting, m *metrics, log *slog.Logger, memory int64) (*proxyFunction, error) {
 	way, err := wayOut(c, m, log)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m 
 		settings.Router = apis
 	}
 	handler := proxy.New(settings)
-	gate, err := newGate(c, handler, apis, cloud.base.Region, way, log)
+	gate, err := newGate(c, handler, apis, cloud.base.Region, way, count, log)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, m 
 			})).ServeHTTP(w, r)
 		},
 	}
-	return &proxyFunction{door: door, sender: s, metrics: m, log: log, timeout: c.Proxy.Timeout.D(), tables: apis}, nil
+	return &proxyFunction{door: door, sender: s, metrics: m, count: count, log: log, timeout: c.Proxy.Timeout.D(), tables: apis}, nil
 }
 
 // ownRoutes are those that the configuration has itself, or names in S3; none when every call comes
@@ -183,6 +184,7 @@ func (p *proxyFunction) Invoke(ctx context.Context, in *lambdaruntime.Invocation
 		cancel()
 		p.sender.empty(ctx, box)
 		p.metrics.flush()
+		p.count.settle(ctx)
 		p.tables.refresh(ctx, box)
 	}}
 	if reply.Stream != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/config"
@@ -22,6 +23,9 @@ type Access struct {
 	// Attached calls need no access.secret: they come through an API that invokes this function and
 	// cannot send one. nil: there are none.
 	Attached func(*http.Request) bool
+
+	Price func(r *access.Request, took time.Duration) int64 // what a call costs, for limits.daily_cost; nil: that is not known here
+	Near  func()                                            // is told when a ceiling is near; nil: nobody is
 
 	Region  string // of AWS; "" outside
 	Page    func(w http.ResponseWriter, r *http.Request, status int, message, reason string)
@@ -53,6 +57,11 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 	}
 	if c.Limits.Calls > 0 || c.Limits.CallsPer > 0 {
 		deciders = append(deciders, &access.Concurrency{Total: c.Limits.Calls, PerAddress: c.Limits.CallsPer, State: a.State})
+	}
+	if ceiling, err := a.ceiling(c); err != nil {
+		return nil, err
+	} else if ceiling != nil {
+		deciders = append(deciders, ceiling)
 	}
 	if len(c.Access.Secret) > 0 {
 		secret := access.NewSecret(c.Access.Secret...)

@@ -27,7 +27,10 @@ locals {
     ]]) : pair.key => pair
   }
 
-  per_function = {
+  per_function = merge(length(local.ceilings) == 0 ? {} : {
+    "ceiling"      = { namespace = "tapway", metric = "ceiling", function = "proxy", above = 0, minutes = 1, description = "The day's ceiling of calls or cost is reached: calls are answered 429 until midnight UTC. See who calls, then raise daily_calls or daily_cost." }
+    "ceiling-near" = { namespace = "tapway", metric = "ceiling_near", function = "proxy", above = 0, minutes = 1, description = "Four fifths of the day's ceiling of calls or cost are used." }
+    }, {
     "proxy-errors"        = { namespace = "AWS/Lambda", metric = "Errors", function = "proxy", above = 0, minutes = 1, description = "The proxy function failed: a crash, a timeout, or it cannot start. See its log." }
     "proxy-throttles"     = { namespace = "AWS/Lambda", metric = "Throttles", function = "proxy", above = 0, minutes = 1, description = "Calls were refused because no more functions may run at once. Raise proxy_concurrency, or the account's limit." }
     "forwarder-errors"    = { namespace = "AWS/Lambda", metric = "Errors", function = "forwarder", above = 0, minutes = 3, description = "The forwarder function failed. Records stay queued. See its log." }
@@ -35,7 +38,7 @@ locals {
     "lost"                = { namespace = "tapway", metric = "lost", function = "proxy", above = 0, minutes = 1, description = "Calls without a record: the ledger's drops. The proxy's log says why." }
     "spilled"             = { namespace = "tapway", metric = "spilled", function = "proxy", above = 0, minutes = 1, description = "SQS did not take records; they are in the bucket. Enqueue them with: tapway queue recover." }
     "logged"              = { namespace = "tapway", metric = "logged", function = "proxy", above = 0, minutes = 1, description = "Neither SQS nor the bucket took records; they are in the proxy's log. Enqueue them with: tapway queue recover --from-log." }
-  }
+  })
 }
 
 resource "aws_cloudwatch_metric_alarm" "queue" {

@@ -15,6 +15,8 @@ locals {
   configuration = merge(
     var.settings,
     var.backend == null ? {} : { backend = var.backend },
+    local.counters ? { access = merge(try(var.settings.access, {}), { counters = "dynamodb://${aws_dynamodb_table.counters[0].name}" }) } : {},
+    length(local.ceilings) == 0 ? {} : { limits = merge(try(var.settings.limits, {}), local.ceilings) },
     {
       queue  = "sqs://${var.name}-{destination}"
       bucket = aws_s3_bucket.records.id

@@ -140,6 +140,32 @@ variable "proxy_concurrency" {
   default     = -1
 }
 
+variable "shared_counters" {
+  description = "Make a DynamoDB table in which rates and quotas of settings.access are counted for all functions together. A ceiling makes it too."
+  type        = bool
+  default     = false
+}
+
+variable "daily_calls" {
+  description = "Calls that are served in a day, from midnight UTC; further ones are answered 429, and there is an alarm. 0: no ceiling."
+  type        = number
+  default     = 0
+  validation {
+    condition     = var.daily_calls >= 0 && floor(var.daily_calls) == var.daily_calls
+    error_message = "daily_calls: a whole number of calls, or 0 for no ceiling."
+  }
+}
+
+variable "daily_cost" {
+  description = "What calls may cost in a day, US dollars, by the requests of the front and the proxy function and its time; further ones are answered 429, and there is an alarm. 0: no ceiling."
+  type        = number
+  default     = 0
+  validation {
+    condition     = var.daily_cost == 0 || var.daily_cost >= 0.01
+    error_message = "daily_cost: US dollars from 0.01 up, or 0 for no ceiling."
+  }
+}
+
 variable "batch_size" {
   description = "Records given to one run of the forwarder, at most."
   type        = number

@@ -32,6 +32,7 @@ provider "aws" {
   endpoints {
     apigateway = var.endpoint
     cloudwatch = var.endpoint
+    dynamodb   = var.endpoint
     ec2        = var.endpoint
     iam        = var.endpoint
     lambda     = var.endpoint
@@ -68,6 +69,8 @@ module "tapway" {
   apis                 = { example = module.api.api_id }
   redrive_allow_policy = false
   require_tls          = false
+  daily_calls          = 1000
+  daily_cost           = 5
   secret_arns          = ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:lake-abc123"]
   tapped_functions     = ["arn:aws:lambda:eu-west-1:123456789012:function:users:live"]
   settings             = { capture = { max_body = "1MiB" } }

@@ -1,0 +1,53 @@
+# Rates, quotas and the day's ceilings, counted for all execution environments together. Every item is one key's count
+# in one period; AWS removes it a day after the period's end.
+
+locals {
+  ceilings = merge(
+    var.daily_calls == 0 ? {} : { daily_calls = var.daily_calls },
+    var.daily_cost == 0 ? {} : { daily_cost = var.daily_cost },
+  )
+  counters = var.shared_counters || length(local.ceilings) > 0
+}
+
+resource "aws_dynamodb_table" "counters" {
+  count = local.counters ? 1 : 0
+
+  name         = "${var.name}-counters"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "id"
+  tags         = local.tags
+
+  attribute {
+    name = "id"
+    type = "S"
+  }
+
+  ttl {
+    attribute_name = "expires"
+    enabled        = true
+  }
+
+  dynamic "server_side_encryption" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+    content {
+      enabled     = true
+      kms_key_arn = server_side_encryption.value
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "counters" {
+  count = local.counters ? 1 : 0
+
+  name = "counters"
+  role = aws_iam_role.proxy.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "Count"
+      Effect   = "Allow"
+      Action   = ["dynamodb:UpdateItem", "dynamodb:GetItem"]
+      Resource = [aws_dynamodb_table.counters[0].arn]
+    }]
+  })
+}
