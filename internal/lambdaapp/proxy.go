@@ -46,6 +46,9 @@ func newProxy(c *config.Config, fetch fetcher, s *sender, m *metrics, log *slog.
 	if err != nil {
 		return nil, err
 	}
+	if len(c.Cache.Routes) > 0 {
+		return nil, &SettingsError{"cache: a function keeps no answers: every execution environment would have its own; remove cache.routes, or use the cache of the API Gateway's stage"}
+	}
 	routes, err := stages.NewRoutes(c, way)
 	if err != nil {
 		return nil, &SettingsError{err.Error()}
