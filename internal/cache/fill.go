@@ -189,12 +189,14 @@ func (f *fill) fromOld(status int, now time.Time) bool {
 // renewed is e with the header of a 304 (RFC 9111 §4.3.4), in the store if it may be kept.
 func (f *fill) renewed(e *entry, now time.Time) *entry {
 	h := e.header.Clone()
+	h["Date"] = []string{now.UTC().Format(http.TimeFormat)} // unless the 304 has one: the old one's age begins anew
 	for name, lines := range f.header {
 		if !strings.HasPrefix(name, "Content-") && name != "Set-Cookie" {
 			h[name] = slices.Clone(lines)
 		}
 	}
 	v := judge(f.rule, f.restricted, e.status, h, f.began, now)
+	delete(h, "Age")
 	next := &entry{freshness: v.freshness, place: e.place, status: e.status, header: h, body: e.body, public: v.public}
 	if !v.keep {
 		f.c.store.remove(e)
