@@ -21,6 +21,10 @@ type Call struct {
 	API       *API
 	Fidelity  []string
 	Front     Front // "" counts as FrontServer
+
+	// InvalidateCache is set by access when a call that asks for a new answer in place of a cached
+	// one may do so.
+	InvalidateCache bool
 }
 
 type callKey struct{}

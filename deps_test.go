@@ -35,6 +35,7 @@ internal/config:            . internal/access internal/egress internal/filter in
 internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
 
 internal/access:            .
+internal/cache:             .
 internal/capture:           .
 internal/proxy:             . internal/route
 internal/delivery:          . internal/record internal/filter
@@ -69,12 +70,12 @@ internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
 internal/lambdasqs:         . internal/delivery internal/record
 internal/emf:               internal/jsonstring
 
-internal/stages:            . internal/access internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
+internal/stages:            . internal/access internal/cache internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
 internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
 internal/lambdaruntime:             # the Runtime API's client: standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
-internal/admin:             . internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
+internal/admin:             . internal/cache internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml

@@ -23,6 +23,9 @@ type Options struct {
 	// Refused is told of every refusal, with the name of the decider.
 	Refused func(name string)
 
+	// Invalidate decides whose calls may have a cached response made anew; nil: nobody's.
+	Invalidate *Policy
+
 	Now func() time.Time // nil is time.Now
 }
 
@@ -90,6 +93,9 @@ func (c *Chain) serve(w http.ResponseWriter, in *http.Request, next http.Handler
 		passed++
 	}
 	served = true
+	if c.Invalidate != nil && (len(in.Header["Cache-Control"]) > 0 || len(in.Header["Pragma"]) > 0) {
+		r.Call.InvalidateCache = c.Invalidate.Evaluate(r, InvalidateCache).Allowed
+	}
 	next.ServeHTTP(w, r.HTTP)
 }
 

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/cache"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
 
@@ -53,6 +54,7 @@ type Server struct {
 	Live    func() []Destination            // the destinations being delivered to; nil offline
 	Deliver Deliver                         // sends records to a URL; nil: redrive --to and replay --record are refused
 	Resend  func(to string) (Resend, error) // prepares repeating requests against a URL
+	Cache   *cache.Cache                    // nil: there is no running gateway
 	Metrics http.Handler                    // nil: no /metrics
 	Log     *slog.Logger                    // nil: slog.Default()
 }
@@ -103,6 +105,8 @@ func (s *Server) Handler() http.Handler {
 	api.HandleFunc("POST /api/v1/queue/check", s.stored("check", "SQS keeps its own storage sound; `tapway queue stats` tells whether it answers", s.check))
 	api.HandleFunc("GET /api/v1/ledger", s.ledger)
 	api.HandleFunc("POST /api/v1/destinations/{name}/{action}", s.control)
+	api.HandleFunc("GET /api/v1/cache", s.cacheStats)
+	api.HandleFunc("POST /api/v1/cache/purge", s.cachePurge)
 	api.HandleFunc("POST /reload", s.reload)
 	if s.Metrics != nil {
 		api.Handle("GET /metrics", s.Metrics)

@@ -21,6 +21,7 @@ import (
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/cache"
 	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/egress"
@@ -51,6 +52,7 @@ type App struct {
 	queue        engine
 	recorder     *capture.Recorder
 	gate         gate
+	cache        *cache.Cache
 	proxy        *proxy.Handler
 	rules        stages.Rules
 	certificate  certificate
@@ -112,6 +114,11 @@ func (a *App) build(c *config.Config) (err error) {
 	}
 	a.writeAddress(c.Data)
 	a.proxy = proxy.New(a.routes.Settings(c, a.rules.Redact, a.log))
+	kept, err := a.routes.CacheSettings(c, a.proxy.Refuse, a.log)
+	if err != nil {
+		return err
+	}
+	a.cache = cache.New(kept)
 	if err = a.openGate(c); err != nil {
 		return err
 	}
@@ -129,6 +136,7 @@ func (a *App) build(c *config.Config) (err error) {
 		return err
 	}
 	a.metrics.watch(a.queue, a.recorder, a.destinations)
+	a.metrics.registry.MustRegister(cacheCollector{a.cache})
 	a.adminServer = newAdminServer(a.admin(c), a.log)
 	return nil
 }
@@ -147,7 +155,7 @@ func listen(what, addr string) (net.Listener, error) {
 
 // newServer makes the front.
 func (a *App) newServer(c *config.Config) error {
-	handler := a.tunnels.wrap(a.recorder.Wrap(a.gate.Wrap(a.proxy)))
+	handler := a.tunnels.wrap(a.recorder.Wrap(a.gate.Wrap(a.cache.Wrap(a.proxy))))
 	a.server = &http1.Server{
 		Handler: handler, BadRequest: a.badRequest,
 		ReadHeaderTimeout: limit(c.Limits.HeaderTimeout), IdleTimeout: limit(c.Limits.IdleTimeout),
@@ -248,6 +256,7 @@ func (a *App) stop() error {
 		err = a.server.Close()
 	}
 	a.tunnels.end()
+	a.cache.Close()
 	a.awaitRecords()
 	a.queue.windUp(window/4, a.destinations)
 	a.destinations.stop()
@@ -293,6 +302,7 @@ func (a *App) admin(c *config.Config) *admin.Server {
 		Ready: a.ready, Reload: a.Reload, Live: a.destinations.live, Metrics: a.metrics.handler(),
 		Deliver: a.once.deliver, Resend: a.once.resend,
 	}
+	s.Cache = a.cache
 	a.queue.serve(s)
 	return s
 }

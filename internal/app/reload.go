@@ -66,6 +66,10 @@ func (a *App) reload() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	kept, err := routes.CacheSettings(c, a.proxy.Refuse, a.log)
+	if err != nil {
+		return nil, err
+	}
 	plan, err := a.destinations.plan(c.Destinations, way) // last: it makes positions in the queue
 	if err != nil {
 		return nil, err
@@ -76,6 +80,7 @@ func (a *App) reload() ([]string, error) {
 	a.rules.Set(next)
 	a.gate.use(chain, c)
 	a.proxy.Reload(routes.Settings(c, a.rules.Redact, a.log))
+	a.cache.Reload(kept) // empty: what it had came from the old backends
 	a.routes.Close()
 	a.routes, a.config, a.way = routes, c, way
 	a.once.use(way)

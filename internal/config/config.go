@@ -37,6 +37,7 @@ type Config struct {
 	Lambda       Lambda        `yaml:"lambda" doc:"What is different in AWS Lambda."`
 	Access       Access        `yaml:"access" doc:"Who may come in. docs/access.md has the rules and their order."`
 	Egress       Egress        `yaml:"egress" doc:"Where tapway itself may go: every dial, to backends, destinations and whatever else, is asked about. docs/egress.md has the rules. Without this key the backends and destinations of this file may be dialled wherever they are, but a name not when it leads to link-local or metadata addresses; hosts that others name only when they are public."`
+	Cache        Cache         `yaml:"cache" doc:"Answers that are kept in memory, so that the backend is not asked twice. docs/cache.md has the rules."`
 	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
 	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
 	AWS          AWS           `yaml:"aws" doc:"What tapway deploy makes on AWS. Its flags win over these, and both over what it remembers in tapway.deploy.json."`
@@ -248,5 +249,5 @@ type Size int64
 // unsupported are keys of the design that this version does not carry out. They are
 // refused rather than ignored: nothing would enforce them.
 var unsupported = map[string]bool{
-	"cache": true, "alarms": true,
+	"alarms": true,
 }

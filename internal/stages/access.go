@@ -103,7 +103,11 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 		}
 		deciders = append(deciders, more...)
 	}
-	return access.NewChain(access.Options{Page: a.Page, Stage: c.Access.APIStage, Refused: a.Refused}, deciders...), nil
+	o := access.Options{Page: a.Page, Stage: c.Access.APIStage, Refused: a.Refused}
+	if len(c.Cache.Routes) > 0 {
+		o.Invalidate = policy
+	}
+	return access.NewChain(o, deciders...), nil
 }
 
 // keys are the deciders that find out whose API key a call has.

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/cache"
+)
+
+func newCache() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "cache", Short: "The running gateway's cache: what it has done, and emptying it",
+		Example: "  tapway cache stats\n  tapway cache purge --path '/catalog/*'",
+	}
+	return group(cmd, newCacheStats(), newCachePurge())
+}
+
+func newCacheStats() *cobra.Command {
+	var state stateFlags
+	cmd := &cobra.Command{
+		Use: "stats", Short: "Hits, misses and memory of the cache",
+		Example: "  tapway cache stats\n  tapway cache stats --json",
+		Args:    args(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return state.with(cmd, func(client *admin.Client) error {
+				s, err := admin.JSON[cache.Stats](client.Get(cmd.Context(), "/api/v1/cache", nil))
+				if err != nil {
+					return err
+				}
+				if state.json {
+					return printJSON(cmd.OutOrStdout(), s)
+				}
+				t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+				fmt.Fprintf(t, "hits\t%d\t%d collapsed, %d stale\n", s.Hits, s.Collapsed, s.Stale)
+				fmt.Fprintf(t, "misses\t%d\t\n", s.Misses)
+				fmt.Fprintf(t, "passed\t%d\tnot for the cache\n", s.Passed)
+				fmt.Fprintf(t, "answers\t%d stored\t%d revalidated, %d invalidated, %d evicted\n", s.Stored, s.Revalidated, s.Invalidated, s.Evicted)
+				fmt.Fprintf(t, "memory\t%s\tof %s, for %s\n", bytesText(s.Bytes), bytesText(s.Limit), plural(int64(s.Entries), "answer"))
+				return t.Flush()
+			})
+		},
+	}
+	state.register(cmd, true)
+	return cmd
+}
+
+func newCachePurge() *cobra.Command {
+	var state stateFlags
+	var path string
+	cmd := &cobra.Command{
+		Use: "purge", Short: "Take answers out of the cache",
+		Long:    "Takes answers out of the cache of the running gateway, whatever their host and query. Without --path it takes out all of them.",
+		Example: "  tapway cache purge\n  tapway cache purge --path /catalog/books\n  tapway cache purge --path '/catalog/*'",
+		Args:    args(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if path != "" && path[0] != '/' {
+				return usagef("--path: %q does not begin with a slash", path)
+			}
+			return state.with(cmd, func(client *admin.Client) error {
+				where := "/api/v1/cache/purge"
+				if path != "" {
+					where += "?" + url.Values{"path": {path}}.Encode()
+				}
+				p, err := admin.JSON[admin.Purged](client.Post(cmd.Context(), where, nil))
+				if err != nil {
+					return err
+				}
+				if state.json {
+					return printJSON(cmd.OutOrStdout(), p)
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s taken out of the cache.\n", plural(int64(p.Purged), "answer"))
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&path, "path", "", "only this path, as it stands in the request line; /a/* is all that begin so")
+	state.register(cmd, true)
+	return cmd
+}

@@ -1,0 +1,188 @@
+package cache
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// key is what an answer is found by: a digest, so that long keys cost no memory.
+type key [sha256.Size]byte
+
+// maxKey is how long what goes into a key may be; longer calls are not for the cache.
+const maxKey = 16 << 10
+
+// material collects what goes into a key. Every part has its length before it, so that no two
+// calls give the same bytes by where one part ends.
+type material []byte
+
+func (m *material) add(s string) {
+	*m = binary.AppendUvarint(*m, uint64(len(s)))
+	*m = append(*m, s...)
+}
+
+func (m *material) lines(name string, lines []string) {
+	m.add(name)
+	*m = binary.AppendUvarint(*m, uint64(len(lines)))
+	for _, l := range lines {
+		m.add(l)
+	}
+}
+
+func (m material) sum() key { return sha256.Sum256(m) }
+
+// credentials are headers that say who is calling.
+var credentials = map[string]bool{
+	"Authorization": true, "Cookie": true, "X-Api-Key": true, "Proxy-Authorization": true, "X-Amz-Security-Token": true,
+	"X-Auth-Token": true, "X-Access-Token": true, "X-Session-Token": true, "X-Id-Token": true, "X-Csrf-Token": true,
+	"X-Amzn-Oidc-Identity": true, "X-Amzn-Oidc-Data": true, "X-Amzn-Oidc-Accesstoken": true,
+	"X-Goog-Iap-Jwt-Assertion": true, "Cf-Access-Jwt-Assertion": true,
+	"X-Forwarded-User": true, "X-Forwarded-Email": true, "X-Remote-User": true, "Remote-User": true, "X-Forwarded-Client-Cert": true,
+}
+
+// turning are headers that make some backends and frameworks see another host, path or method
+// than the request line has. They are in every key: an answer that they have turned is for those
+// only who send the same.
+var turning = map[string]bool{
+	"X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Forwarded-Protocol": true, "X-Forwarded-Scheme": true, "X-Forwarded-Port": true,
+	"X-Forwarded-Prefix": true, "X-Forwarded-Path": true, "X-Forwarded-Uri": true, "X-Forwarded-Server": true, "X-Forwarded-Ssl": true,
+	"X-Original-Host": true, "X-Original-Url": true, "X-Original-Uri": true, "X-Rewrite-Url": true, "X-Host": true, "X-Scheme": true, "X-Url-Scheme": true,
+	"X-Http-Method-Override": true, "X-Http-Method": true, "X-Method-Override": true, "X-Http-Host-Override": true, "X-Forwarded-Method": true,
+	"Front-End-Https": true, "X-Wap-Profile": true,
+}
+
+// found is what a look through a request's headers has found.
+type found struct {
+	credentials []string // names, sorted
+	turning     []string
+	uncovered   bool // a credential that the rule's key does not have
+}
+
+// look goes through the headers. CGI and WSGI backends take X_Forwarded_Host for
+// X-Forwarded-Host, and so does it.
+func look(r *http.Request, rule *Rule, more []string, query string) (f found) {
+	for name := range r.Header {
+		plain := name
+		if strings.IndexByte(name, '_') >= 0 {
+			plain = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		}
+		switch {
+		case credentials[plain] || slices.Contains(more, plain):
+			f.credentials = append(f.credentials, name)
+			f.uncovered = f.uncovered || !slices.Contains(rule.Headers, name)
+		case turning[plain] || plain == "Forwarded" && turns(r.Header[name]):
+			f.turning = append(f.turning, name)
+		}
+	}
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		f.uncovered = true
+	}
+	if !rule.Whole && signed(query) {
+		f.uncovered = true
+	}
+	slices.Sort(f.credentials)
+	slices.Sort(f.turning)
+	return f
+}
+
+// signed reports whether a query says who is calling.
+func signed(query string) bool {
+	for one := range strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' }) {
+		name, _, _ := strings.Cut(one, "=")
+		if decoded, err := url.QueryUnescape(name); err == nil {
+			name = decoded
+		}
+		switch strings.ToLower(name) {
+		case "x-amz-signature", "x-amz-credential", "x-amz-security-token", "access_token", "api_key", "apikey", "token":
+			return true
+		}
+	}
+	return false
+}
+
+// turns reports whether a Forwarded header says more than who is calling.
+func turns(lines []string) bool {
+	for _, l := range lines {
+		l = strings.ToLower(l)
+		if strings.Contains(l, "host") || strings.Contains(l, "proto") {
+			return true
+		}
+	}
+	return false
+}
+
+// keyOf makes the key of a call; ok is false when it would be too long.
+func keyOf(r *http.Request, rule *Rule, f *found, path, query string, hasQuery bool) (k key, ok bool) {
+	var room [512]byte
+	m := material(room[:0])
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	m.add(scheme)
+	m.add(r.Host)
+	m.add(path)
+	if rule.Whole {
+		if hasQuery {
+			m.add("?")
+		}
+		m.add(query)
+	} else {
+		chosen(&m, rule.Query, query)
+	}
+	for _, name := range rule.Headers {
+		m.lines(name, r.Header[name])
+	}
+	for _, name := range f.turning {
+		m.lines(name, r.Header[name])
+	}
+	if rule.Callers == Separate {
+		m.add("callers")
+		for _, name := range f.credentials {
+			m.lines(name, r.Header[name])
+		}
+		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+			sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
+			m.add(string(sum[:]))
+		}
+		if !rule.Whole && signed(query) {
+			m.add(query)
+		}
+	}
+	if len(m) > maxKey {
+		return k, false
+	}
+	return m.sum(), true
+}
+
+// chosen adds the parameters whose names are in the key, each as it was sent. A backend may
+// decode a name, part parameters at ";", or not mind letter case: whatever it could take for one
+// of the names counts.
+func chosen(m *material, names []string, query string) {
+	for one := range strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' }) {
+		name, _, _ := strings.Cut(one, "=")
+		decoded, err := url.QueryUnescape(name)
+		if err != nil || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, trimName(decoded)) }) {
+			m.add(one)
+		}
+	}
+}
+
+// trimName is a parameter's name without what makes it a list or a map ("id[]", "id[x]").
+func trimName(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "[")
+	return s
+}
+
+// variant is the key of one of several answers that differ by what Vary names.
+func variant(k key, names []string, h http.Header) key {
+	var room [256]byte
+	m := append(material(room[:0]), k[:]...)
+	for _, name := range names {
+		m.lines(name, h[name])
+	}
+	return m.sum()
+}
