@@ -155,6 +155,7 @@ tapway demo
   gateway       http://%[1]s
   example API   http://%[3]s
   destination   http://%[4]s/in
+  console       http://%[2]s/
   admin API     http://%[2]s
   data          %[5]s
 
