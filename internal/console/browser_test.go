@@ -44,7 +44,7 @@ func newWorld(t *testing.T, more string) *world {
 	}))
 	t.Cleanup(sink.Close)
 	text := fmt.Sprintf("listen: 127.0.0.1:0\ndata: %s/data\nroutes: [{match: \"GET /users/{id}\", backend: \"%s/users/{id}\"}, {match: \"ANY /{proxy+}\", backend: \"%s/{proxy}\"}]\n"+
-		"destinations: [{name: siem, url: \"%s/in\"}, {name: strict, url: \"%s/strict\"}]\nadmin: {listen: 127.0.0.1:0%s}\n", t.TempDir(), backend.URL, backend.URL, sink.URL, sink.URL, more)
+		"destinations: [{name: siem, url: \"%s/in\"}, {name: strict, url: \"%s/strict\", retry: {max_attempts: 1}}]\nadmin: {listen: 127.0.0.1:0%s}\n", t.TempDir(), backend.URL, backend.URL, sink.URL, sink.URL, more)
 	c, err := config.Load(config.Source{File: "test.yaml", Text: []byte(text), Getenv: func(string) (string, bool) { return "", false }})
 	if err != nil {
 		t.Fatal(err)

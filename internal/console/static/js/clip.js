@@ -1,7 +1,7 @@
 // A recorded request as a command or a program. Redacted values stand as they were recorded:
 // whoever pastes it puts their own in.
 
-const HOP = /^(connection|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade|content-length|host|expect)$/i;
+export const HOP = /^(connection|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade|content-length|host|expect)$/i;
 
 export function parts(d, base) {
   return {

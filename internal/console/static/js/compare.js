@@ -35,6 +35,15 @@ export function diff(a, b) {
   return out.concat(tail);
 }
 
+// byName puts header lines of one name beside each other.
+function byName(a, b) {
+  const names = [...new Set([...a, ...b].map(([n]) => n))].sort();
+  return names.flatMap((name) => {
+    const [x, y] = [a, b].map((list) => list.filter(([n]) => n === name).map(([n, v]) => `${n}: ${v}`));
+    return Array.from({ length: Math.max(x.length, y.length) }, (_, i) => [x[i], y[i]]);
+  });
+}
+
 const table = (label, pairs) => h("table", { class: "diff mono", "aria-label": label }, h("tbody", {}, pairs.map(([a, b]) => h("tr", { class: a === b ? "" : "differs" }, h("td", { class: a === undefined ? "none" : a === b ? "" : "gone" }, a ?? ""), h("td", { class: b === undefined ? "none" : a === b ? "" : "came" }, b ?? "")))));
 
 async function bodyLines(d, side) {
@@ -56,7 +65,6 @@ export function compare(main, at) {
 
   async function load() {
     const [a, b] = await Promise.all([one, two].map((id) => json(`/api/v1/exchanges/${id}/detail`)));
-    const heads = (d, side) => d[side].headers.map(([n, v]) => `${n}: ${v}`).sort();
     const bodies = await Promise.all([bodyLines(a, "request"), bodyLines(b, "request"), bodyLines(a, "response"), bodyLines(b, "response")]);
     const line = (d) => [`${d.method} ${d.path}${d.query ? `?${d.query}` : ""}`, statusText(d.status), `took ${ms(d.duration_ms)}, first byte ${ms(d.first_byte_ms)}`, `${size(d.request_size)} in, ${size(d.response_size)} out`, `from ${d.client_ip || "?"}, route ${d.route || "none"}`];
     const facts = line(a).map((t, i) => [t, line(b)[i]]);
@@ -64,8 +72,8 @@ export function compare(main, at) {
     const section = (title, pairs) => h("section", { class: "card" }, h("h2", {}, title, h("small", {}, pairs.some(([x, y]) => x !== y) ? `${pairs.filter(([x, y]) => x !== y).length} differ` : "the same")), table(title, none(pairs)));
     put(box, h("div", { class: "pagehead" }, h("h1", {}, "Compare"), button("Swap", () => { location.hash = `#/compare/${two}/${one}`; }, { icon: "compare" }), h("span", { class: "grow" }), h("a", { class: "btn", href: "#/traffic" }, "Back to the traffic")),
       h("div", { class: "duo" }, [a, b].map((d) => h("a", { class: "mono", href: `#/exchange/${d.id}` }, `${clock(d.time)}  ${d.method} ${d.path}`))),
-      section("Overview", facts), section("Request headers", diff(heads(a, "request"), heads(b, "request"))), section("Request body", diff(bodies[0], bodies[1])),
-      section("Response headers", diff(heads(a, "response"), heads(b, "response"))), section("Response body", diff(bodies[2], bodies[3])));
+      section("Overview", facts), section("Request headers", byName(a.request.headers, b.request.headers)), section("Request body", diff(bodies[0], bodies[1])),
+      section("Response headers", byName(a.response.headers, b.response.headers)), section("Response body", diff(bodies[2], bodies[3])));
   }
   return { keys: (e) => e.key === "Escape" && ((location.hash = "#/traffic"), true), change: (now) => { if (now.parts.join() !== at.parts.join()) compare(main, (at = now)); } };
 }

@@ -74,7 +74,7 @@ export function detail(box, id, place, { close, filter }) {
 }
 
 export function headers(list) {
-  return h("table", { class: "headers mono" }, h("tbody", {}, list.map(([n, v]) => h("tr", {}, h("th", { scope: "row" }, n), h("td", { class: v.includes("[REDACTED") ? "t-redacted" : "" }, v)))));
+  return h("table", { class: "headers mono" }, h("tbody", {}, list.map(([n, v]) => h("tr", {}, h("th", { scope: "row" }, n), h("td", {}, v.includes("[REDACTED") ? h("span", { class: "t-redacted" }, v) : v)))));
 }
 
 function timing(d) {

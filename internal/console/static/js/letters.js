@@ -13,7 +13,7 @@ export function letters(box, at, place, onchange) {
   let destination = at.params.get("destination") || "";
   let filter = at.params.get("filter") || "";
   let stop = new AbortController();
-  let list = [], total = 0, state = "loading", problem = null, stats = [];
+  let drawn = "", list = [], total = 0, state = "loading", problem = null, stats = [];
   const marks = new Set(); // "destination id"
   const openGroups = new Set();
   const key = (l) => `${l.destination} ${l.exchange.id}`;
@@ -48,8 +48,11 @@ export function letters(box, at, place, onchange) {
       const m = /^filter: column (\d+): (.*)$/s.exec(err.message);
       if (m) search.tell({ column: Number(m[1]), error: m[2] });
     }
-    for (const k of marks) if (!list.some((l) => key(l) === k)) marks.delete(k);
-    draw();
+    const alive = new Set(list.map(key));
+    for (const k of marks) if (!alive.has(k)) marks.delete(k);
+    const now = JSON.stringify([list, total, state, stats, destination, filter]);
+    if (now !== drawn || problem) draw(); // what is open and under the mouse stays as it is
+    drawn = now;
   }
 
   function draw() {

@@ -5,7 +5,7 @@ import { ms } from "./format.js";
 import { all, json, query } from "./api.js";
 import { fetchBody } from "./body.js";
 import { utf8 } from "./pretty.js";
-import { base64 } from "./clip.js";
+import { HOP, base64 } from "./clip.js";
 
 const encode = (text) => base64(new TextEncoder().encode(text));
 
@@ -25,7 +25,8 @@ export function replayDialog(d, place) {
     const other = h("input", { type: "url", class: "mono", placeholder: "https://staging.example.com", "aria-label": "Another URL" });
     const method = h("input", { class: "mono", value: d.method, size: 8, "aria-label": "Method" });
     const path = h("input", { class: "mono grow", value: d.path + (d.query ? `?${d.query}` : ""), "aria-label": "Path and query" });
-    const heads = h("textarea", { class: "mono", rows: Math.min(10, d.request.headers.length + 1), value: d.request.headers.map(([n, v]) => `${n}: ${v}`).join("\n"), spellcheck: "false" });
+    const own = d.request.headers.filter(([n]) => !HOP.test(n)); // the others belong to the first connection
+    const heads = h("textarea", { class: "mono", rows: Math.min(10, own.length + 1), value: own.map(([n, v]) => `${n}: ${v}`).join("\n"), spellcheck: "false" });
     const bodyText = h("textarea", { class: "mono", rows: 6, spellcheck: "false", placeholder: "no body" });
     const result = h("div", { class: "result", role: "status" });
     const send = button("Send", go, { icon: "replay", kind: "primary", id: "replay-send" });
