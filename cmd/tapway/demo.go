@@ -152,10 +152,10 @@ tapway demo
                  │
                  ╰──▶ disk queue ──▶ destination
 
+  console       http://%[2]s/
   gateway       http://%[1]s
   example API   http://%[3]s
   destination   http://%[4]s/in
-  console       http://%[2]s/
   admin API     http://%[2]s
   data          %[5]s
 

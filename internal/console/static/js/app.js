@@ -47,12 +47,14 @@ async function show() {
 
 function themeButton() {
   const dark = () => (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const draw = () => put(b, icon(dark() ? "sun" : "moon"));
   const b = button("Light or dark", () => {
     const theme = dark() ? "light" : "dark";
     document.documentElement.dataset.theme = theme;
     try { localStorage.setItem("tapway.theme", theme); } catch { /* for this page only, then */ }
-    put(b, icon(dark() ? "sun" : "moon"));
+    draw();
   }, { icon: dark() ? "sun" : "moon", quiet: true, kind: "ghost", id: "theme" });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   return b;
 }
 

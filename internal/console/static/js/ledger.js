@@ -1,6 +1,6 @@
 // The ledger as a picture: what was captured flows into what became of it, and must balance.
 
-import { button, h, icon, put, s, teach } from "./dom.js";
+import { h, icon, put, s, teach } from "./dom.js";
 import { num } from "./format.js";
 import { json } from "./api.js";
 
@@ -35,8 +35,8 @@ export function ledger(main, at, place) {
       put(box, teach("", "No calls yet", "The ledger begins with the first call."));
       return;
     }
-    put(box, account("Capture", "calls", l.calls, [["stored", l.stored, "delivered"], ...Object.entries(l.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])], l.difference, l.scope),
-      l.destinations.map((d) => account(d.destination, "captured", d.captured, [["delivered", d.delivered, "delivered"], ["queued", d.queued, "queued"], ["dead", d.dead, "dead"], ...Object.entries(d.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])], (l.differences || {})[d.destination] || 0, l.scope)),
+    put(box, h("div", { class: "accounts" }, account("Capture", "calls", l.calls, [["stored", l.stored, "delivered"], ...Object.entries(l.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])], l.difference, l.scope),
+      l.destinations.map((d) => account(d.destination, "captured", d.captured, [["delivered", d.delivered, "delivered"], ["queued", d.queued, "queued"], ["dead", d.dead, "dead"], ...Object.entries(d.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])], (l.differences || {})[d.destination] || 0, l.scope))),
       l.spilled && sum(l.spilled) ? h("p", { class: "notice" }, `${num(sum(l.spilled))} records wait in the bucket because SQS did not take them: tapway recover sends them.`) : null);
   }
 
@@ -65,9 +65,9 @@ export function ledger(main, at, place) {
       from += hgt;
       to += hgt + GAP;
       return [s("path", { class: `flow ${kind}`, d: `M26 ${a} C190 ${a} 190 ${b} 360 ${b} L360 ${b + hgt} C190 ${b + hgt} 190 ${a + hgt} 26 ${a + hgt} Z` }), s("rect", { class: `part ${kind}`, x: 360, y: b, width: 12, height: Math.max(2, hgt), rx: 2 }),
-        s("text", { x: 384, y: b + hgt / 2 - 2, class: "amount" }, num(n)), s("text", { x: 384, y: b + hgt / 2 + 13, class: "name" }, name)];
+        s("text", { x: 384, y: b + hgt / 2 - 2, class: "amount" }, num(n)), s("text", { x: 384, y: b + hgt / 2 + 15, class: "name" }, name)];
     });
-    return h("section", { class: "card account" }, h("h2", {}, title), verdict(difference, scope),
+    return h("section", { class: "card account" }, h("header", {}, h("h2", {}, title), verdict(difference, scope)),
       s("svg", { viewBox: `0 -8 560 ${H + 24}`, role: "img", "aria-label": label, class: "sankey" }, s("rect", { class: "whole", x: 14, y: start, width: 12, height: Math.max(2, left), rx: 2 }), flows),
       h("p", { class: "equation" }, h("b", {}, num(total)), ` ${whole} = `, shown.map(([name, n, kind], i) => [i ? " + " : "", h("span", { class: `term ${kind}` }, h("b", {}, num(n)), ` ${name}`)])));
   }
