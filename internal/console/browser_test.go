@@ -195,6 +195,33 @@ func TestTraffic(t *testing.T) {
 	b.quiet()
 }
 
+// TestScroll: a long list is a few elements; scrolling loads what was before, and what comes
+// meanwhile does not move what is read.
+func TestScroll(t *testing.T) {
+	w, b := newWorld(t, ""), newBrowser(t)
+	for i := range 700 {
+		w.send(fmt.Sprintf("GET /users/%d", i))
+	}
+	b.look("light", 1360, 860)
+	b.open(w.console)
+	b.until("the newest", rows+`.some((r) => r.querySelector(".p").textContent === "/users/699")`)
+	for range 4 {
+		b.js(`new Promise((done) => { const l = document.querySelector(".vlist"); l.scrollTop = l.scrollHeight; setTimeout(done, 150); })`)
+	}
+	b.until("the oldest", rows+`.some((r) => r.querySelector(".p").textContent === "/users/0" && r.getAttribute("aria-setsize") === "700")`)
+	if n := b.js(`document.querySelectorAll(".vrow").length`).(float64); n > 60 {
+		t.Errorf("%v elements for a window of rows", n)
+	}
+	place := rows + `.find((r) => r.querySelector(".p").textContent === "/users/3").getBoundingClientRect().y`
+	before := b.js(place)
+	w.send("GET /new/1", "GET /new/2", "GET /new/3")
+	b.until("three more", rows+`.some((r) => r.getAttribute("aria-setsize") === "703")`)
+	if after := b.js(place); after != before {
+		t.Errorf("the row has moved from %v to %v", before, after)
+	}
+	b.quiet()
+}
+
 // find opens the call with a path.
 func (b *browser) find(path string) {
 	b.t.Helper()
