@@ -418,6 +418,11 @@ func TestLogin(t *testing.T) {
 	b.shoot("delivery-switch-dark")
 	b.click("[aria-label='Log out']")
 	b.until("the login again", `document.activeElement?.id === "token"`)
+	for _, m := range b.messages() { // refusals of the token are messages too
+		if strings.Contains(m, "ContentSecurityPolicy") || strings.Contains(m, "exceptionThrown") {
+			t.Error(m)
+		}
+	}
 	if status := b.js(`fetch("/api/v1/queue").then((r) => r.status)`); status != 401.0 {
 		t.Errorf("after the logout: %v", status)
 	}
