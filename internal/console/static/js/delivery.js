@@ -43,8 +43,6 @@ export function delivery(main, at, place) {
   put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Delivery"), h("span", { class: "grow" }), storage), cards, dead));
   let timer;
   const tray = letters(dead, at, place, () => tick());
-  const key = JSON.stringify;
-  let before = "";
 
   async function tick() {
     clearTimeout(timer);
@@ -56,7 +54,6 @@ export function delivery(main, at, place) {
       tray.counts(q.destinations);
     } catch (err) {
       if (err.name === "AbortError") return;
-      before = "";
       put(cards, teach("error", "The state of delivery cannot be read", err.message));
     }
     if (!stop.signal.aborted) timer = setTimeout(tick, EVERY);
@@ -78,7 +75,6 @@ export function delivery(main, at, place) {
       return card(d, line, (q.live || []).find((x) => x.destination === d.destination), m[d.destination], points);
     }));
     if (held) document.getElementById(held)?.focus();
-    before = key(q);
   }
 
   function card(d, line, live, m, points) {

@@ -2,7 +2,7 @@
 
 import { button, dialog, h, put, teach, toast } from "./dom.js";
 import { ago, num, plural, statusClass } from "./format.js";
-import { json, lines, query } from "./api.js";
+import { lines, query } from "./api.js";
 import { filterBox } from "./filterbox.js";
 
 const MOST = 2000; // letters that are listed
