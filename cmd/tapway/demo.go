@@ -152,6 +152,7 @@ tapway demo
                  │
                  ╰──▶ disk queue ──▶ destination
 
+  console       http://%[2]s/
   gateway       http://%[1]s
   example API   http://%[3]s
   destination   http://%[4]s/in

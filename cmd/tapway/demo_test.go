@@ -23,10 +23,10 @@ func runsDemo(t *testing.T, dir string, args ...string) (*running, map[string]st
 	r := begin(t, dir, append([]string{"demo"}, args...)...)
 	waitFor(t, "the demo to say where it listens", func() bool { return strings.Contains(r.out.String(), "Ctrl-C stops.") })
 	at := map[string]string{}
-	for _, m := range regexp.MustCompile(`(?m)^  (gateway|example API|destination|admin API|data) +(\S+)$`).FindAllStringSubmatch(r.out.String(), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^  (gateway|example API|destination|console|admin API|data) +(\S+)$`).FindAllStringSubmatch(r.out.String(), -1) {
 		at[m[1]] = m[2]
 	}
-	if len(at) != 5 {
+	if len(at) != 6 {
 		t.Fatalf("the demo does not say where everything is:\n%s", r.out)
 	}
 	return r, at
@@ -103,6 +103,9 @@ func TestTwoDemos(t *testing.T) {
 		}
 	}
 	for _, at := range []map[string]string{atA, atB} {
+		if status, body := get(t, at["console"]); status != 200 || !strings.Contains(body, "<title>tapway</title>") {
+			t.Errorf("the console: %d %s", status, body)
+		}
 		if status, body := get(t, at["gateway"]+"/api/v1/users"); status != 200 || !strings.Contains(body, "morpheus") {
 			t.Errorf("%d %s", status, body)
 		}

@@ -57,6 +57,12 @@ type Server struct {
 	Cache   *cache.Cache                    // nil: there is no running gateway
 	Metrics http.Handler                    // nil: no /metrics
 	Log     *slog.Logger                    // nil: slog.Default()
+
+	Console http.Handler   // the files of the web console at /, which ask for no token; nil: none
+	Gateway string         // base URL of the gateway beside it; "": none
+	Routes  func() []Route // where its calls go; nil: nowhere
+
+	sessions sessions
 }
 
 // Destination is a live destination that can be looked at and stopped.
@@ -92,7 +98,13 @@ func (s *Server) Handler() http.Handler {
 	api := http.NewServeMux()
 	api.HandleFunc("GET /api/v1/exchanges", s.stored("search", noHistory, s.search))
 	api.HandleFunc("GET /api/v1/exchanges/{id}", s.stored("show", noHistory, s.exchange))
+	api.HandleFunc("GET /api/v1/exchanges/{id}/detail", s.stored("show", noHistory, s.detail))
+	api.HandleFunc("GET /api/v1/exchanges/{id}/body/{side}", s.stored("show", noHistory, s.body))
 	api.HandleFunc("GET /api/v1/tail", s.tail)
+	api.HandleFunc("GET /api/v1/live", s.live)
+	api.HandleFunc("GET /api/v1/place", s.place)
+	api.HandleFunc("GET /api/v1/filter", s.filterCheck)
+	api.HandleFunc("GET /api/v1/filter/fields", s.filterFields)
 	api.HandleFunc("GET /api/v1/export", s.stored("export", noHistory, s.export))
 	api.HandleFunc("GET /api/v1/deadletters", s.deadLetters)
 	api.HandleFunc("GET /api/v1/deadletters/{id}", s.deadLetter)
@@ -100,6 +112,7 @@ func (s *Server) Handler() http.Handler {
 	api.HandleFunc("POST /api/v1/deadletters/purge", s.purge)
 	api.HandleFunc("POST /api/v1/deadletters/cancel", s.cancelMoves)
 	api.HandleFunc("POST /api/v1/replay", s.stored("replay", noHistory, s.replay))
+	api.HandleFunc("POST /api/v1/resend", s.stored("replay", noHistory, s.resend))
 	api.HandleFunc("GET /api/v1/source", s.source)
 	api.HandleFunc("GET /api/v1/queue", s.queue)
 	api.HandleFunc("POST /api/v1/queue/check", s.stored("check", "SQS keeps its own storage sound; `tapway queue stats` tells whether it answers", s.check))
@@ -120,32 +133,59 @@ func (s *Server) Handler() http.Handler {
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusForbidden, "a page of another origin may not change anything here")
 	}))
-	mux.Handle("/", s.guard(origin.Handler(api)))
+	mux.Handle("/", harmless(s.guard(origin.Handler(api))))
+	if s.Console != nil {
+		files := s.local(s.Console)
+		mux.Handle("GET /{$}", files)
+		mux.Handle("GET /js/", files)
+		mux.Handle("GET /app.css", files)
+		mux.Handle("GET /icon.svg", files)
+		mux.Handle("GET /api/v1/session", harmless(s.local(http.HandlerFunc(s.session))))
+		mux.Handle("POST /api/v1/session", harmless(s.local(origin.Handler(http.HandlerFunc(s.login)))))
+		mux.Handle("DELETE /api/v1/session", harmless(s.local(origin.Handler(http.HandlerFunc(s.logout)))))
+	}
 	return mux
 }
 
-// guard asks for the token where there is one. Where there is none the address is on
-// loopback, and then only names that mean loopback are served: a page in the user's browser
-// must not reach it through a name of its own (DNS rebinding).
-func (s *Server) guard(next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte("Bearer " + s.Token.Reveal()))
+// harmless keeps a browser from doing anything with an answer but handing it to a script of
+// the console: no page may frame it, show it or load it from elsewhere.
+func harmless(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.Token == "" {
-			if !loopbackName(r.Host) {
-				writeError(w, http.StatusForbidden, "the admin API without a token answers only to localhost; set admin.token")
-				return
-			}
-			next.ServeHTTP(w, r)
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// local refuses names that do not mean loopback where no token protects the address.
+func (s *Server) local(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.Token == "" && !loopbackName(r.Host) {
+			writeError(w, http.StatusForbidden, "the admin API without a token answers only to localhost; set admin.token")
 			return
 		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// guard asks for the token where there is one, or for the session a browser got for it. Where
+// there is none the address is on loopback, and then only names that mean loopback are served:
+// a page in the user's browser must not reach it through a name of its own (DNS rebinding).
+func (s *Server) guard(next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte("Bearer " + s.Token.Reveal()))
+	return s.local(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
-		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		if s.Token != "" && subtle.ConstantTimeCompare(got[:], want[:]) != 1 && !s.sessions.admits(r, time.Now()) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="tapway"`)
 			writeError(w, http.StatusUnauthorized, "the admin API wants its token: Authorization: Bearer … (admin.token, --token, TAPWAY_TOKEN)")
 			return
 		}
 		next.ServeHTTP(w, r)
-	})
+	}))
 }
 
 const noHistory = "SQS keeps no history of what was delivered; dead letters are there: `tapway dlq list`, `tapway dlq show ID` and `tapway dlq redrive --to URL`"

@@ -24,6 +24,7 @@ import (
 	"github.com/tapway/tapway/internal/cache"
 	"github.com/tapway/tapway/internal/capture"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/console"
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
 	"github.com/tapway/tapway/internal/proxy"
@@ -301,6 +302,7 @@ func (a *App) admin(c *config.Config) *admin.Server {
 		Version: a.options.Version, Token: c.Admin.Token, Log: a.log,
 		Ready: a.ready, Reload: a.Reload, Live: a.destinations.live, Metrics: a.metrics.handler(),
 		Deliver: a.once.deliver, Resend: a.once.resend,
+		Console: console.Handler(), Gateway: a.gatewayURL(c), Routes: a.routeList,
 	}
 	s.Cache = a.cache
 	a.queue.serve(s)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/console"
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
@@ -83,7 +84,7 @@ func (f *Forwarder) build(c *config.Config) (err error) {
 	s := &admin.Server{
 		Version: f.options.Version, Token: c.Admin.Token, Log: f.log,
 		Ready: f.ready, Reload: f.Reload, Live: f.destinations.live, Metrics: f.metrics.handler(),
-		Deliver: f.once.deliver, Resend: f.once.resend,
+		Deliver: f.once.deliver, Resend: f.once.resend, Console: console.Handler(),
 	}
 	f.queue.serve(s)
 	f.adminServer = newAdminServer(s, f.log)

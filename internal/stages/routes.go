@@ -251,6 +251,9 @@ func base(segments []string) string {
 	return ""
 }
 
+// List gives the routes in force, in the order of the configuration. They are read-only.
+func (r *Routes) List() []*route.Route { return r.table.Routes() }
+
 // Count is how many routes there are.
 func (r *Routes) Count() int { return len(r.table.Routes()) }
 

@@ -1,0 +1,32 @@
+package admin
+
+import "net/http"
+
+// Place is what the console should know of the gateway it looks at.
+type Place struct {
+	Version string  `json:"version"`
+	Queue   string  `json:"queue"`             // "disk" or "sqs"
+	History bool    `json:"history"`           // exchanges can be searched and opened
+	Live    bool    `json:"live"`              // calls can be watched
+	Gateway string  `json:"gateway,omitempty"` // base URL of the gateway, as seen from its own machine
+	Routes  []Route `json:"routes,omitempty"`
+}
+
+// Route is where calls go.
+type Route struct {
+	Match       string `json:"match"`                 // "GET /users/{id}", "$default"
+	Backend     string `json:"backend"`               // as configured, without a password
+	Unsupported string `json:"unsupported,omitempty"` // why it cannot be served
+}
+
+// place tells where the console is.
+func (s *Server) place(w http.ResponseWriter, r *http.Request) {
+	p := Place{Version: s.Version, Queue: "disk", History: s.Store != nil, Live: s.Store != nil && s.Live != nil || s.Follow != nil, Gateway: s.Gateway}
+	if s.Store == nil {
+		p.Queue = "sqs"
+	}
+	if s.Routes != nil {
+		p.Routes = s.Routes()
+	}
+	writeJSON(w, http.StatusOK, p)
+}

@@ -1,0 +1,89 @@
+package console_test
+
+import (
+	"io/fs"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/tapway/tapway/internal/console"
+)
+
+func get(path string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", path, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	rec := httptest.NewRecorder()
+	console.Handler().ServeHTTP(rec, r)
+	return rec
+}
+
+// TestFiles: every file is served with its type and the policy, and asked for again it is not
+// sent twice.
+func TestFiles(t *testing.T) {
+	types := map[string]string{".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+	total := 0
+	err := fs.WalkDir(os.DirFS("static"), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		path := "/" + name
+		if name == "index.html" {
+			path = "/"
+		}
+		rec := get(path)
+		h := rec.Header()
+		total += rec.Body.Len()
+		if rec.Code != 200 || h.Get("Content-Type") != types[name[strings.LastIndex(name, "."):]] || h.Get("Content-Security-Policy") != console.Policy || h.Get("X-Frame-Options") != "DENY" ||
+			h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("Cache-Control") != "no-cache" || h.Get("ETag") == "" {
+			t.Errorf("%s: %d %v", path, rec.Code, h)
+		}
+		if again := get(path, "If-None-Match", h.Get("ETag")); again.Code != 304 || again.Body.Len() != 0 {
+			t.Errorf("%s again: %d", path, again.Code)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if total == 0 || total > 150<<10 {
+		t.Errorf("the console is %d bytes; a first view is to be under 150 KiB", total)
+	}
+	for _, path := range []string{"/index.html", "/js/", "/js", "/js/none.js", "/../console.go", "/static/index.html"} {
+		if rec := get(path); rec.Code != 404 || rec.Header().Get("Content-Security-Policy") == "" {
+			t.Errorf("%s: %d", path, rec.Code)
+		}
+	}
+}
+
+// TestPolicy: nothing inline, nothing from elsewhere, no frames, no strings as markup.
+func TestPolicy(t *testing.T) {
+	for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'"} {
+		if !strings.Contains("; "+console.Policy+";", "; "+want+";") {
+			t.Errorf("the policy lacks %s", want)
+		}
+	}
+	if strings.Contains(console.Policy, "unsafe") || strings.Contains(console.Policy, "*") || strings.Contains(console.Policy, "data:") {
+		t.Errorf("the policy is weak: %s", console.Policy)
+	}
+	danger := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|srcdoc|\beval\(|new Function|setAttribute\("style|javascript:|https?://[a-z]+\.(com|net|org|io)/[^ ]*\.js`)
+	err := fs.WalkDir(os.DirFS("static"), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile("static/" + name)
+		if found := danger.FindString(string(text)); found != "" {
+			t.Errorf("%s says %s", name, found)
+		}
+		if strings.HasSuffix(name, ".html") && regexp.MustCompile(`(?i)\son\w+=|style=|<style|<script>`).Match(text) {
+			t.Errorf("%s has something inline", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

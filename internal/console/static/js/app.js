@@ -1,0 +1,136 @@
+// The frame around the views: who may come in, where we are, which keys do what.
+
+import { button, dialog, h, icon, put, s, teach } from "./dom.js";
+import { checkSession, login, logout, place, session } from "./api.js";
+import { traffic } from "./traffic.js";
+import { compare } from "./compare.js";
+import { delivery } from "./delivery.js";
+import { routes } from "./routes.js";
+import { ledger } from "./ledger.js";
+
+const views = { traffic, exchange: traffic, delivery, routes, ledger, compare };
+const tabs = [["traffic", "Traffic"], ["delivery", "Delivery"], ["routes", "Routes"], ["ledger", "Ledger"]];
+
+let current; // {view, root, leave, keys}
+const main = h("main", { id: "main", tabindex: "-1" });
+
+// route reads the address: #/view/part/part?name=value.
+function route() {
+  const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name, ...parts] = path.split("/").map(decodeURIComponent);
+  return { name: views[name] ? name : "traffic", parts, params: new URLSearchParams(search) };
+}
+
+async function show() {
+  const at = route();
+  const view = views[at.name];
+  for (const a of document.querySelectorAll("nav a")) {
+    const here = a.dataset.view === at.name || (a.dataset.view === "traffic" && ["exchange", "compare"].includes(at.name));
+    here ? a.setAttribute("aria-current", "page") : a.removeAttribute("aria-current");
+  }
+  if (current?.view === view && current.change) {
+    current.change(at);
+    return;
+  }
+  current?.leave?.();
+  current = { view };
+  document.title = `${tabs.find(([n]) => n === at.name)?.[1] || "Traffic"} · tapway`;
+  try {
+    const p = await place();
+    if (current.view !== view) return;
+    Object.assign(current, view(main, at, p));
+  } catch (err) {
+    current = undefined;
+    if (err.status !== 401) put(main, teach("error", "The console cannot reach tapway", err.message, button("Try again", show, { kind: "primary" })));
+  }
+}
+
+function themeButton() {
+  const dark = () => (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const draw = () => put(b, icon(dark() ? "sun" : "moon"));
+  const b = button("Light or dark", () => {
+    const theme = dark() ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    try { localStorage.setItem("tapway.theme", theme); } catch { /* for this page only, then */ }
+    draw();
+  }, { icon: dark() ? "sun" : "moon", quiet: true, kind: "ghost", id: "theme" });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  return b;
+}
+
+const shortcuts = [
+  ["/", "to the filter"], ["j  k", "next, previous call"], ["Enter", "open the call"], ["x", "mark the call, for export and compare"], ["c", "compare the two marked calls"], ["r", "replay the open call"],
+  ["p", "pause, resume the list"], ["Esc", "close what is open"], ["g t  g d  g r  g l", "Traffic, Delivery, Routes, Ledger"], ["?", "this help"],
+];
+
+function help() {
+  dialog("Keyboard", () => h("dl", { class: "keys" }, shortcuts.map(([k, what]) => h("div", {}, h("dt", {}, k.split("  ").map((one) => h("kbd", {}, one))), h("dd", {}, what)))));
+}
+
+function shell() {
+  const logo = s("svg", { viewBox: "0 0 32 32", class: "logo", "aria-hidden": "true" }, s("rect", { width: 32, height: 32, rx: 8, class: "logo-a" }),
+    s("path", { d: "M5 13h22M16 13v12", class: "logo-b" }), s("circle", { cx: 16, cy: 13, r: 4.2, class: "logo-c" }));
+  put(document.getElementById("app"),
+    h("header", { class: "top" },
+      h("a", { href: "#/traffic", class: "brand", "aria-label": "tapway, to the traffic" }, logo, h("b", {}, "tapway")),
+      h("nav", { "aria-label": "Views" }, tabs.map(([name, label]) => h("a", { href: `#/${name}`, "data-view": name }, label))),
+      h("span", { class: "grow" }), h("span", { class: "version" }, session.version),
+      button("Keyboard shortcuts", help, { icon: "help", quiet: true, kind: "ghost" }), themeButton(),
+      session.needed ? button("Log out", async () => { await logout(); location.reload(); }, { icon: "out", quiet: true, kind: "ghost" }) : null),
+    main);
+}
+
+function askLogin() {
+  current?.leave?.();
+  current = undefined;
+  const field = h("input", { type: "password", id: "token", autocomplete: "current-password", required: true });
+  const problem = h("p", { class: "problem", role: "alert" });
+  const form = h("form", { class: "login" }, h("img", { src: "/icon.svg", alt: "", width: 48, height: 48 }), h("h1", {}, "tapway"),
+    h("label", { for: "token" }, "Admin token"), field,
+    h("p", { class: "hint" }, "It stands in the configuration as ", h("code", {}, "admin.token"), ", or in the environment as ", h("code", {}, "TAPWAY_TOKEN"), "."),
+    problem, h("button", { class: "btn primary", type: "submit" }, "Log in"));
+  form.addEventListener("submit", async (e) => {
+    e.preventDefault();
+    try {
+      await login(field.value);
+      shell();
+      show();
+    } catch (err) {
+      problem.textContent = err.message;
+      field.select();
+    }
+  });
+  put(document.getElementById("app"), h("main", { id: "main" }, form));
+  field.focus();
+}
+
+let chord = 0;
+function keys(e) {
+  if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]")) return;
+  const typing = e.target.matches?.("input, textarea, select");
+  if (typing && e.key !== "Escape") return;
+  if (Date.now() - chord < 1200) {
+    chord = 0;
+    const to = { t: "traffic", d: "delivery", r: "routes", l: "ledger" }[e.key];
+    if (to) location.hash = `#/${to}`;
+    return;
+  }
+  if (e.key === "g") chord = Date.now();
+  else if (e.key === "?") help();
+  else if (!current?.keys?.(e)) return;
+  e.preventDefault();
+}
+
+document.addEventListener("tapway:login", () => document.querySelector(".login") || askLogin());
+addEventListener("hashchange", show);
+addEventListener("keydown", keys);
+
+try {
+  await checkSession();
+  if (session.logged_in) {
+    shell();
+    show();
+  } else askLogin();
+} catch (err) {
+  put(document.getElementById("main"), teach("error", "The console cannot reach tapway", err.message, button("Try again", () => location.reload(), { kind: "primary" })));
+}

@@ -1,0 +1,179 @@
+// Traffic: the live list and beside it one exchange.
+
+import { button, h, put, teach, toast } from "./dom.js";
+import { clock, ms, num, size, statusClass } from "./format.js";
+import { query } from "./api.js";
+import { Feed } from "./feed.js";
+import { VirtualList } from "./list.js";
+import { filterBox } from "./filterbox.js";
+import { detail } from "./detail.js";
+
+const feed = new Feed(); // outlives the view, so that coming back finds the list as it was
+const MARKS = 150; // what a filter of ids can hold
+
+const phone = matchMedia("(max-width: 719px)");
+
+function makeRow() {
+  const cell = (c) => h("span", { class: c });
+  return h("div", { role: "option", "aria-selected": "false" }, cell("mark"), cell("status"), cell("method"), h("span", { class: "path" }, cell("p"), cell("q")), cell("time"), cell("took"), cell("size"), cell("note"));
+}
+
+export function traffic(main, at, place) {
+  let open = "", focus = -1, pane;
+  const marks = new Set();
+  let filter = at.params.get("filter") || "";
+
+  const box = filterBox({ value: filter, label: "Filter the calls", use: (t) => go({ filter: t, id: open }) });
+  const status = h("p", { class: "livestate", role: "status" });
+  const notice = h("div", { class: "notice", hidden: true });
+  const pauseButton = h("span", {});
+  const actions = h("span", { class: "actions" });
+  const empty = h("div", { class: "over" });
+  const list = new VirtualList({
+    label: "Calls, newest first", height: () => (phone.matches ? 54 : 32), make: makeRow, show: showRow,
+    onopen: (i, e) => { const row = feed.at(i); (e.ctrlKey || e.metaKey || e.target.closest(".mark")) ? toggle(row.id) : go({ id: row.id }); },
+    onend: () => feed.more().catch((err) => toast(err.message, "error")),
+  });
+  list.at = (i) => feed.at(i);
+  const side = h("section", { class: "side", "aria-label": "The call that is open", hidden: true });
+  const head = h("div", { class: "listhead", "aria-hidden": "true" }, ["", "Status", "Method", "Path", "Time", "Took", "Size"].map((t) => h("span", {}, t)));
+  const root = h("div", { class: "traffic" }, h("div", { class: "bar" }, box.el, h("div", { class: "tools" }, pauseButton, actions, status)), notice,
+    h("div", { class: "split" }, h("section", { class: "listing", "aria-label": "Calls" }, head, list.el, empty), side));
+  put(main, root);
+
+  // go changes the address; what is shown follows from it.
+  function go(to) {
+    const next = { filter, id: open, ...to };
+    const path = next.id ? `#/exchange/${next.id}` : "#/traffic";
+    const q = query({ filter: next.filter });
+    location.hash = q ? `${path}?${q}` : path;
+  }
+
+  function change(now) {
+    const wanted = now.params.get("filter") || "";
+    if (wanted !== filter || feed.filter !== wanted) {
+      filter = wanted;
+      if (box.value.trim() !== wanted) box.input.value = wanted;
+      focus = -1;
+      feed.open(filter, place);
+    }
+    const id = now.name === "exchange" ? now.parts[0] || "" : "";
+    if (id === open) return;
+    open = id;
+    pane?.leave();
+    pane = undefined;
+    side.hidden = !open;
+    root.classList.toggle("opened", Boolean(open));
+    if (open) {
+      pane = detail(side, open, place, { close: () => go({ id: "" }), filter: (t) => go({ filter: t }) });
+      const i = feed.indexOf(open);
+      if (i >= 0) { focus = i; list.reveal(i); }
+    }
+    list.soon();
+  }
+
+  function showRow(el, row, i) {
+    const on = row.id === open;
+    const key = `${row.id}${on}${marks.has(row.id)}${i === focus}`;
+    if (el.key === key) return;
+    el.key = key;
+    el.id = `row-${row.seq || i}`;
+    el.className = `vrow ${statusClass(row.status)}${on ? " open" : ""}${marks.has(row.id) ? " marked" : ""}${i === focus ? " focus" : ""}`;
+    el.setAttribute("aria-selected", String(marks.has(row.id) || on));
+    const [mark, st, method, path, time, took, sz, note] = el.children;
+    mark.textContent = marks.has(row.id) ? "✓" : "";
+    st.textContent = row.status || "–";
+    method.textContent = row.method;
+    path.children[0].textContent = row.path;
+    path.children[1].textContent = row.query ? `?${row.query}` : "";
+    path.title = row.path + (row.query ? `?${row.query}` : "");
+    time.textContent = clock(row.time);
+    took.textContent = ms(row.duration_ms);
+    took.className = `took${row.duration_ms >= 1000 ? " slow" : ""}`;
+    sz.textContent = size(row.response_size);
+    note.textContent = row.error || (row.origin === "gateway" ? "answered by tapway" : "");
+  }
+
+  function toggle(id) {
+    if (marks.has(id)) marks.delete(id);
+    else if (marks.size < MARKS) marks.add(id);
+    else toast(`At most ${MARKS} calls can be marked; a filter takes more`, "error");
+    tools();
+    list.soon();
+  }
+
+  function exportLink(format) {
+    const ids = [...marks].map((id) => `"${id}"`).join(", ");
+    return `/api/v1/export?${query({ format, filter: marks.size ? `id in [${ids}]` : filter })}`;
+  }
+
+  function tools() {
+    put(pauseButton, button(feed.paused ? `Resume${feed.waiting.length ? ` (${num(feed.waiting.length)} new)` : ""}` : "Pause", () => feed.pause(!feed.paused), { icon: feed.paused ? "play" : "pause", kind: feed.paused ? "primary" : "", id: "pause" }));
+    const which = marks.size ? `${marks.size} marked` : filter ? "what the filter takes" : "all";
+    put(actions,
+      place.history ? ["ndjson", "har"].map((f) => h("a", { class: "btn", href: exportLink(f), download: `tapway.${f}`, title: `Export ${which} as ${f.toUpperCase()}` }, f.toUpperCase())) : null,
+      marks.size === 2 ? button("Compare", doCompare, { icon: "compare", kind: "primary" }) : null,
+      marks.size ? button(`Unmark ${marks.size}`, () => { marks.clear(); tools(); list.soon(); }, { kind: "ghost" }) : null);
+  }
+
+  function doCompare() {
+    const [a, b] = [...marks].sort();
+    location.hash = `#/compare/${a}/${b}`;
+  }
+
+  let toolsKey = "";
+  function onchange({ detail: d }) {
+    if (d.added && focus >= 0) focus += d.added;
+    list.update(feed.rows.length, d.reset ? 0 : d.added);
+    const key = `${feed.paused}${feed.waiting.length}`;
+    if (key !== toolsKey) { toolsKey = key; tools(); }
+    const state = feed.paused ? "paused" : feed.state;
+    status.className = `livestate ${state}`;
+    status.textContent = { live: "Live", connecting: "Connecting…", lost: "Connection lost, trying again…", still: "Nothing new comes here", error: "Stopped", paused: "Paused" }[state];
+    status.title = `${num(feed.rows.length)} calls in this list`;
+    notice.hidden = !feed.skipped;
+    if (feed.skipped) put(notice, `${num(feed.skipped)} skipped: more calls came than a list can show. They are recorded all the same. `, button("Load the list again", () => feed.open(filter, place), { kind: "ghost small" }));
+    if (feed.state === "error") {
+      const m = /^filter: column (\d+): (.*)$/s.exec(feed.error.message);
+      if (m) box.tell({ column: Number(m[1]), error: m[2] });
+    }
+    put(empty, emptyState());
+  }
+
+  function emptyState() {
+    if (feed.rows.length) return null;
+    if (feed.state === "error") return teach("error", "That did not work", feed.error.message, button("Show all calls", () => box.set(""), {}));
+    if (feed.state === "lost") return teach("error", "tapway does not answer", "The list continues by itself as soon as it does.");
+    if (!feed.loaded && feed.state !== "still") return h("p", { class: "boot" }, "Loading…");
+    if (filter) return teach("", "No call matches", h("p", {}, "Nothing recorded, and nothing new so far, satisfies ", h("code", {}, filter)), button("Show all calls", () => box.set(""), { kind: "primary" }));
+    return teach("", "No calls yet", "Send one through the gateway and it appears here:", place.gateway ? h("pre", { class: "mono" }, `curl -i ${place.gateway}/`) : null);
+  }
+
+  function move(by) {
+    if (!feed.rows.length) return;
+    focus = Math.max(0, Math.min(feed.rows.length - 1, focus < 0 ? 0 : focus + by));
+    list.reveal(focus);
+    list.el.setAttribute("aria-activedescendant", `row-${feed.at(focus).seq || focus}`);
+    if (open) go({ id: feed.at(focus).id });
+  }
+
+  function keys(e) {
+    const row = focus >= 0 ? feed.at(focus) : undefined;
+    const act = {
+      "/": () => { box.input.focus(); box.input.select(); }, j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1), Enter: () => row && go({ id: row.id }),
+      x: () => row && toggle(row.id), p: () => feed.pause(!feed.paused), r: () => pane?.replay(), c: () => marks.size === 2 && doCompare(), Escape: () => open && go({ id: "" }),
+    }[e.key];
+    if (!act || (/^(Enter|Arrow)/.test(e.key) && e.target !== document.body && e.target !== list.el && e.target !== main)) return false;
+    act();
+    return true;
+  }
+
+  feed.addEventListener("change", onchange);
+  const relayout = () => { for (const r of list.pool) r.key = ""; list.update(feed.rows.length); };
+  phone.addEventListener("change", relayout);
+  if (feed.filter !== filter || !feed.stop) feed.open(filter, place);
+  tools();
+  change(at);
+  onchange({ detail: {} });
+  return { change, keys, leave() { feed.removeEventListener("change", onchange); phone.removeEventListener("change", relayout); pane?.leave(); } };
+}
