@@ -42,6 +42,8 @@ func accessRules(c *config.Config, which string) error {
 		return writePolicy(c, `{"Effect":"Deny","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*","Condition":{"IpAddress":{"aws:SourceIp":"127.0.0.0/8"}}}`)
 	case "key":
 		a.APIKeys = []config.APIKey{{Name: "other", Value: tapway.Secret(strings.ToUpper(benchKey))}}
+	case "cached":
+		c.Cache.Routes = []config.CacheRoute{{Match: "GET /{proxy+}"}}
 	case "rate":
 		a.Throttle = &config.Throttle{Rate: 0.001, Burst: 1}
 	default:

@@ -106,6 +106,9 @@ func dial(addr string) (*client, error) {
 // refusals says that answers of 4xx count as calls, whatever their length.
 var refusals bool
 
+// reads makes every call a GET without a body.
+var reads bool
+
 var errResponse = errors.New("bad response")
 
 func (c *client) call(request []byte, want int64) error {
@@ -162,6 +165,9 @@ func jsonBody(n int) []byte {
 
 // post is a POST with that body; the backend answers with a body of the same size.
 func post(n int) []byte {
+	if reads {
+		return fmt.Appendf(nil, "GET /api/v1/users/%d?a=1 HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", n)
+	}
 	body := jsonBody(n)
 	return append(fmt.Appendf(nil, "POST /api/v1/users/%d?a=1 HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: bench\r\nX-Api-Key: "+benchKey+"\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", n, len(body)), body...)
 }

@@ -175,7 +175,7 @@ func (r *restorer) changeStage(ctx context.Context, name string, t pair, content
 			r.left("stage %s: its deployment %s is gone; what was deployed anew is not the same, see the proof", name, old)
 			return nil
 		}
-		d[0].Before += " (gone; deployed anew)"
+		d[0].Before += " (gone, or of an authorizer that is; deployed anew)"
 	}
 	r.step("change", what, d, func(ctx context.Context) error {
 		id, err := r.deployment(ctx, old)
