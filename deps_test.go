@@ -59,6 +59,7 @@ internal/awssqs:            internal/awsbase internal/http1 internal/jsonstring 
 
 internal/awsdynamo:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws # DynamoDB's two calls for counters, without the SDK's client
 internal/awsdynamo/dynamotest: # a fake of DynamoDB: standard library only
+internal/awsec2:            internal/awsbase github.com/aws/aws-sdk-go-v2/aws github.com/aws/smithy-go # EC2's calls on security groups, without the SDK's client
 internal/sharedcount:       internal/access internal/awsdynamo
 
 internal/spill:             . internal/record internal/queue/sqsqueue # what a queue did not take

@@ -14,11 +14,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/tapway/tapway/internal/awsec2"
 )
 
 // Clients are the AWS clients of one account and region.
@@ -27,7 +28,7 @@ type Clients struct {
 	HTTP   *apigatewayv2.Client
 	Lambda *lambda.Client
 	STS    *sts.Client
-	EC2    EC2 // for security groups
+	EC2    *awsec2.Client // for security groups
 	Region string
 }
 
@@ -66,7 +67,7 @@ func NewClients(cfg aws.Config, endpoint func(service string) (*string, error), 
 	})
 	c.Lambda = lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint, o.Retryer = at[2], retryer() })
 	c.STS = sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint, o.Retryer = at[3], retryer() })
-	c.EC2 = ec2.NewFromConfig(cfg, func(o *ec2.Options) { o.BaseEndpoint, o.Retryer = at[4], retryer() })
+	c.EC2 = awsec2.New(cfg, at[4], retryer())
 	return c, nil
 }
 

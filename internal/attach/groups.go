@@ -9,22 +9,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-)
 
-// EC2 is what is needed of EC2; *ec2.Client is one.
-type EC2 interface {
-	ec2.DescribeSecurityGroupsAPIClient
-	ec2.DescribeSecurityGroupRulesAPIClient
-	ec2.DescribeVpcEndpointsAPIClient
-	AuthorizeSecurityGroupIngress(context.Context, *ec2.AuthorizeSecurityGroupIngressInput, ...func(*ec2.Options)) (*ec2.AuthorizeSecurityGroupIngressOutput, error)
-	AuthorizeSecurityGroupEgress(context.Context, *ec2.AuthorizeSecurityGroupEgressInput, ...func(*ec2.Options)) (*ec2.AuthorizeSecurityGroupEgressOutput, error)
-	RevokeSecurityGroupIngress(context.Context, *ec2.RevokeSecurityGroupIngressInput, ...func(*ec2.Options)) (*ec2.RevokeSecurityGroupIngressOutput, error)
-	RevokeSecurityGroupEgress(context.Context, *ec2.RevokeSecurityGroupEgressInput, ...func(*ec2.Options)) (*ec2.RevokeSecurityGroupEgressOutput, error)
-}
+	"github.com/tapway/tapway/internal/awsec2"
+)
 
 // SecurityGroup is a security group with its rules, sorted.
 type SecurityGroup struct {
@@ -35,7 +23,7 @@ type SecurityGroup struct {
 	Rules       []GroupRule `json:"rules"`
 }
 
-// GroupRule is one rule of a security group. Exactly one of the last four says who is meant.
+// GroupRule is an awsec2.Rule as a backup has it.
 type GroupRule struct {
 	Egress      bool   `json:"egress,omitempty"`
 	Protocol    string `json:"protocol"` // "tcp"; "-1": all
@@ -198,19 +186,12 @@ func (c *Clients) readUsers(ctx context.Context, b *Backup, progress Progress) e
 		return fmt.Errorf("read the API: %w", err)
 	}
 	for _, id := range head.Endpoint.VPCEndpointIDs {
-		out, err := c.EC2.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{VpcEndpointIds: []string{id}})
+		endpoints, err := c.EC2.DescribeVPCEndpoints(ctx, id)
 		if err := b.note("VPC endpoint "+id, gone(err)); err != nil {
 			return err
 		}
-		if out == nil {
-			continue
-		}
-		for _, e := range out.VpcEndpoints {
-			var groups []string
-			for _, g := range e.Groups {
-				groups = append(groups, aws.ToString(g.GroupId))
-			}
-			add("VPC endpoint", id, groups)
+		for _, e := range endpoints {
+			add("VPC endpoint", id, e.Groups)
 		}
 	}
 	return nil
@@ -218,78 +199,37 @@ func (c *Clients) readUsers(ctx context.Context, b *Backup, progress Progress) e
 
 // readGroup reads a group and its rules; ok is false when it is not there.
 func (c *Clients) readGroup(ctx context.Context, id string) (g SecurityGroup, ok bool, err error) {
-	out, err := c.EC2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{id}})
+	found, err := c.EC2.DescribeSecurityGroups(ctx, id)
 	if err = gone(err); err != nil {
 		return g, false, err
 	}
-	if len(out.SecurityGroups) != 1 {
-		return g, false, fmt.Errorf("EC2 shows %d security groups %s", len(out.SecurityGroups), id)
+	if len(found) != 1 {
+		return g, false, fmt.Errorf("EC2 shows %d security groups %s", len(found), id)
 	}
-	s := out.SecurityGroups[0]
-	g = SecurityGroup{ID: id, Name: aws.ToString(s.GroupName), Description: aws.ToString(s.Description), VPC: aws.ToString(s.VpcId), Rules: []GroupRule{}}
-	pages := ec2.NewDescribeSecurityGroupRulesPaginator(c.EC2, &ec2.DescribeSecurityGroupRulesInput{
-		Filters: []ec2types.Filter{{Name: aws.String("group-id"), Values: []string{id}}}})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return g, false, failed("read the rules of security group "+id, err)
-		}
-		for _, r := range page.SecurityGroupRules {
-			g.Rules = append(g.Rules, ruleOf(r, aws.ToString(s.OwnerId)))
-		}
+	s := found[0]
+	g = SecurityGroup{ID: id, Name: s.Name, Description: s.Description, VPC: s.VPC, Rules: []GroupRule{}}
+	rules, err := c.EC2.DescribeSecurityGroupRules(ctx, id)
+	if err != nil {
+		return g, false, failed("read the rules of security group "+id, err)
+	}
+	for _, r := range rules {
+		g.Rules = append(g.Rules, ruleOf(r, s.Owner))
 	}
 	slices.SortFunc(g.Rules, func(a, b GroupRule) int { return strings.Compare(a.String(), b.String()) })
 	return g, true, nil
 }
 
-func ruleOf(r ec2types.SecurityGroupRule, owner string) GroupRule {
-	rule := GroupRule{Egress: aws.ToBool(r.IsEgress), Protocol: aws.ToString(r.IpProtocol), From: -1, To: -1, Description: aws.ToString(r.Description),
-		IPv4: aws.ToString(r.CidrIpv4), IPv6: aws.ToString(r.CidrIpv6), PrefixList: aws.ToString(r.PrefixListId)}
-	if r.FromPort != nil && r.ToPort != nil {
-		rule.From, rule.To = *r.FromPort, *r.ToPort
+// ruleOf is a rule of a group of owner's.
+func ruleOf(r awsec2.Rule, owner string) GroupRule {
+	if r.GroupOwner == owner {
+		r.GroupOwner = ""
 	}
-	if g := r.ReferencedGroupInfo; g != nil {
-		if rule.Group = aws.ToString(g.GroupId); aws.ToString(g.UserId) != owner {
-			rule.GroupOwner = aws.ToString(g.UserId)
-		}
-	}
-	return rule
-}
-
-// permission is a rule as EC2 wants it.
-func (r GroupRule) permission() []ec2types.IpPermission {
-	p := ec2types.IpPermission{IpProtocol: &r.Protocol}
-	if r.Protocol != "-1" {
-		p.FromPort, p.ToPort = &r.From, &r.To
-	}
-	optional := func(s string) *string {
-		if s == "" {
-			return nil
-		}
-		return &s
-	}
-	text := optional(r.Description)
-	switch {
-	case r.IPv4 != "":
-		p.IpRanges = []ec2types.IpRange{{CidrIp: &r.IPv4, Description: text}}
-	case r.IPv6 != "":
-		p.Ipv6Ranges = []ec2types.Ipv6Range{{CidrIpv6: &r.IPv6, Description: text}}
-	case r.PrefixList != "":
-		p.PrefixListIds = []ec2types.PrefixListId{{PrefixListId: &r.PrefixList, Description: text}}
-	default:
-		p.UserIdGroupPairs = []ec2types.UserIdGroupPair{{GroupId: &r.Group, UserId: optional(r.GroupOwner), Description: text}}
-	}
-	return []ec2types.IpPermission{p}
+	return GroupRule(r)
 }
 
 // allowRule adds a rule to a group; one that is there is no error.
 func (c *Clients) allowRule(ctx context.Context, group string, r GroupRule) error {
-	var err error
-	if r.Egress {
-		_, err = c.EC2.AuthorizeSecurityGroupEgress(ctx, &ec2.AuthorizeSecurityGroupEgressInput{GroupId: &group, IpPermissions: r.permission()})
-	} else {
-		_, err = c.EC2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &group, IpPermissions: r.permission()})
-	}
+	err := c.EC2.Authorize(ctx, group, awsec2.Rule(r))
 	if err != nil && codeOf(err) != "InvalidPermission.Duplicate" {
 		return failed("add a rule to security group "+group, err)
 	}
@@ -299,12 +239,7 @@ func (c *Clients) allowRule(ctx context.Context, group string, r GroupRule) erro
 // revokeRule takes a rule from a group; one that is gone is no error.
 func (c *Clients) revokeRule(ctx context.Context, group string, r GroupRule) error {
 	r.Description = "" // or EC2 wants the very same
-	var err error
-	if r.Egress {
-		_, err = c.EC2.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: &group, IpPermissions: r.permission()})
-	} else {
-		_, err = c.EC2.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{GroupId: &group, IpPermissions: r.permission()})
-	}
+	err := c.EC2.Revoke(ctx, group, awsec2.Rule(r))
 	if err != nil && codeOf(err) != "InvalidPermission.NotFound" {
 		return failed("take a rule from security group "+group, err)
 	}

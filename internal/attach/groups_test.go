@@ -3,8 +3,10 @@ package attach
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -12,9 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/tapway/tapway/internal/awsec2"
 )
 
 // startMoto gives the address of somebody else's fake of EC2.
@@ -61,18 +61,36 @@ func startMoto(t *testing.T) string {
 	}
 }
 
+// ask makes a call of EC2's that tapway does not make, and gives the text of one element of the answer. moto looks at
+// the signature's scope only.
+func ask(t *testing.T, moto, element string, form url.Values) string {
+	t.Helper()
+	form.Set("Version", "2016-11-15")
+	req := must(http.NewRequestWithContext(t.Context(), http.MethodPost, moto, strings.NewReader(form.Encode())))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0")
+	res := must(http.DefaultClient.Do(req))
+	defer res.Body.Close()
+	answer := string(must(io.ReadAll(res.Body)))
+	_, after, ok := strings.Cut(answer, "<"+element+">")
+	text, _, end := strings.Cut(after, "</"+element+">")
+	if res.StatusCode != http.StatusOK || !ok || !end {
+		t.Fatalf("%s: status %d: %s", form.Get("Action"), res.StatusCode, answer)
+	}
+	return text
+}
+
 // TestRestoreSecurityGroups: rules that were lost come back, additional ones go with --prune,
 // and a group that was deleted is named. EC2 is moto, API Gateway ours.
 func TestRestoreSecurityGroups(t *testing.T) {
 	w := newWorld(t)
 	cfg := w.config()
-	cfg.BaseEndpoint, cfg.HTTPClient = aws.String(startMoto(t)), &http.Client{}
-	client := ec2.NewFromConfig(cfg)
-	w.clients.EC2 = client
+	moto := startMoto(t)
+	cfg.HTTPClient = &http.Client{}
+	w.clients.EC2 = awsec2.New(cfg, &moto, nil)
 	group := func(name string) string {
-		vpc := must(client.CreateVpc(t.Context(), &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16")}))
-		out := must(client.CreateSecurityGroup(t.Context(), &ec2.CreateSecurityGroupInput{GroupName: &name, Description: aws.String("of " + name), VpcId: vpc.Vpc.VpcId}))
-		return aws.ToString(out.GroupId)
+		vpc := ask(t, moto, "vpcId", url.Values{"Action": {"CreateVpc"}, "CidrBlock": {"10.0.0.0/16"}})
+		return ask(t, moto, "groupId", url.Values{"Action": {"CreateSecurityGroup"}, "GroupName": {name}, "GroupDescription": {"of " + name}, "VpcId": {vpc}})
 	}
 	link, other := group("link"), group("other")
 	rules := []GroupRule{
@@ -105,7 +123,7 @@ func TestRestoreSecurityGroups(t *testing.T) {
 		}
 	}
 	additional := GroupRule{Protocol: "tcp", From: 22, To: 22, IPv4: "0.0.0.0/0"}
-	if _, err := client.AuthorizeSecurityGroupIngress(t.Context(), &ec2.AuthorizeSecurityGroupIngressInput{GroupId: &link, IpPermissions: additional.permission()}); err != nil {
+	if err := w.clients.EC2.Authorize(t.Context(), link, awsec2.Rule(additional)); err != nil {
 		t.Fatal(err)
 	}
 	p, err := w.restore(t, b, api.APIID, RestoreOptions{})
@@ -126,9 +144,7 @@ func TestRestoreSecurityGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.AddVPCLink("vlink9", link)
-	if _, err := client.DeleteSecurityGroup(t.Context(), &ec2.DeleteSecurityGroupInput{GroupId: &other}); err != nil {
-		t.Fatal(err)
-	}
+	ask(t, moto, "requestId", url.Values{"Action": {"DeleteSecurityGroup"}, "GroupId": {other}})
 	p, err = w.clients.PlanRestore(t.Context(), b, api.APIID, RestoreOptions{}, nil)
 	if err != nil || len(p.Left) != 2 || !strings.Contains(p.Left[0], other+" (other) was deleted") || !strings.Contains(p.Left[1], "VPC link vlink9 had the security groups") {
 		t.Fatalf("%+v, %v", p, err)
@@ -146,8 +162,7 @@ func TestRuleText(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	shown := ec2types.SecurityGroupRule{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(1), ToPort: aws.Int32(2),
-		ReferencedGroupInfo: &ec2types.ReferencedSecurityGroup{GroupId: aws.String("sg-2"), UserId: aws.String("222")}}
+	shown := awsec2.Rule{Protocol: "tcp", From: 1, To: 2, Group: "sg-2", GroupOwner: "222"}
 	if r := ruleOf(shown, "111"); r.GroupOwner != "222" || r.Group != "sg-2" {
 		t.Errorf("of another account: %+v", r)
 	}
