@@ -528,3 +528,22 @@ func TestForwards(t *testing.T) {
 		t.Errorf("no backend: %v", err)
 	}
 }
+
+func TestCache(t *testing.T) {
+	for _, tt := range []struct{ yaml, want string }{
+		{"routes: [{match: GET /a, ttl: 3600s}]", ""},
+		{"routes: [{match: GET /a, ttl: 3601s}]", "cache.routes[0].ttl"},
+		{"mode: rfc9111\n  ttl: 2h", ""},
+		{"ttl: 2h", "cache.ttl"},
+		{"routes: [{match: POST /a}]", "cache.routes[0].match"},
+		{"routes: [{match: GET /a}, {match: GET /a}]", "cache.routes"},
+		{"routes: [{match: GET /a, headers: [a b]}]", "cache.routes[0].headers[0]"},
+		{"credentials: ['']", "cache.credentials[0]"},
+		{"memory: 1MiB\n  max_entry: 2MiB\n  routes: [{match: GET /a}]", "cache.max_entry"},
+	} {
+		_, err := Load(Source{File: "tapway.yaml", Text: []byte("backend: http://a\ncache:\n  " + tt.yaml + "\n"), Getenv: func(string) (string, bool) { return "", false }})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.yaml, err, tt.want)
+		}
+	}
+}
