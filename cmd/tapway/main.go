@@ -124,9 +124,7 @@ func newRoot() *cobra.Command {
 		Example:       "  tapway demo\n  tapway serve --backend https://api.internal:8443 --destination https://siem.example.com/in",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Version:       versionText(),
 	}
-	root.SetVersionTemplate("tapway {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%s (see %s --help)", flagMistake(err), cmd.CommandPath())
 	})
@@ -135,7 +133,22 @@ func newRoot() *cobra.Command {
 		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newDeploy(), newDestroy(), newCost(), newTune(),
 		newAccess(), newKeys(), newEgress(), newCache(), newConfig(), newDoctor(), newVersion(),
 	)
+	versionFlag(root)
 	return root
+}
+
+// versionFlag gives cmd --version. Cobra's own needs a template, and text/template makes the linker keep
+// every method of the AWS clients: 15 MB.
+func versionFlag(cmd *cobra.Command) {
+	asked := cmd.Flags().BoolP("version", "v", false, "version for "+cmd.Name())
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *asked {
+			fmt.Fprintln(cmd.OutOrStdout(), "tapway", versionText())
+			return nil
+		}
+		return run(cmd, args)
+	}
 }
 
 // group makes a command of commands: alone it shows its help, and a word it does not know
