@@ -137,6 +137,7 @@ func TestRefusesMistakes(t *testing.T) {
 		{`{ auth = "NONE" }`, `{ auth = "NONE", stream = true }`, "cannot stream from a VPC"},
 		{`concurrency = 2`, `concurrency = 1`, "concurrency is 2 to 1000"},
 		{`function:users:live`, `function:*`, "without wildcards"},
+		{`settings             = {`, "shared_counters = true\n  settings = { access = { counters = \"local\" },", "leave one of them out"},
 		{`cidr = "10.0.2.0/24"`, `cidr = "10.0.2.0/24", group = "sg-1"`, "exactly one of cidr"},
 	} {
 		changed := strings.Replace(string(text), c.old, c.wrong, 1)
