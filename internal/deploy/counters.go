@@ -2,14 +2,10 @@ package deploy
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/tapway/tapway/internal/config"
 )
-
-// tableForm is a DynamoDB table's name, and behind '/' the name that its items begin with.
-var tableForm = regexp.MustCompile(`^dynamodb://[A-Za-z0-9_.-]{3,255}(/[A-Za-z0-9_.-]{1,64})?$`)
 
 // Counting is how the functions count calls for rates, quotas and the day's ceilings.
 type Counting struct {
@@ -40,7 +36,7 @@ func ofMachines(p config.Problem) bool {
 	return true
 }
 
-// counting reads how calls are counted, and refuses what Terraform cannot know or the functions would refuse.
+// counting reads how calls are counted, and refuses what Terraform cannot know or the module does not take.
 // limits is the file's section as it stands there.
 func (s *Settings) counting(file string, limits any) error {
 	access, _ := s.More["access"].(map[string]any)
@@ -51,13 +47,8 @@ func (s *Settings) counting(file string, limits any) error {
 		}
 	}
 	s.Counting = CountingOf(s.Config)
-	switch c := s.Config.Access.Counters; {
-	case s.DailyCalls < 0:
-		return fmt.Errorf("%s: limits.daily_calls: %d is no number of calls; write 0 for no ceiling", file, s.DailyCalls)
-	case s.DailyCost != 0 && !(s.DailyCost >= 0.01 && s.DailyCost <= 1e9):
-		return fmt.Errorf("%s: limits.daily_cost: %v is no ceiling; write US dollars from 0.01 up, or 0 for none", file, s.DailyCost)
-	case c != "" && c != "auto" && c != "local" && !tableForm.MatchString(c):
-		return fmt.Errorf("%s: access.counters: %q is no place for counters; leave it out and a table is made, or write dynamodb://TABLE or local", file, c)
+	if s.DailyCost > 0 && s.DailyCost < 0.01 { // as the module wants it
+		return fmt.Errorf("%s: limits.daily_cost: $%v a day would refuse nearly every call; write US dollars from 0.01 up, or 0 for no ceiling", file, s.DailyCost)
 	}
 	s.warnOfVPC(s.Config.AWS.VPC)
 	return nil

@@ -17,14 +17,14 @@ const maxInline = 10240
 // CheckTapped refuses more tapped functions than the policies of the proxy function's role have room for, which
 // AWS would do in the middle of making it all.
 func (s *Stack) CheckTapped() error {
-	size, err := s.roleSize(s.Tapped)
+	size, err := s.roleSize()
 	if err != nil || size <= maxInline {
 		return err
 	}
 	fit := len(s.Tapped)
 	for fit > 0 && size > maxInline {
 		fit--
-		if size, err = s.roleSize(s.Tapped[:fit]); err != nil {
+		if size, err = s.withTapped(s.Tapped[:fit]).roleSize(); err != nil {
 			return err
 		}
 	}
@@ -36,14 +36,47 @@ func (s *Stack) CheckTapped() error {
 		"for one API with so many use the Terraform module, with a managed policy of your own on role %s-proxy-%s", len(s.Tapped), fit, s.Project, s.Region)
 }
 
-// roleSize is how many characters the inline policies of the proxy function's role have, as roles.tf and
-// counters.tf of the module write them.
-func (s *Stack) roleSize(tapped []string) (int, error) {
+// withTapped is the stack with other tapped functions.
+func (s *Stack) withTapped(arns []string) *Stack {
+	other := *s
+	other.Tapped = arns
+	return &other
+}
+
+// roleSize is how many characters the inline policies of the proxy function's role have.
+func (s *Stack) roleSize() (int, error) {
+	all, err := s.roleStatements()
+	if err != nil {
+		return 0, err
+	}
+	const frame = `{"Statement":[],"Version":"2012-10-17"}`
+	size := len(frame)
+	for _, one := range all {
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(one); err != nil {
+			return 0, fmt.Errorf("the size of the role's policies: %w", err)
+		}
+		size += b.Len() // the line's end stands for a comma
+		switch one.Sid {
+		case "Missing":
+			size += len(`"Condition":{"StringLikeIfExists":{"s3:prefix":["routes/*"]}},`)
+		case "Count":
+			size += len(frame) // a policy of its own
+		}
+	}
+	return size, nil
+}
+
+// roleStatements are the statements of those policies, as roles.tf and counters.tf of the module write them, but for
+// a condition.
+func (s *Stack) roleStatements() (all []statement, err error) {
 	part, here := Partition(s.Region), s.Region+":"+s.Account
 	bucket := fmt.Sprintf("arn:%s:s3:::%s-records-%s-%s", part, s.Project, s.Account, s.Region)
 	secrets, err := s.secretARNs()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var queues, manager, parameters []string
 	for _, name := range slices.Sorted(maps.Keys(s.Settings.Destinations)) {
@@ -56,7 +89,6 @@ func (s *Stack) roleSize(tapped []string) (int, error) {
 			manager = append(manager, arn)
 		}
 	}
-	var all []statement
 	allow := func(sid string, actions []string, resources ...string) {
 		if len(resources) > 0 {
 			all = append(all, statement{sid, "Allow", actions, resources})
@@ -69,7 +101,7 @@ func (s *Stack) roleSize(tapped []string) (int, error) {
 	if s.Settings.Backend != "" || s.Settings.More["routes"] != nil {
 		allow("Missing", []string{"s3:ListBucket"}, bucket)
 	}
-	allow("Tapped", []string{"lambda:InvokeFunction"}, tapped...)
+	allow("Tapped", []string{"lambda:InvokeFunction"}, s.Tapped...)
 	allow("Configuration", []string{"s3:GetObject"}, bucket+"/config/*")
 	allow("Secrets", []string{"secretsmanager:GetSecretValue"}, manager...)
 	allow("Parameters", []string{"ssm:GetParameter", "ssm:GetParameters"}, parameters...)
@@ -78,30 +110,12 @@ func (s *Stack) roleSize(tapped []string) (int, error) {
 			"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
 		}, "*")
 	}
-	size, err := policySize(all)
-	if err != nil {
-		return 0, err
-	}
-	if s.Settings.Backend != "" || s.Settings.More["routes"] != nil {
-		size += len(`,"Condition":{"StringLikeIfExists":{"s3:prefix":["routes/*"]}}`)
-	}
 	table := s.Settings.Table
 	if table == "" && s.Settings.Shared {
 		table = s.Project + "-counters"
 	}
-	if table == "" {
-		return size, nil
+	if table != "" {
+		allow("Count", []string{"dynamodb:UpdateItem", "dynamodb:GetItem"}, fmt.Sprintf("arn:%s:dynamodb:%s:table/%s", part, here, table))
 	}
-	counters, err := policySize([]statement{{"Count", "Allow", []string{"dynamodb:UpdateItem", "dynamodb:GetItem"}, []string{fmt.Sprintf("arn:%s:dynamodb:%s:table/%s", part, here, table)}}})
-	return size + counters, err
-}
-
-func policySize(all []statement) (int, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(map[string]any{"Version": "2012-10-17", "Statement": all}); err != nil {
-		return 0, fmt.Errorf("the size of the role's policies: %w", err)
-	}
-	return b.Len() - 1, nil // without the line's end
+	return all, nil
 }
