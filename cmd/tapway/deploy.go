@@ -238,9 +238,11 @@ func callHeader(lines []string) (http.Header, error) {
 }
 
 func (d *deployment) policy() error {
+	project := firstOf(d.answers.Project, "tapway")
 	text, err := deploy.Policy(deploy.PolicyFor{
-		Project: firstOf(d.answers.Project, "tapway"), Region: d.answers.Region, StateBucket: d.answers.StateBucket,
+		Project: project, Region: d.answers.Region, StateBucket: d.answers.StateBucket,
 		VPC: d.file.AWS.VPC != nil, Example: d.answers.Example, Alarms: d.answers.AlarmEmail != "",
+		Counters: deploy.CountingOf(d.file).MakesTable(project),
 	})
 	if err == nil {
 		_, err = fmt.Fprintln(d.cmd.OutOrStdout(), text)
@@ -343,6 +345,9 @@ func (d *deployment) prepare(ctx context.Context) error {
 		}
 	}
 	if d.stack.Tapped, err = d.tapped(ctx); err != nil {
+		return err
+	}
+	if err = d.stack.CheckTapped(); err != nil {
 		return err
 	}
 	d.tf.Dir = d.directory()

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/attach"
@@ -103,8 +105,9 @@ func (d *deployment) attachTo(ctx context.Context, o *deploy.Outputs) error {
 		fmt.Fprintf(out, "API %s is attached already.\n", id)
 		return d.remember(id)
 	}
-	if stop, err := d.stops(); stop || err != nil {
-		return err
+	if d.stops(true) {
+		d.remains(id)
+		return errSilent
 	}
 	store, err := d.store(deploy.StateLocation(o.Bucket, id))
 	if err != nil {
@@ -159,22 +162,71 @@ func (d *deployment) remember(api string) error {
 	return d.answers.Save(d.state)
 }
 
-// stops tells what stands in the way of attaching.
-func (d *deployment) stops() (bool, error) {
+// stops tells what stands in the way of attaching; whole with the edits or functions that are meant, which a plan
+// that has been printed has named already.
+func (d *deployment) stops(whole bool) bool {
 	if d.plan == nil || d.attached {
-		return false, nil
+		return false
 	}
-	for _, s := range d.plan.Stops() {
+	stops := d.plan.Stops()
+	for _, s := range stops {
 		hint := ""
 		if s.Flag != "" {
 			hint = "; " + s.Flag + " attaches all the same"
 		}
 		fmt.Fprintf(d.cmd.ErrOrStderr(), "tapway: %s%s\n", printable(s.Text), hint)
+		for i := 0; whole && i < len(s.More); i++ {
+			fmt.Fprintf(d.cmd.ErrOrStderr(), "    %s\n", printable(s.More[i]))
+		}
 	}
-	if len(d.plan.Stops()) > 0 {
-		return true, errSilent
+	return len(stops) > 0
+}
+
+// remains tells what there is when Terraform has made everything and the API stops the attachment, and what to type next.
+func (d *deployment) remains(api string) {
+	out := d.cmd.ErrOrStderr()
+	fmt.Fprintf(out, "\nAPI %s is as it was: nothing is attached to it. Everything else was made, and stays.\n", api)
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	again, flags := d.command("deploy"), ""
+	for _, s := range d.plan.Stops() {
+		if s.Flag == "" { // there is no way round this one
+			flags = ""
+			break
+		}
+		if !strings.Contains(flags, s.Flag) {
+			flags += " " + s.Flag
+		}
 	}
-	return false, nil
+	if flags != "" {
+		fmt.Fprintf(t, "  %s%s\tattaches all the same\n", again, flags)
+	}
+	fmt.Fprintf(t, "  %s\tattaches when what is named above is mended\n", again)
+	fmt.Fprintf(t, "  %s\tremoves what was made\n", d.command("destroy"))
+	_ = t.Flush()
+}
+
+// command is how to go on with this installation: the command with the flags that say which it is and what it is made with.
+func (d *deployment) command(name string) string {
+	line := "tapway " + name
+	for _, flag := range []struct {
+		name, value string
+		of          string // the only command that has it
+	}{{"config", d.config, ""}, {"state", d.deployFlags.state, ""}, {"dir", d.dir, ""}, {"terraform", d.terraform, ""}, {"package", d.pkg, "deploy"}} {
+		if flag.value != "" && (flag.of == "" || flag.of == name) {
+			line += " --" + flag.name + " " + quoted(flag.value)
+		}
+	}
+	return line
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	if strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@%,", r) && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	}) {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
 }
 
 // present shows the plan; stop says that it cannot be carried out.
@@ -208,5 +260,9 @@ func (d *deployment) present(changes *deploy.Changes) (stop bool, err error) {
 	if to, ok := d.callURL(d.api, d.plan); ok {
 		fmt.Fprintf(out, "Then one test call: GET %s\n\n", to)
 	}
-	return d.stops()
+	if d.stops(false) {
+		fmt.Fprintln(d.cmd.ErrOrStderr(), "tapway: nothing was made or changed")
+		return true, errSilent
+	}
+	return false, nil
 }

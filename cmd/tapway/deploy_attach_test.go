@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,4 +91,49 @@ func TestTapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("detached", "")
+}
+
+// withSTS is the fake of API Gateway and Lambda, and what says whose the credentials are.
+type withSTS struct{ gateway *apitest.Server }
+
+func (w withSTS) Do(r *http.Request) (*http.Response, error) {
+	if r.URL.Path != "/" {
+		return w.gateway.Client().Do(r)
+	}
+	text := `<GetCallerIdentityResponse><GetCallerIdentityResult><Account>` + w.gateway.Account + `</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)), Request: r}, nil
+}
+
+// TestStopsAfterApply: when everything is made and somebody's edits keep it from being attached, deploy names the edits,
+// and says what there is and what to type next.
+func TestStopsAfterApply(t *testing.T) {
+	w := &cloudWorld{T: t, gateway: apitest.New()}
+	w.gateway.AddFunction("shop-proxy", false)
+	clients, err := attach.NewClients(aws.Config{Region: w.gateway.Region, BaseEndpoint: aws.String("http://apitest.invalid"), HTTPClient: withSTS{w.gateway},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		})}, nil, nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := w.newAPI("https://b.example.com")
+	w.gateway.EditREST(api, func(a *apitest.RestAPI) { a.Method("GET", "/users").Integration.URI = "https://new.example.com/users" })
+	var out, said bytes.Buffer
+	cmd := &cobra.Command{}
+	cmd.SetOut(&out)
+	cmd.SetErr(&said)
+	d := &deployment{deployFlags: &deployFlags{state: "my shop.json", pkg: "p.zip"}, cmd: cmd, show: newSteps(&bytes.Buffer{}), clients: clients,
+		answers: &deploy.Answers{Project: "shop", API: api, Stage: "prod"}}
+	settled := w.gateway.Settled()
+	if err := d.attachTo(t.Context(), &deploy.Outputs{ProxyFunction: "shop-proxy", Bucket: "records"}); !errors.Is(err, errSilent) {
+		t.Fatalf("%v\n%s", err, said.String())
+	}
+	mustContain(t, said.String(), "tapway: the API has edits that are not deployed in stage prod; attaching deploys them too; --include-drift attaches all the same\n    ", "GET /users", "https://new.example.com/users",
+		"API "+api+" is as it was: nothing is attached to it. Everything else was made, and stays.",
+		"  tapway deploy --state 'my shop.json' --package p.zip --include-drift  attaches all the same\n",
+		"  tapway deploy --state 'my shop.json' --package p.zip                  attaches when what is named above is mended\n",
+		"  tapway destroy --state 'my shop.json'                                 removes what was made\n")
+	if diff := apitest.Diff(settled, w.gateway.Settled()); diff != "" || len(d.answers.Attached) != 0 {
+		t.Errorf("it changed the API:\n%s", diff)
+	}
 }

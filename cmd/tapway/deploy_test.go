@@ -170,7 +170,7 @@ func (w *cloudWorld) function(program, name string) *runtimetest.API {
 	}
 	api := runtimetest.Config{Timeout: 30 * time.Second}.Start(w.T)
 	root := w.TempDir()
-	env := append(os.Environ(), "AWS_LAMBDA_RUNTIME_API="+api.Addr(), "AWS_LAMBDA_FUNCTION_NAME="+name, "LAMBDA_TASK_ROOT="+root)
+	env := append(os.Environ(), "AWS_LAMBDA_RUNTIME_API="+api.Addr(), "AWS_LAMBDA_FUNCTION_NAME="+name, fmt.Sprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", aws.ToInt32(out.MemorySize)), "LAMBDA_TASK_ROOT="+root)
 	for key, value := range out.Environment.Variables {
 		env = append(env, key+"="+value)
 	}
@@ -331,6 +331,7 @@ func TestDeployAndDestroy(t *testing.T) {
 listen: ":9999"
 capture: {max_body: 1MiB}
 proxy: {timeout: 5s}
+limits: {connections: 10, daily_calls: 1000, daily_cost: 5}
 destinations:
   - name: default
     url: http://`+sink+`/in
@@ -344,13 +345,17 @@ aws: {project: shop, api: `+api+`, state_bucket: states, alarm_email: ops@exampl
 	if code != 1 || !strings.Contains(errOut, "nothing done") {
 		t.Fatalf("answering no: exit %d\n%s%s", code, plan, errOut)
 	}
-	mustContain(t, plan, "Account 123456789012", `create   module.tapway.aws_sqs_queue.records["default"]`, "create   module.tapway.aws_lambda_function.proxy", "0 to remove", "change  GET /users", "change  GET /users/{id}/orders", "needs lambda:InvokeFunction", "one test call: GET "+door.URL+"/users?a=b")
+	mustContain(t, plan, "Account 123456789012", `create   module.tapway.aws_sqs_queue.records["default"]`, "create   module.tapway.aws_lambda_function.proxy", "create   module.tapway.aws_dynamodb_table.counters[0]", "0 to remove", "change  GET /users", "change  GET /users/{id}/orders", "needs lambda:InvokeFunction", "one test call: GET "+door.URL+"/users?a=b")
 	if d := apitest.Diff(settled, w.gateway.Settled()); d != "" {
 		t.Fatalf("answering no changed something:\n%s", d)
 	}
 	out := must(t, w.dir, append(args, "--yes")...)
 	mustContain(t, out, "Made: ", "Attached: all calls of 3 routes in stage prod pass through tapway.", "200 OK in", "request id the-request", "The record arrived at "+sink, "queue: sqs://shop-{destination}")
-	mustContain(t, w.configuration, "max_attempts", "max_wait", "${aws-ssm:/tapway/token}", "1MiB")
+	mustContain(t, w.configuration, "max_attempts", "max_wait", "${aws-ssm:/tapway/token}", "1MiB", "dynamodb://shop-counters", `"daily_calls": 1000`, `"daily_cost": 5`)
+	if strings.Contains(w.configuration, "connections") {
+		t.Errorf("limits of this machine went to the functions:\n%s", w.configuration)
+	}
+	w.checkCounted()
 	w.checkRecord(out)
 	if answers := read(t, w.dir, deploy.AnswersFile); !strings.Contains(answers, `"attached": [`) || !strings.Contains(answers, `"began": true`) {
 		t.Errorf("remembered: %s", answers)
@@ -425,6 +430,31 @@ func (w *cloudWorld) bury(text string) {
 	}
 	if err != nil {
 		w.Fatal(err)
+	}
+}
+
+// checkCounted looks whether the deployed proxy function has counted in the table.
+func (w *cloudWorld) checkCounted() {
+	w.Helper()
+	req, err := http.NewRequestWithContext(w.Context(), "POST", w.url, strings.NewReader(`{"TableName": "shop-counters"}`))
+	if err != nil {
+		w.Fatal(err)
+	}
+	req.Header.Set("X-Amz-Target", "DynamoDB_20120810.Scan")
+	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20261121/"+w.gateway.Region+"/dynamodb/aws4_request, SignedHeaders=host, Signature=x")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var items struct{ Count int }
+	said, err := io.ReadAll(resp.Body)
+	if err == nil {
+		err = json.Unmarshal(said, &items)
+	}
+	if err != nil || items.Count == 0 {
+		w.Errorf("in the table: %v\n%s", err, said)
 	}
 }
 

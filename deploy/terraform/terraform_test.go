@@ -137,6 +137,7 @@ func TestRefusesMistakes(t *testing.T) {
 		{`{ auth = "NONE" }`, `{ auth = "NONE", stream = true }`, "cannot stream from a VPC"},
 		{`concurrency = 2`, `concurrency = 1`, "concurrency is 2 to 1000"},
 		{`function:users:live`, `function:*`, "without wildcards"},
+		{`settings             = {`, "shared_counters = true\n  settings = { access = { counters = \"local\" },", "leave one of them out"},
 		{`cidr = "10.0.2.0/24"`, `cidr = "10.0.2.0/24", group = "sg-1"`, "exactly one of cidr"},
 	} {
 		changed := strings.Replace(string(text), c.old, c.wrong, 1)
@@ -149,6 +150,44 @@ func TestRefusesMistakes(t *testing.T) {
 		out, status := w.run(t, "testdata/stack", "plan", "-refresh=false", "-var", "endpoint="+startMoto(t), "-var", "package="+packageFile(t))
 		if out = strings.Join(strings.Fields(strings.ReplaceAll(out, "│", " ")), " "); status == 0 || !strings.Contains(out, c.says) {
 			t.Errorf("%s: exit status %d, and it does not say %q:\n%s", c.wrong, status, c.says, out)
+		}
+	}
+}
+
+// TestCountersElsewhere: a table of one's own is not made, but the proxy may use it; the ceilings stay.
+func TestCountersElsewhere(t *testing.T) {
+	w := newWorkshop(t)
+	w.init(t, "testdata/stack")
+	stack := filepath.Join(w.dir, "testdata/stack/main.tf")
+	text, err := os.ReadFile(stack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const table, permission, allowed, alarm = "aws_dynamodb_table.counters[0]", "aws_iam_role_policy.counters[0]", "dynamodb:eu-west-1:123456789012:table/mine", `aws_cloudwatch_metric_alarm.function["ceiling"]`
+	for _, c := range []struct {
+		counters     string
+		has, lacking []string
+	}{
+		{"dynamodb://mine/shop", []string{permission, allowed, alarm, "dynamodb://mine/shop"}, []string{table}},
+		{"dynamodb://tapway-counters/shop", []string{table, permission, alarm, "dynamodb://tapway-counters/shop"}, nil},
+		{"local", []string{alarm}, []string{table, permission}},
+	} {
+		changed := strings.Replace(string(text), "settings             = {", `settings = { access = { counters = "`+c.counters+`" },`, 1)
+		if err := os.WriteFile(stack, []byte(changed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		vars := []string{"-var", "endpoint=" + startMoto(t), "-var", "package=" + packageFile(t)}
+		w.must(t, "testdata/stack", append([]string{"plan", "-refresh=false", "-out=plan"}, vars...)...)
+		out := w.must(t, "testdata/stack", "show", "-json", "plan")
+		for _, part := range c.has {
+			if !strings.Contains(strings.ReplaceAll(out, `\"`, `"`), part) {
+				t.Errorf("%s: the plan lacks %s", c.counters, part)
+			}
+		}
+		for _, part := range c.lacking {
+			if strings.Contains(out, part) {
+				t.Errorf("%s: the plan has %s", c.counters, part)
+			}
 		}
 	}
 }

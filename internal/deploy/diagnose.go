@@ -41,7 +41,7 @@ var (
 	lockID     = regexp.MustCompile(`ID:\s+([0-9a-f-]{36})`)
 	frame      = regexp.MustCompile(`[│╷╵]`)
 	escapes    = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
-	serviceIAM = map[string]string{"Lambda": "lambda", "SQS": "sqs", "S3": "s3", "IAM": "iam", "CloudWatch": "cloudwatch", "CloudWatch Logs": "logs", "SNS": "sns", "EC2": "ec2", "STS": "sts"}
+	serviceIAM = map[string]string{"Lambda": "lambda", "SQS": "sqs", "S3": "s3", "IAM": "iam", "CloudWatch": "cloudwatch", "CloudWatch Logs": "logs", "SNS": "sns", "EC2": "ec2", "DynamoDB": "dynamodb", "STS": "sts"}
 )
 
 // plainText is what terraform says for eyes, without frames and colours.

@@ -13,6 +13,7 @@ type PolicyFor struct {
 	VPC         bool
 	Example     bool
 	Alarms      bool // somebody is mailed
+	Counters    bool // there is a table for counters
 }
 
 type statement struct {
@@ -74,6 +75,12 @@ func Policy(p PolicyFor) (string, error) {
 		topic = append(topic, "sns:Subscribe", "sns:Unsubscribe", "sns:GetSubscriptionAttributes")
 	}
 	allow("Topic", topic, arn("sns", here, p.Project+"-alarms"), arn("sns", here, p.Project+"-alarms:*"))
+	if p.Counters {
+		allow("Counters", []string{
+			"dynamodb:CreateTable", "dynamodb:DeleteTable", "dynamodb:DescribeTable", "dynamodb:UpdateTable", "dynamodb:DescribeTimeToLive", "dynamodb:UpdateTimeToLive",
+			"dynamodb:DescribeContinuousBackups", "dynamodb:TagResource", "dynamodb:UntagResource", "dynamodb:ListTagsOfResource",
+		}, arn("dynamodb", here, "table/"+p.Project+"-counters"))
+	}
 	if p.VPC {
 		allow("Network", []string{
 			"ec2:CreateSecurityGroup", "ec2:DeleteSecurityGroup", "ec2:DescribeSecurityGroups", "ec2:DescribeSecurityGroupRules", "ec2:AuthorizeSecurityGroupEgress", "ec2:RevokeSecurityGroupEgress",

@@ -24,6 +24,7 @@ var elsewhere = []string{"listen", "tls", "h2c", "data", "queue", "bucket", "adm
 // Settings is what a tapway.yaml says about functions.
 type Settings struct {
 	Config       *config.Config
+	Counting                               // for rates, quotas and ceilings
 	More         map[string]any            // of the file, as it stands there, references to secrets unread
 	Destinations map[string]map[string]any // as the module takes them
 	Backend      string
@@ -56,7 +57,7 @@ func ReadSettings(file string, text []byte, destination string) (*Settings, erro
 	left := slices.DeleteFunc(problems, func(p config.Problem) bool {
 		top, _, _ := strings.Cut(p.Key, ".")
 		top, _, _ = strings.Cut(top, "[")
-		return top != "aws" && slices.Contains(elsewhere, top) || destination != "" && top == "destinations"
+		return top != "aws" && slices.Contains(elsewhere, top) && ofMachines(p) || destination != "" && top == "destinations"
 	})
 	for i, p := range left {
 		if strings.HasPrefix(p.Message, "the environment variable") {
@@ -73,10 +74,13 @@ func ReadSettings(file string, text []byte, destination string) (*Settings, erro
 	if s.More == nil {
 		s.More = map[string]any{}
 	}
-	given := s.More["destinations"]
+	given, limits := s.More["destinations"], s.More["limits"]
 	s.Backend, _ = s.More["backend"].(string)
 	for _, key := range append(elsewhere, "backend", "destinations") {
 		delete(s.More, key)
+	}
+	if err := s.counting(file, limits); err != nil {
+		return nil, err
 	}
 	if found := filesIn(s.More, ""); len(found) > 0 {
 		return nil, fmt.Errorf("%s: %s: a file of this machine, which the functions do not have; give the PEM itself, such as ${aws-ssm:/NAME}", file, found[0])

@@ -33,7 +33,8 @@ type Stack struct {
 }
 
 // Emulated reports whether AWS's own variables lead to an emulator on this machine, and
-// whether S3 is reached by an endpoint.
+// whether S3 is reached by an endpoint. Terraform reads the variables itself, so one of DynamoDB's alone
+// leads it to the table there, and is no reason to make queues and bucket on AWS without their policies.
 func Emulated(getenv func(string) string) (emulated, pathStyle bool) {
 	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3"} {
 		url := getenv(name)
@@ -107,9 +108,8 @@ func (s *Stack) Write(dir string) error {
 	return nil
 }
 
-// variables are the values as Terraform reads them from JSON: nothing in them is a template.
-func (s *Stack) variables() ([]byte, error) {
-	var arns []string
+// secretARNs are what the functions must be allowed to read.
+func (s *Stack) secretARNs() (arns []string, err error) {
 	for _, ref := range s.Settings.References {
 		arn, err := secretARN(ref, s)
 		if err != nil {
@@ -117,13 +117,23 @@ func (s *Stack) variables() ([]byte, error) {
 		}
 		arns = append(arns, arn)
 	}
+	return arns, nil
+}
+
+// variables are the values as Terraform reads them from JSON: nothing in them is a template.
+func (s *Stack) variables() ([]byte, error) {
+	arns, err := s.secretARNs()
+	if err != nil {
+		return nil, err
+	}
 	tapway := map[string]any{
 		"name": s.Project, "architecture": s.Architecture, "memory": s.Memory,
 		"settings": s.Settings.More, "destinations": s.Settings.Destinations, "capture": s.Settings.Config.Lambda.Capture,
 		"proxy_timeout": s.Settings.ProxyTimeout(), "forwarder_timeout": s.Settings.ForwarderTimeout(), "secret_arns": append([]string{}, arns...),
 		"backend": optional(s.Settings.Backend), "alarm_email": optional(s.AlarmEmail), "proxy_concurrency": -1, "vpc": s.vpc(),
 		"redrive_allow_policy": !s.Emulated, "require_tls": !s.Emulated, "log_level": s.Settings.Config.Log.Level,
-		"tapped_functions": append([]string{}, s.Tapped...),
+		"tapped_functions": append([]string{}, s.Tapped...), "shared_counters": s.Settings.Shared,
+		"daily_calls": s.Settings.DailyCalls, "daily_cost": s.Settings.DailyCost,
 	}
 	if s.Concurrency > 0 {
 		tapway["proxy_concurrency"] = s.Concurrency
@@ -195,6 +205,7 @@ func (s *Stack) root() string {
 	for _, name := range []string{
 		"name", "architecture", "memory", "settings", "destinations", "capture", "proxy_timeout", "forwarder_timeout", "secret_arns",
 		"backend", "alarm_email", "proxy_concurrency", "redrive_allow_policy", "require_tls", "log_level", "tapped_functions",
+		"shared_counters", "daily_calls", "daily_cost",
 	} {
 		fmt.Fprintf(&b, "  %s = var.tapway.%s\n", name, name)
 	}

@@ -6,7 +6,14 @@ locals {
     var.daily_calls == 0 ? {} : { daily_calls = var.daily_calls },
     var.daily_cost == 0 ? {} : { daily_cost = var.daily_cost },
   )
-  counters = var.shared_counters || length(local.ceilings) > 0
+
+  # settings.access.counters may name a table of one's own, or say local: then no table is made here.
+  counted_in    = coalesce(try(var.settings.access.counters, null), "auto")
+  counter_table = one(flatten(regexall("^dynamodb://([^/]+)", local.counted_in)))
+  counters = (
+    local.counted_in == "auto" ? var.shared_counters || length(local.ceilings) > 0
+    : local.counter_table == "${var.name}-counters"
+  )
 }
 
 resource "aws_dynamodb_table" "counters" {
@@ -37,7 +44,7 @@ resource "aws_dynamodb_table" "counters" {
 }
 
 resource "aws_iam_role_policy" "counters" {
-  count = local.counters ? 1 : 0
+  count = local.counters || local.counter_table != null ? 1 : 0
 
   name = "counters"
   role = aws_iam_role.proxy.id
@@ -47,7 +54,7 @@ resource "aws_iam_role_policy" "counters" {
       Sid      = "Count"
       Effect   = "Allow"
       Action   = ["dynamodb:UpdateItem", "dynamodb:GetItem"]
-      Resource = [aws_dynamodb_table.counters[0].arn]
+      Resource = [local.counters ? aws_dynamodb_table.counters[0].arn : "arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/${local.counter_table}"]
     }]
   })
 }

@@ -15,7 +15,7 @@ locals {
   configuration = merge(
     var.settings,
     var.backend == null ? {} : { backend = var.backend },
-    local.counters ? { access = merge(try(var.settings.access, {}), { counters = "dynamodb://${aws_dynamodb_table.counters[0].name}" }) } : {},
+    local.counters && local.counted_in == "auto" ? { access = merge(try(var.settings.access, {}), { counters = "dynamodb://${aws_dynamodb_table.counters[0].name}" }) } : {},
     length(local.ceilings) == 0 ? {} : { limits = merge(try(var.settings.limits, {}), local.ceilings) },
     {
       queue  = "sqs://${var.name}-{destination}"
@@ -52,5 +52,9 @@ resource "aws_s3_object" "configuration" {
 
   lifecycle {
     create_before_destroy = true # running functions still read the old one
+    precondition {
+      condition     = !var.shared_counters || local.counters
+      error_message = "shared_counters makes a table, but settings.access.counters says where else to count: leave one of them out."
+    }
   }
 }

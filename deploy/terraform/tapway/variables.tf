@@ -141,7 +141,7 @@ variable "proxy_concurrency" {
 }
 
 variable "shared_counters" {
-  description = "Make a DynamoDB table in which rates and quotas of settings.access are counted for all functions together. A ceiling makes it too."
+  description = "Make a DynamoDB table in which rates and quotas of settings.access are counted for all functions together. A ceiling makes it too, unless settings.access.counters names a table of one's own (dynamodb://TABLE), which the proxy is then allowed to use."
   type        = bool
   default     = false
 }
