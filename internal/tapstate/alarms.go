@@ -42,9 +42,9 @@ func (r *Reader) alarms(ctx context.Context, t Tap, s *State) {
 			}
 		}
 	}
-	rank := func(a Alarm) int { return slices.Index([]string{"ALARM", "INSUFFICIENT_DATA"}, a.State) & 3 } // -1, OK: last
+	order := []types.StateValue{types.StateValueAlarm, types.StateValueInsufficientData, types.StateValueOk}
 	slices.SortStableFunc(s.Alarms, func(a, b Alarm) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(slices.Index(order, types.StateValue(a.State)), slices.Index(order, types.StateValue(b.State))), strings.Compare(a.Name, b.Name))
 	})
 	for _, a := range s.Alarms {
 		if a.State == string(types.StateValueAlarm) {
