@@ -76,7 +76,7 @@ func (r *Reader) queues(ctx context.Context, t Tap, s *State) {
 			s.problem("queue %s does not feed function %s (%s): its records wait", q.Name, t.Forwarder, q.Feeding)
 		}
 		if q.Dead != nil && *q.Dead > 0 {
-			s.problem("%d dead letters of %s: `tapway dlq list --queue sqs://%s` says why", *q.Dead, q.Destination, q.Name)
+			s.problem("dead letters of %s: %d; `tapway dlq list --queue sqs://%s` says why", q.Destination, *q.Dead, q.Name)
 		}
 		s.Queues = append(s.Queues, q)
 	}
