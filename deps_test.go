@@ -65,7 +65,7 @@ internal/sharedcount:       internal/access internal/awsdynamo
 internal/spill:             . internal/record internal/queue/sqsqueue # what a queue did not take
 internal/outbox:            . internal/record internal/queue/sqsqueue internal/spill
 
-internal/cloud:             . internal/* github.com/aws/aws-sdk-go-v2 # the only one that links the SDK's config: never in the bootstrap
+internal/cloud:             . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go # the only one that links the SDK's config: never in the bootstrap
 internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
 
 internal/lambdasqs:         . internal/delivery internal/record
@@ -81,6 +81,7 @@ internal/admin:             . internal/cache internal/content internal/filter in
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml
+internal/tapstate:          internal/attach github.com/aws/aws-sdk-go-v2 # what the queues, alarms and metrics of a deployed tap say
 internal/cost:              # what AWS asks for it: standard library only
 internal/demo:              . github.com/coder/websocket
 internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys github.com/aws/aws-sdk-go-v2

@@ -17,6 +17,7 @@ import (
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/attach"
 	"github.com/tapway/tapway/internal/cloud"
+	"github.com/tapway/tapway/internal/deploy"
 	"github.com/tapway/tapway/internal/filter"
 )
 
@@ -27,26 +28,32 @@ type attachFlags struct {
 	yes, dryRun, includeDrift, promote, asJSON bool
 	mayInvoke                                  bool
 	canary                                     float64
+	remembered                                 string // file of `tapway deploy`
+	project                                    string // of the installation that via is taken from; "" if a flag gave it
 }
 
 func newAttach() *cobra.Command {
 	var f attachFlags
 	cmd := &cobra.Command{
-		Use: "attach --api ID --via lambda:FUNCTION | url:https://...", Short: "Lead the calls of an API Gateway through tapway",
+		Use: "attach --api ID [--via lambda:FUNCTION | url:https://...]", Short: "Lead the calls of an API Gateway through tapway",
 		Long: "Shows what would change, asks, saves the original state, and then changes it: either the routes'\n" +
-			"integrations become tapway's proxy function (lambda:), or only their URLs change (url:). An attach\n" +
+			"integrations become tapway's proxy function (lambda:), or only their URLs change (url:). Without --via\n" +
+			"it is the function that `tapway deploy` made, which then gets its routes as well. An attach\n" +
 			"that fails takes itself back. One that was interrupted goes on when it is called again.",
-		Example: "  tapway attach --api a1b2c3d4e5 --via lambda:tapway-proxy --dry-run\n" +
+		Example: "  tapway attach --api a1b2c3d4e5 --dry-run\n  tapway attach --api a1b2c3d4e5 --via lambda:tapway-proxy --dry-run\n" +
 			"  tapway attach --api a1b2c3d4e5 --via url:https://tapway.example.com --secret-file secret.txt --state s3://my-bucket/tapway/a1b2c3d4e5.json",
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.defaultVia(); err != nil {
+				return err
+			}
 			function, _ := strings.CutPrefix(f.via, "lambda:")
 			if strings.HasPrefix(f.via, "url:") {
 				function = ""
 			} else if f.via == "" {
 				function = "*"
 			}
-			if done, err := f.policy(cmd, function); done {
+			if done, err := f.policyFor(cmd, attach.PolicyFor{Function: function, Project: f.project}); done {
 				return err
 			}
 			return f.run(cmd)
@@ -54,7 +61,8 @@ func newAttach() *cobra.Command {
 	}
 	f.add(cmd, true, true)
 	flags := cmd.Flags()
-	flags.StringVar(&f.via, "via", "", "lambda:FUNCTION (name or ARN, with an alias if you like) or url:https://...")
+	flags.StringVar(&f.via, "via", "", "lambda:FUNCTION (name or ARN, with an alias if you like) or url:https://... (default: the proxy function that `tapway deploy` made)")
+	addRemembered(cmd, &f.remembered)
 	flags.StringVar(&f.routes, "routes", "", "filter over method, path and route: only these, such as \"path startsWith '/api/'\"")
 	flags.StringVar(&f.secretFile, "secret-file", "", "with --via url: file with the secret that guards the URL; made if it is not there")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask")
@@ -101,7 +109,7 @@ func (f *attachFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("API %s is not attached; attach it with --canary first", f.api)
 	}
 	if f.via == "" {
-		return usagef("say by which way with --via lambda:FUNCTION or --via url:https://...")
+		return usagef("say by which way with --via lambda:FUNCTION or --via url:https://...; or let `tapway deploy` make the function first: %s remembers none", f.remembered)
 	}
 	if function != "" {
 		if o.Function, err = w.clients.FindFunction(ctx, function); err != nil {
@@ -131,8 +139,43 @@ func (f *attachFlags) run(cmd *cobra.Command) error {
 	if !f.yes && !confirm(cmd, fmt.Sprintf("Attach %s of %s API %s (%s), stage %s?", plural(int64(len(p.Changes)), "route"), a.Kind, a.ID, printable(a.Name), a.Stage)) {
 		return fmt.Errorf("nothing attached; --yes attaches without asking")
 	}
+	if err := f.giveRoutes(cmd, w, p, function); err != nil {
+		return err
+	}
 	st = attach.NewState(a, p, "tapway "+versionText(), store.Location(), time.Now())
 	return f.carryOut(cmd, w, store, st)
+}
+
+// defaultVia takes the function that `tapway deploy` made, in its region, where no flag says
+// another way.
+func (f *attachFlags) defaultVia() error {
+	if f.via != "" {
+		return nil
+	}
+	answers, err := deploy.LoadAnswers(f.remembered)
+	if err != nil || !answers.Began || answers.Project == "" {
+		return err
+	}
+	f.project, f.via = answers.Project, "lambda:"+answers.Project+"-proxy"
+	f.region, f.profile = firstOf(f.region, answers.Region), firstOf(f.profile, answers.Profile)
+	return nil
+}
+
+// giveRoutes writes the routes to where the function of `tapway deploy` looks for them, unless
+// --route-table has put them somewhere.
+func (f *attachFlags) giveRoutes(cmd *cobra.Command, w *awsWorld, p *attach.Plan, function string) error {
+	if f.project == "" || f.table != "" || p.RouteTable == nil {
+		return nil
+	}
+	at, err := w.clients.Routes(cmd.Context(), function)
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(at, "s3://") {
+		return fmt.Errorf("function %s has no TAPWAY_ROUTES that leads to a bucket, so it cannot get its routes; `tapway deploy` mends that, or say where they go with --route-table", function)
+	}
+	f.table = at
+	return f.writeTable(cmd, p)
 }
 
 // options reads the flags that make a plan; function is the one of --via lambda:.
@@ -213,6 +256,13 @@ func (f *attachFlags) show(cmd *cobra.Command, p *attach.Plan) (stop bool, err e
 		err = printJSON(out, p.Public())
 	} else {
 		err = printPlan(out, p)
+		switch {
+		case p.Permission == nil || f.table != "":
+		case f.project != "":
+			fmt.Fprint(out, "The function's routes are written to where its TAPWAY_ROUTES says, before anything changes.\n\n")
+		default:
+			fmt.Fprint(out, "The function must know the routes before: --route-table s3://BUCKET/routes/ writes them to where TAPWAY_ROUTES says.\n\n")
+		}
 	}
 	if err == nil && f.out != "" {
 		err = writePlan(f.out, p)
@@ -331,9 +381,6 @@ func printPlan(out io.Writer, p *attach.Plan) error {
 	}
 	if len(p.Warnings) > 0 {
 		fmt.Fprintln(out)
-	}
-	if p.Permission != nil {
-		fmt.Fprintf(out, "\nThe function must know the routes before: --route-table s3://BUCKET/routes/ writes them to where TAPWAY_ROUTES says.\n")
 	}
 	if len(p.Backends) > 0 {
 		fmt.Fprintf(out, "\nThe tapway at %s needs this in its tapway.yaml:\n\n%s", strings.TrimPrefix(p.Via, "url:"), p.ServerConfig())

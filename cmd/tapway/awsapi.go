@@ -41,10 +41,16 @@ func (f *apiFlags) add(cmd *cobra.Command, stage, state bool) {
 
 // policy prints the policy if that was asked for.
 func (f *apiFlags) policy(cmd *cobra.Command, function string) (done bool, err error) {
+	return f.policyFor(cmd, attach.PolicyFor{Function: function})
+}
+
+// policyFor is policy for those who need more than the API.
+func (f *apiFlags) policyFor(cmd *cobra.Command, p attach.PolicyFor) (done bool, err error) {
 	if !f.printPolicy {
 		return false, nil
 	}
-	text, err := attach.Policy(attach.PolicyFor{Command: cmd.Name(), API: f.api, Region: f.region, Function: function, State: f.state})
+	p.Command, p.API, p.Region, p.State = cmd.Name(), f.api, f.region, f.state
+	text, err := attach.Policy(p)
 	if err == nil {
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
 	}

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-
 	"github.com/tapway/tapway/internal/attach"
 	"github.com/tapway/tapway/internal/deploy"
 )
@@ -23,16 +21,10 @@ func (d *deployment) watcher(o *deploy.Outputs) (*deploy.Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := d.account.Endpoint("CLOUDWATCH")
+	metrics, err := d.account.CloudWatch()
 	if err != nil {
 		return nil, err
 	}
-	metrics := cloudwatch.NewFromConfig(d.account.Config, func(o *cloudwatch.Options) {
-		o.RetryMaxAttempts = 1
-		if endpoint != nil {
-			o.BaseEndpoint = endpoint
-		}
-	})
 	return &deploy.Watcher{SQS: client, CloudWatch: metrics, Outputs: o}, nil
 }
 

@@ -108,16 +108,10 @@ func spilledIn(account *cloud.Account, bucket string) (func(context.Context) (ma
 // oldestInSQS asks CloudWatch for the age of a queue's oldest message, which is a few minutes
 // old itself. Where CloudWatch does not answer, or the role may not ask, the age is not known.
 func oldestInSQS(account *cloud.Account, q *sqsqueue.Queue) func(ctx context.Context, destination string) time.Time {
-	endpoint, err := account.Endpoint("CLOUDWATCH")
+	client, err := account.CloudWatch()
 	if err != nil {
 		return nil
 	}
-	client := cloudwatch.NewFromConfig(account.Config, func(o *cloudwatch.Options) {
-		o.RetryMaxAttempts = 1
-		if endpoint != nil {
-			o.BaseEndpoint = endpoint
-		}
-	})
 	queues := q.Queues()
 	return func(ctx context.Context, destination string) time.Time {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

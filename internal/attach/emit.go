@@ -47,7 +47,8 @@ func (p *Plan) ServerConfig() string {
 // there, so that the next deployment does not undo the attachment but makes it.
 func Emit(w io.Writer, form string, p *Plan) error {
 	var b strings.Builder
-	for _, c := range p.Changes {
+	names := map[string]bool{}
+	for i, c := range p.Changes {
 		spec := c.After
 		if p.Kind == HTTP {
 			spec = p.Integrations[c.Integration]
@@ -56,7 +57,10 @@ func Emit(w io.Writer, form string, p *Plan) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.Route, err)
 		}
-		e := emitter{&b, p, &c, in}
+		e := emitter{&b, p, &c, in, names}
+		if e.keepSecret(form) && i == 0 {
+			b.WriteString(secretParameter(form))
+		}
 		switch {
 		case form == "terraform" && p.Kind == REST:
 			e.terraformREST()
@@ -86,11 +90,14 @@ type emitter struct {
 	p  *Plan
 	c  *Change
 	in map[string]any
+
+	names map[string]bool // that routes have
 }
 
 var notName = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
-// name makes a route a name: "get_users_id", or "GetUsersId".
+// name makes a route a name, "get_users_id" or "GetUsersId", with a number where another route
+// (GET /a-b beside GET /a/b) has it already.
 func (e *emitter) name(snake bool) string {
 	parts := strings.Fields(notName.ReplaceAllString(e.c.Route, " "))
 	for i, part := range parts {
@@ -99,10 +106,16 @@ func (e *emitter) name(snake bool) string {
 			parts[i] = strings.ToUpper(part[:1]) + strings.ToLower(part[1:])
 		}
 	}
+	separator := ""
 	if snake {
-		return strings.Join(parts, "_")
+		separator = "_"
 	}
-	return strings.Join(parts, "")
+	name := strings.Join(parts, separator)
+	for n := 2; e.names[name]; n++ {
+		name = strings.Join(append(parts, fmt.Sprint(n)), separator)
+	}
+	e.names[name] = true
+	return name
 }
 
 // hclText is a string of HCL: a JSON string whose ${ and %{ are no templates.
@@ -110,18 +123,22 @@ func hclText(s string) string {
 	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(string(compact(s)))
 }
 
+// expression is HCL as it stands there.
+type expression string
+
 // hcl writes a value of JSON in HCL, which takes JSON but for its colons in objects.
 func hcl(v any, indent string) string {
 	switch v := v.(type) {
+	case expression:
+		return string(v)
 	case string:
 		return hclText(v)
 	case map[string]any:
-		var b strings.Builder
-		b.WriteString("{\n")
+		var list []attribute
 		for _, key := range slices.Sorted(maps.Keys(v)) {
-			fmt.Fprintf(&b, "%s  %s = %s\n", indent, hclText(key), hcl(v[key], indent+"  "))
+			list = append(list, attribute{hclText(key), hcl(v[key], indent+"  ")})
 		}
-		return b.String() + indent + "}"
+		return "{\n" + attributes(list, indent+"  ") + indent + "}"
 	case []any:
 		items := make([]string, len(v))
 		for i, item := range v {
@@ -130,6 +147,62 @@ func hcl(v any, indent string) string {
 		return "[" + strings.Join(items, ", ") + "]"
 	}
 	return string(compact(v))
+}
+
+// attribute is a name and its value in HCL.
+type attribute struct{ name, value string }
+
+// attributes writes them as terraform fmt does: values of one line below each other.
+func attributes(list []attribute, indent string) string {
+	var b strings.Builder
+	for len(list) > 0 {
+		run, width := 0, 0
+		for run < len(list) && !strings.Contains(list[run].value, "\n") {
+			width = max(width, len(list[run].name))
+			run++
+		}
+		if run == 0 {
+			run = 1
+		}
+		for _, a := range list[:run] {
+			fmt.Fprintf(&b, "%s%-*s = %s\n", indent, width, a.name, a.value)
+		}
+		list = list[run:]
+	}
+	return b.String()
+}
+
+// keepSecret puts a parameter of the template in the secret's place.
+func (e *emitter) keepSecret(form string) bool {
+	params, _ := e.in["requestParameters"].(map[string]any)
+	found := false
+	for key := range params {
+		if !isSecret(key) {
+			continue
+		}
+		quote := "" // a static value of a REST API is quoted
+		if e.p.Kind == REST {
+			quote = "'"
+		}
+		switch {
+		case form != "terraform":
+			params[key] = map[string]any{"Fn::Sub": quote + "${TapwaySecret}" + quote}
+		case quote == "":
+			params[key] = expression("var.tapway_secret")
+		default:
+			params[key] = expression(`"'${var.tapway_secret}'"`)
+		}
+		found = true
+	}
+	return found
+}
+
+// secretParameter is what keepSecret refers to.
+func secretParameter(form string) string {
+	if form == "terraform" {
+		return "variable \"tapway_secret\" {\n  description = \"The secret that tapway at the URL knows too.\"\n  type        = string\n  sensitive   = true\n}\n\n"
+	}
+	return "# the secret that tapway at the URL knows too:\n" + indented(map[string]any{"Parameters": map[string]any{"TapwaySecret": map[string]any{"Type": "String", "NoEcho": true}}}) + "\n\n"
 }
 
 // terraformNames are the arguments of aws_api_gateway_integration, by the API's names.
@@ -142,13 +215,13 @@ var terraformNames = []struct{ api, terraform string }{
 }
 
 func (e *emitter) terraformREST() {
-	fmt.Fprintf(e.b, "# %s: was %s\nresource \"aws_api_gateway_integration\" %q {\n", e.c.Route, e.c.From, e.name(true))
-	fmt.Fprintf(e.b, "  rest_api_id = %q\n  resource_id = %q\n  http_method = %q\n", e.p.API, e.c.ResourceID, e.c.Method)
+	list := []attribute{{"rest_api_id", hclText(e.p.API)}, {"resource_id", hclText(e.c.ResourceID)}, {"http_method", hclText(e.c.Method)}}
 	for _, n := range terraformNames {
 		if v := prune(e.in[n.api]); v != nil {
-			fmt.Fprintf(e.b, "  %s = %s\n", n.terraform, hcl(v, "  "))
+			list = append(list, attribute{n.terraform, hcl(v, "  ")})
 		}
 	}
+	fmt.Fprintf(e.b, "# %s: was %s\nresource \"aws_api_gateway_integration\" %q {\n%s", e.c.Route, e.c.From, e.name(true), attributes(list, "  "))
 	if tls, ok := e.in["tlsConfig"].(map[string]any); ok && tls["insecureSkipVerification"] == true {
 		e.b.WriteString("  tls_config {\n    insecure_skip_verification = true\n  }\n")
 	}
@@ -160,19 +233,20 @@ func (e *emitter) terraformREST() {
 
 func (e *emitter) terraformHTTP() {
 	name := e.name(true)
-	fmt.Fprintf(e.b, "# %s: was %s\nresource \"aws_apigatewayv2_integration\" \"tapway_%s\" {\n  api_id = %q\n", e.c.Route, e.c.From, name, e.p.API)
+	list := []attribute{{"api_id", hclText(e.p.API)}}
 	for _, n := range []struct{ api, terraform string }{
 		{"integrationType", "integration_type"}, {"integrationUri", "integration_uri"}, {"integrationMethod", "integration_method"},
 		{"connectionType", "connection_type"}, {"payloadFormatVersion", "payload_format_version"}, {"timeoutInMillis", "timeout_milliseconds"},
 		{"requestParameters", "request_parameters"},
 	} {
 		if v := prune(e.in[n.api]); v != nil {
-			fmt.Fprintf(e.b, "  %s = %s\n", n.terraform, hcl(v, "  "))
+			list = append(list, attribute{n.terraform, hcl(v, "  ")})
 		}
 	}
+	fmt.Fprintf(e.b, "# %s: was %s\nresource \"aws_apigatewayv2_integration\" \"tapway_%s\" {\n%s", e.c.Route, e.c.From, name, attributes(list, "  "))
 	responses, _ := e.in["responseParameters"].(map[string]any)
 	for _, status := range slices.Sorted(maps.Keys(responses)) {
-		fmt.Fprintf(e.b, "  response_parameters {\n    status_code = %q\n    mappings = %s\n  }\n", status, hcl(responses[status], "    "))
+		fmt.Fprintf(e.b, "  response_parameters {\n%s  }\n", attributes([]attribute{{"status_code", hclText(status)}, {"mappings", hcl(responses[status], "    ")}}, "    "))
 	}
 	fmt.Fprintf(e.b, "}\n\n# in the aws_apigatewayv2_route of %s:\n#   target = \"integrations/${aws_apigatewayv2_integration.tapway_%s.id}\"\n\n", e.c.Route, name)
 }
@@ -199,14 +273,27 @@ func (e *emitter) cloudFormationREST() {
 		}
 		props[capital(key)] = v
 	}
-	fmt.Fprintf(e.b, "# %s: was %s\n# the Integration of its AWS::ApiGateway::Method becomes:\n%s\n\n", e.c.Route, e.c.From,
+	note := ""
+	if tls, ok := e.in["tlsConfig"].(map[string]any); ok && tls["insecureSkipVerification"] == true {
+		note = "# CloudFormation cannot set its tlsConfig.insecureSkipVerification: true; without it API Gateway verifies the certificate.\n"
+	}
+	fmt.Fprintf(e.b, "# %s: was %s\n%s# the Integration of its AWS::ApiGateway::Method becomes:\n%s\n\n", e.c.Route, e.c.From, note,
 		indented(map[string]any{"Integration": props}))
 }
 
 func (e *emitter) cloudFormationHTTP() {
 	props := capitals(e.in)
 	props["ApiId"] = e.p.API
-	delete(props, "ResponseParameters")
+	if responses, ok := props["ResponseParameters"].(map[string]any); ok {
+		for status, v := range responses {
+			mappings, _ := v.(map[string]any)
+			list := []any{}
+			for _, to := range slices.Sorted(maps.Keys(mappings)) {
+				list = append(list, map[string]any{"Destination": to, "Source": mappings[to]})
+			}
+			responses[status] = map[string]any{"ResponseParameters": list}
+		}
+	}
 	name := "Tapway" + e.name(false)
 	fmt.Fprintf(e.b, "# %s: was %s\n%s\n# and the Target of its AWS::ApiGatewayV2::Route: {\"Fn::Sub\": \"integrations/${%s}\"}\n\n", e.c.Route, e.c.From,
 		indented(map[string]any{name: map[string]any{"Type": "AWS::ApiGatewayV2::Integration", "Properties": props}}), name)

@@ -36,18 +36,25 @@ var (
 	verbOf    = map[string]string{"Get": "GET", "Export": "GET", "Put": "PUT", "Update": "PATCH", "Create": "POST", "Delete": "DELETE", "Tag": "PUT", "Untag": "DELETE"}
 )
 
+// Failed says what was being done, and of a call that AWS refused which permission is missing: then
+// it is a *DeniedError.
+func Failed(doing string, err error) error { return failed(doing, err) }
+
 // failed says what was being done, and of a refused call which permission is missing.
 func failed(doing string, err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) && (statusOf(err) == http.StatusForbidden || api.ErrorCode() == "AccessDeniedException" || api.ErrorCode() == "AccessDenied" || api.ErrorCode() == "UnauthorizedOperation") {
 		d := &DeniedError{Doing: doing, Err: err, Action: "for it"}
-		if m := denied.FindStringSubmatch(api.ErrorMessage()); m != nil {
-			d.Action, d.Resource = m[1], m[2]
-			return d
-		}
 		var op *smithy.OperationError
 		if errors.As(err, &op) {
 			d.Action = iamAction(op.ServiceID, op.OperationName)
+		}
+		m := denied.FindStringSubmatch(api.ErrorMessage())
+		if m == nil {
+			return d
+		}
+		if d.Resource = strings.TrimRight(m[2], ".,"); !strings.EqualFold(d.Action, m[1]) { // SQS writes its actions small
+			d.Action = m[1]
 		}
 		return d
 	}
@@ -58,10 +65,8 @@ func iamAction(service, operation string) string {
 	switch service {
 	case "API Gateway", "ApiGatewayV2":
 		return "apigateway:" + verbOf[restVerbs.FindString(operation)]
-	case "EC2":
-		return "ec2:" + operation
-	case "Lambda":
-		return "lambda:" + operation
+	case "Lambda", "SQS", "CloudWatch", "EC2":
+		return strings.ToLower(service) + ":" + operation
 	}
 	return "sts:" + operation
 }

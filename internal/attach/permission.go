@@ -30,6 +30,19 @@ func (c *Clients) FindFunction(ctx context.Context, name string) (*Function, err
 	return f, nil
 }
 
+// Routes is where a proxy function looks for the routes of its APIs, its TAPWAY_ROUTES, such as
+// s3://BUCKET/routes/; "" where it does not look.
+func (c *Clients) Routes(ctx context.Context, function string) (string, error) {
+	out, err := c.Lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &function})
+	if err != nil {
+		return "", failed("look up function "+function, err)
+	}
+	if out.Environment == nil {
+		return "", nil
+	}
+	return out.Environment.Variables["TAPWAY_ROUTES"], nil
+}
+
 // qualifierOf is the alias or version in a function's name (NAME:ALIAS), its ARN, or the part
 // of an ARN from the account on; "" for none.
 func qualifierOf(name string) string {

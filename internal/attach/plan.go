@@ -152,11 +152,17 @@ func hide(raw json.RawMessage) json.RawMessage {
 	}
 	params, _ := doc["requestParameters"].(map[string]any)
 	for key := range params {
-		if strings.HasSuffix(strings.ToLower(key), ".header."+strings.ToLower(SecretHeader)) {
+		if isSecret(key) {
 			params[key] = "[secret]"
 		}
 	}
 	return compact(doc)
+}
+
+// isSecret reports whether a request parameter sets the secret header:
+// integration.request.header.NAME in a REST API, overwrite:header.NAME in an HTTP API.
+func isSecret(parameter string) bool {
+	return strings.HasSuffix(strings.ToLower(parameter), "header."+strings.ToLower(SecretHeader))
 }
 
 // MakePlan says what an attach to the stage that was read would do. It changes nothing and

@@ -14,6 +14,8 @@ type PolicyFor struct {
 	Function string // ARN or name of the function of --via lambda:; "" for none
 	State    string // s3://BUCKET/KEY, if the state is kept there
 	New      bool   // of restore: into a new API
+	Project  string // the installation that status looks at, and attach gives routes to; "" if it is not known
+	Tap      bool   // status looks at the tap too
 }
 
 // Policy is the smallest IAM policy for a command, as JSON. API Gateway's actions are the
@@ -82,6 +84,18 @@ func Policy(p PolicyFor) (string, error) {
 			actions = append(actions, "lambda:AddPermission", "lambda:RemovePermission", "lambda:GetFunctionConfiguration")
 		}
 		allow("Function", actions, arn)
+	}
+	if p.Command == "attach" && p.Project != "" {
+		allow("RouteTable", []string{"s3:PutObject"}, fmt.Sprintf("arn:%s:s3:::%s-records-*/routes/%s.json", part, p.Project, api))
+	}
+	if p.Command == "status" && p.Tap {
+		queues := "*"
+		if p.Project != "" {
+			queues = fmt.Sprintf("arn:%s:sqs:%s:*:%s-*", part, region, p.Project)
+		}
+		allow("Queues", []string{"sqs:GetQueueUrl", "sqs:GetQueueAttributes"}, queues)
+		// AWS grants these three for everything or not at all.
+		allow("Alarms", []string{"cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "lambda:ListEventSourceMappings"}, "*")
 	}
 	if inS3 {
 		actions := []string{"s3:GetObject"}

@@ -15,7 +15,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/schemas"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 
 	"github.com/tapway/tapway/internal/awsbase"
 	"github.com/tapway/tapway/internal/blob/s3blob"
@@ -74,6 +77,22 @@ func (a *Account) SQS() (*sqs.Client, error) {
 		return nil, err
 	}
 	return sqsqueue.NewClient(a.Config, endpoint), nil
+}
+
+// CloudWatch is a client for metrics and alarms, which tries a call twice: what they tell is
+// welcome, not needed. It speaks JSON, which emulators of AWS understand as well as AWS does, and
+// not the SDK's CBOR.
+func (a *Account) CloudWatch() (*cloudwatch.Client, error) {
+	endpoint, err := a.Endpoint("CLOUDWATCH")
+	if err != nil {
+		return nil, err
+	}
+	return cloudwatch.NewFromConfig(a.Config, func(o *cloudwatch.Options) {
+		o.RetryMaxAttempts, o.Protocol = 2, awsjson.New10(schemas.GraniteServiceVersion20100801)
+		if endpoint != nil {
+			o.BaseEndpoint = endpoint
+		}
+	}), nil
 }
 
 // Queues names the SQS queue of every destination of a configuration. Without destinations there
