@@ -145,6 +145,21 @@ func direct(r *http.Request) bool {
 			return true
 		}
 	}
+	return strips(r.Header["Connection"])
+}
+
+// strips reports whether a Connection header names others. The proxy takes those out, so that the
+// backend would not see what the key has: its answer must not be anybody else's.
+func strips(lines []string) bool {
+	for _, line := range lines {
+		for one := range strings.SplitSeq(line, ",") {
+			switch strings.ToLower(trim(one)) {
+			case "", "close", "keep-alive", "te", "upgrade":
+			default:
+				return true
+			}
+		}
+	}
 	return false
 }
 
