@@ -286,7 +286,7 @@ func (a *asking) fetch(e *entry, at key, alone bool) bool {
 	f.leave()
 	a.waited = true
 	a.call.Backend += time.Since(start)
-	if e := f.stand; e != nil && (!a.restricted || e.public) {
+	if e := f.stand; e != nil && f.shared && (!a.restricted || e.public) && !a.c.store.isDoomed(f) {
 		a.hit(e, time.Now())
 		return true
 	}

@@ -192,6 +192,12 @@ func (s *store) begin(f *fill) {
 	s.mu.Unlock()
 }
 
+func (s *store) isDoomed(f *fill) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f.doomed
+}
+
 func (s *store) end(f *fill) {
 	s.mu.Lock()
 	delete(s.filling, f)
