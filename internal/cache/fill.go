@@ -69,10 +69,11 @@ type fill struct {
 	flush      bool
 	begun      bool // it was to be kept at first: the head is the client's to send
 	stand      *entry
-	shared     bool // stand is for those who wait, too
-	interested int  // the client and those who wait
-	settled    bool // done is closed
-	failure    any  // what the handler panicked with
+	shared     bool   // stand is for those who wait, too
+	reason     string // why stand is a stale one
+	interested int    // the client and those who wait
+	settled    bool   // done is closed
+	failure    any    // what the handler panicked with
 }
 
 var (
@@ -183,7 +184,7 @@ func (f *fill) fromOld(status int, now time.Time) bool {
 		f.set(given, next)
 		return true
 	case failed(status, f.call.Origin) && !e.check && -e.left(now) < e.staleError:
-		f.shared = true
+		f.shared, f.reason = true, why(f.call.Error)
 		f.set(given, e)
 		return true
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tapway/tapway"
 )
 
 // TestPrivate304: what a 304 says to one client only, those who waited with it do not get.
@@ -98,4 +100,30 @@ func TestChangeWhileChecking(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestErrorThatHangs: the stale answer does not wait for the rest of the failure it stands in for.
+func TestErrorThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, rfc, says(200, "Cache-Control: max-age=1, stale-if-error=600"))
+		w.ask(t, "GET /a")
+		time.Sleep(2 * time.Second)
+		w.backend = func(rw http.ResponseWriter, r *http.Request) {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			select {
+			case <-r.Context().Done():
+				tapway.CallFrom(r.Context()).Error = "client went away"
+				panic(http.ErrAbortHandler)
+			case <-time.After(time.Hour):
+			}
+		}
+		start := time.Now()
+		got := w.ask(t, "GET /a")
+		if took := time.Since(start); got.StatusCode != 200 || took > 5*time.Second {
+			t.Errorf("%d after %v", got.StatusCode, took)
+		}
+		if want := "stale answer given: the backend failed"; got.call.Error != want {
+			t.Errorf("the record says %q, want %q", got.call.Error, want)
+		}
+	})
 }
