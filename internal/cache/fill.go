@@ -183,7 +183,7 @@ func (f *fill) fromOld(status int, now time.Time) bool {
 		f.shared = shared
 		f.set(given, next)
 		return true
-	case failed(status, f.call.Origin) && !e.check && -e.left(now) < e.staleError:
+	case failed(status, f.call.Origin) && !e.check && e.staleError > 0 && -e.left(now) < e.staleError:
 		f.shared, f.reason = true, why(f.call.Error)
 		f.set(given, e)
 		return true
