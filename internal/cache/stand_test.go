@@ -127,3 +127,25 @@ func TestErrorThatHangs(t *testing.T) {
 		}
 	})
 }
+
+// TestReloadMeanwhile: a call that began by the old rules leaves nothing behind under the new.
+func TestReloadMeanwhile(t *testing.T) {
+	var w *world
+	w = newWorld(t, gateway, says(200), func(s *Settings) {
+		match := s.Match
+		s.Match = func(r *http.Request, path string) (Route, bool) {
+			if r.Header.Get("X-Reload") != "" {
+				w.Reload(*w.settings.Load())
+			}
+			return match(r, path)
+		}
+	})
+	w.ask(t, "GET /a", "X-Reload: 1")
+	if s := w.Stats(); s.Entries != 0 || s.Stored != 0 {
+		t.Errorf("kept by the old rules: %+v", s)
+	}
+	w.ask(t, "GET /a")
+	if s := w.Stats(); s.Entries != 1 {
+		t.Errorf("not kept by the new: %+v", s)
+	}
+}

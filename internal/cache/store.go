@@ -189,6 +189,7 @@ func (s *store) touchLocked(e *entry) {
 func (s *store) begin(f *fill) {
 	s.mu.Lock()
 	s.filling[f] = struct{}{}
+	f.doomed = f.s != f.c.settings.Load() // a reload has emptied the store meanwhile
 	s.mu.Unlock()
 }
 
