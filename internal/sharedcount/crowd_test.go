@@ -48,3 +48,36 @@ func TestCrowd(t *testing.T) {
 		}
 	}
 }
+
+// TestOneWait: a call that several counts decide about waits once for a store that hangs, and those
+// after it do not wait until it has answered.
+func TestOneWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := make(chan struct{})
+		f := &fake{delay: func() <-chan struct{} { return answer }}
+		c := &Counter{Store: f, Log: quiet(t)}
+		start, end := day()
+		call := func(name string) time.Duration {
+			began := time.Now()
+			for _, tally := range []access.Tally{c.Rate(name), c.Tally(name), c.Tally("day/" + name)} {
+				if v := tally.Take(start, end, 100); v != access.Counted {
+					t.Fatal(v)
+				}
+			}
+			return time.Since(began)
+		}
+		if took := call("a"); took != DefaultWait {
+			t.Errorf("the first call waited %v", took)
+		}
+		if took := call("a") + call("b"); took != 0 {
+			t.Errorf("the next ones waited %v", took)
+		}
+		close(answer)
+		synctest.Wait()
+		f.delay = func() <-chan struct{} { return make(chan struct{}) }
+		if took := call("c"); took != DefaultWait {
+			t.Errorf("after an answer a call waited %v", took)
+		}
+		time.Sleep(3 * time.Second)
+	})
+}

@@ -88,6 +88,7 @@ func (t *tally) Take(start, end, limit int64) access.Admission {
 			t.mu.Lock()
 			t.waiting--
 		case <-late:
+			t.counter.inVain()
 			t.mu.Lock()
 			t.waiting--
 			return t.onCreditLocked()
@@ -99,7 +100,7 @@ func (t *tally) Take(start, end, limit int64) access.Admission {
 func (c *Counter) up() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.down.IsZero()
+	return c.down.IsZero() && !c.slow
 }
 
 // onCreditLocked decides about a call without the store, and unlocks.
