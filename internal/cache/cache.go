@@ -127,7 +127,7 @@ func (c *Cache) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		a := &asking{c: c, s: s, next: next, w: w, r: r, call: tapway.CallFrom(r.Context()), route: route, rule: route.Rule, place: place{r.Host, path}}
+		a := &asking{c: c, s: s, next: next, w: w, r: r, call: tapway.CallFrom(r.Context()), route: route, rule: route.Rule, place: place{strings.ToLower(r.Host), path}}
 		a.serve(path, query, hasQuery)
 	})
 }
@@ -401,7 +401,7 @@ func (c *Cache) newFillLocked(a *asking, e *entry, at key, background bool) *fil
 func (c *Cache) change(s *Settings, w http.ResponseWriter, r *http.Request, path string, next http.Handler) {
 	route, ok := s.Match(r, path)
 	if ok && route.Rule != nil && route.Rule.Mode == RFC9111 && strings.HasPrefix(path, "/") {
-		w = &changeWriter{ResponseWriter: w, c: c, host: r.Host, path: path}
+		w = &changeWriter{ResponseWriter: w, c: c, host: strings.ToLower(r.Host), path: path}
 	}
 	next.ServeHTTP(w, r)
 }

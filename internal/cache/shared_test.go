@@ -228,7 +228,7 @@ func TestChange(t *testing.T) {
 			headers = append(headers, tt.header)
 		}
 		w.backend = says(tt.status, headers...)
-		w.ask(t, tt.line, "Host: api.test")
+		w.ask(t, tt.line, "Host: API.test") // the same host
 		w.backend = keep
 		if gone := r().call.Origin == tapway.OriginBackend; gone != tt.gone {
 			t.Errorf("%s %d %s: gone %v, want %v", tt.line, tt.status, tt.header, gone, tt.gone)
