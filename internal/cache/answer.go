@@ -91,7 +91,7 @@ func (a *asking) lead(f *fill) bool {
 		case pending:
 			continue
 		case given:
-			<-f.ended
+			f.drain()
 			a.took(f)
 			a.instead(f)
 			return true
@@ -162,13 +162,28 @@ func (a *asking) trailers(f *fill) {
 	}
 }
 
+// drainFor is how long the rest of a failure may take that a stale answer stands in for.
+const drainFor = time.Second
+
+// drain waits until the fill has ended, and sees to it that it does.
+func (f *fill) drain() {
+	timer := time.NewTimer(drainFor)
+	defer timer.Stop()
+	select {
+	case <-f.ended:
+	case <-timer.C:
+		f.cancel()
+		<-f.ended
+	}
+}
+
 // instead answers with an entry in place of what the backend said.
 func (a *asking) instead(f *fill) {
 	now, e := time.Now(), f.stand
 	text := "tapway; fwd=stale; fwd-status=304"
 	if e == f.old {
 		a.c.counts.stale.Add(1)
-		a.call.Error = "stale answer given: " + why(f.call.Error)
+		a.call.Error = "stale answer given: " + f.reason
 		text = "tapway; hit; ttl=" + strconv.FormatInt(int64(e.left(now)/time.Second), 10) + "; detail=stale-if-error"
 	}
 	a.call.Origin = tapway.OriginCache

@@ -127,7 +127,7 @@ func (c *Cache) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		a := &asking{c: c, s: s, next: next, w: w, r: r, call: tapway.CallFrom(r.Context()), route: route, rule: route.Rule, place: place{r.Host, path}}
+		a := &asking{c: c, s: s, next: next, w: w, r: r, call: tapway.CallFrom(r.Context()), route: route, rule: route.Rule, place: place{strings.ToLower(r.Host), path}}
 		a.serve(path, query, hasQuery)
 	})
 }
@@ -143,6 +143,21 @@ func direct(r *http.Request) bool {
 	for _, name := range [...]string{"Range", "If-Range", "If-Match", "If-Unmodified-Since", "Expect"} {
 		if len(r.Header[name]) > 0 {
 			return true
+		}
+	}
+	return strips(r.Header["Connection"])
+}
+
+// strips reports whether a Connection header names others. The proxy takes those out, so that the
+// backend would not see what the key has: its answer must not be anybody else's.
+func strips(lines []string) bool {
+	for _, line := range lines {
+		for one := range strings.SplitSeq(line, ",") {
+			switch strings.ToLower(trim(one)) {
+			case "", "close", "keep-alive", "te", "upgrade":
+			default:
+				return true
+			}
 		}
 	}
 	return false
@@ -271,7 +286,7 @@ func (a *asking) fetch(e *entry, at key, alone bool) bool {
 	f.leave()
 	a.waited = true
 	a.call.Backend += time.Since(start)
-	if e := f.stand; e != nil && (!a.restricted || e.public) {
+	if e := f.stand; e != nil && f.shared && (!a.restricted || e.public) && !a.c.store.isDoomed(f) {
 		a.hit(e, time.Now())
 		return true
 	}
@@ -386,7 +401,7 @@ func (c *Cache) newFillLocked(a *asking, e *entry, at key, background bool) *fil
 func (c *Cache) change(s *Settings, w http.ResponseWriter, r *http.Request, path string, next http.Handler) {
 	route, ok := s.Match(r, path)
 	if ok && route.Rule != nil && route.Rule.Mode == RFC9111 && strings.HasPrefix(path, "/") {
-		w = &changeWriter{ResponseWriter: w, c: c, host: r.Host, path: path}
+		w = &changeWriter{ResponseWriter: w, c: c, host: strings.ToLower(r.Host), path: path}
 	}
 	next.ServeHTTP(w, r)
 }

@@ -123,7 +123,7 @@ func TestPassed(t *testing.T) {
 	for _, tt := range []struct{ line, header string }{
 		{"GET /a", "Range: bytes=0-1"}, {"GET /a", `If-Match: "1"`}, {"GET /a", "If-Unmodified-Since: x"}, {"GET /a", `If-Range: "1"`},
 		{"GET /a", "Upgrade: websocket"}, {"OPTIONS /a", ""}, {"get /a", ""}, {"GeT /a", ""}, {"POST /a", ""},
-		{"GET /" + strings.Repeat("a", maxKey), ""},
+		{"GET /" + strings.Repeat("a", maxKey), ""}, {"GET /a", "Connection: X-Lang"}, {"GET /a", "Connection: keep-alive, x-lang"},
 	} {
 		w := newWorld(t, gateway, says(200))
 		w.ask(t, "GET /a")
@@ -193,6 +193,7 @@ func TestPoisoning(t *testing.T) {
 		{"separate callers", Rule{TTL: time.Hour, Callers: Separate}, []string{"GET /a", "Authorization: a"}, []string{"GET /a", "Authorization: b"}, false},
 		{"a caller and nobody", Rule{TTL: time.Hour, Callers: Separate}, []string{"GET /a", "Authorization: a"}, []string{"GET /a"}, false},
 		{"one's cookie is not another's token", Rule{TTL: time.Hour, Callers: Separate}, []string{"GET /a", "Authorization: a"}, []string{"GET /a", "Cookie: a"}, false},
+		{"a Connection that names nothing", some, []string{"GET /a", "Connection: Keep-Alive, close"}, []string{"GET /a"}, true},
 		{"shared callers", Rule{TTL: time.Hour, Callers: Shared}, []string{"GET /a", "Authorization: a"}, []string{"GET /a", "Authorization: b"}, true},
 	}
 	for _, tt := range tests {

@@ -69,9 +69,11 @@ type fill struct {
 	flush      bool
 	begun      bool // it was to be kept at first: the head is the client's to send
 	stand      *entry
-	interested int  // the client and those who wait
-	settled    bool // done is closed
-	failure    any  // what the handler panicked with
+	shared     bool   // stand is for those who wait, too
+	reason     string // why stand is a stale one
+	interested int    // the client and those who wait
+	settled    bool   // done is closed
+	failure    any    // what the handler panicked with
 }
 
 var (
@@ -177,17 +179,21 @@ func (f *fill) fromOld(status int, now time.Time) bool {
 			return true
 		}
 		f.c.counts.revalidated.Add(1)
-		f.set(given, f.renewed(e, now))
+		next, shared := f.renewed(e, now)
+		f.shared = shared
+		f.set(given, next)
 		return true
-	case failed(status, f.call.Origin) && !e.check && -e.left(now) < e.staleError:
+	case failed(status, f.call.Origin) && !e.check && e.staleError > 0 && -e.left(now) < e.staleError:
+		f.shared, f.reason = true, why(f.call.Error)
 		f.set(given, e)
 		return true
 	}
 	return false
 }
 
-// renewed is e with the header of a 304 (RFC 9111 §4.3.4), in the store if it may be kept.
-func (f *fill) renewed(e *entry, now time.Time) *entry {
+// renewed is e with the header of a 304 (RFC 9111 §4.3.4), in the store if it may be kept. shared
+// is false when it is for the client only that asked.
+func (f *fill) renewed(e *entry, now time.Time) (next *entry, shared bool) {
 	h := e.header.Clone()
 	h["Date"] = []string{now.UTC().Format(http.TimeFormat)} // unless the 304 has one: the old one's age begins anew
 	for name, lines := range f.header {
@@ -197,13 +203,13 @@ func (f *fill) renewed(e *entry, now time.Time) *entry {
 	}
 	v := judge(f.rule, f.restricted, e.status, h, f.began, now)
 	delete(h, "Age")
-	next := &entry{freshness: v.freshness, place: e.place, status: e.status, header: h, body: e.body, public: v.public}
+	next = &entry{freshness: v.freshness, place: e.place, status: e.status, header: h, body: e.body, public: v.public}
 	if !v.keep {
 		f.c.store.remove(e)
-		return next
+		return next, false
 	}
-	f.c.store.put(f, f.key, f.asked, v.vary, next)
-	return next
+	stored := f.c.store.put(f, f.key, f.asked, v.vary, next)
+	return next, stored && next.key == f.at
 }
 
 func (f *fill) set(s state, stand *entry) {

@@ -132,6 +132,7 @@ func keyOf(r *http.Request, rule *Rule, f *found, path, query string, hasQuery b
 		m.add(query)
 	} else {
 		chosen(&m, rule.Query, query)
+		m.add("") // no parameter is empty: here they end
 	}
 	for _, name := range rule.Headers {
 		m.lines(name, r.Header[name])

@@ -102,13 +102,19 @@ func TestStaleIfError(t *testing.T) {
 		{"max-age=60, stale-if-error=30", 404, 61 * time.Second, 404},
 		{"max-age=60, stale-if-error=30, must-revalidate", 503, 61 * time.Second, 503},
 		{"max-age=60", 503, 60 * time.Second, 503},
+		{"max-age=60", 503, 0, 503}, // fresh, but a new one is wanted
+		{"max-age=60, stale-if-error=30", 503, 0, 200},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, rfc, says(200, "Cache-Control: "+tt.control))
+			w := newWorld(t, rfc, says(200, "Cache-Control: "+tt.control), func(s *Settings) { s.Anyone = true })
 			w.ask(t, "GET /a")
 			w.backend = says(tt.status)
 			time.Sleep(tt.after)
-			got := w.ask(t, "GET /a")
+			control := "Cache-Control: no-transform"
+			if tt.after == 0 {
+				control = "Cache-Control: no-cache"
+			}
+			got := w.ask(t, "GET /a", control)
 			if got.StatusCode != tt.want {
 				t.Errorf("%s, %d after %v: %d", tt.control, tt.status, tt.after, got.StatusCode)
 			}
@@ -222,7 +228,7 @@ func TestChange(t *testing.T) {
 			headers = append(headers, tt.header)
 		}
 		w.backend = says(tt.status, headers...)
-		w.ask(t, tt.line, "Host: api.test")
+		w.ask(t, tt.line, "Host: API.test") // the same host
 		w.backend = keep
 		if gone := r().call.Origin == tapway.OriginBackend; gone != tt.gone {
 			t.Errorf("%s %d %s: gone %v, want %v", tt.line, tt.status, tt.header, gone, tt.gone)

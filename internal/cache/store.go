@@ -189,7 +189,14 @@ func (s *store) touchLocked(e *entry) {
 func (s *store) begin(f *fill) {
 	s.mu.Lock()
 	s.filling[f] = struct{}{}
+	f.doomed = f.s != f.c.settings.Load() // a reload has emptied the store meanwhile
 	s.mu.Unlock()
+}
+
+func (s *store) isDoomed(f *fill) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f.doomed
 }
 
 func (s *store) end(f *fill) {

@@ -50,6 +50,7 @@ type Counter struct {
 	quiet    chan struct{} // closed when asking becomes 0; nil: nobody waits for that
 	down     time.Time     // since when the store cannot be reached; zero: it can
 	retry    time.Time     // when it is asked again
+	slow     bool          // a call has waited in vain, and nothing has been heard since: no other waits
 	unserved int64         // calls that were not counted in time since then
 }
 
@@ -131,7 +132,7 @@ func (c *Counter) mayAsk(now time.Time) (ask, wait bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.down.IsZero() {
-		return true, true
+		return true, !c.slow
 	}
 	if now.Before(c.retry) {
 		return false, false
@@ -149,9 +150,12 @@ func (c *Counter) begin() {
 
 func (c *Counter) end() {
 	c.mu.Lock()
-	if c.asking--; c.asking == 0 && c.quiet != nil {
-		close(c.quiet)
-		c.quiet = nil
+	if c.asking--; c.asking == 0 {
+		c.slow = false
+		if c.quiet != nil {
+			close(c.quiet)
+			c.quiet = nil
+		}
 	}
 	c.mu.Unlock()
 }
@@ -180,6 +184,7 @@ func (c *Counter) heard(err error) {
 	now := c.time()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.slow = false
 	switch {
 	case err != nil && c.down.IsZero():
 		c.down, c.retry, c.unserved = now, now.Add(retryAfter), 0
@@ -194,6 +199,13 @@ func (c *Counter) heard(err error) {
 		c.log().Info("the shared counters answer again", "after", now.Sub(c.down).Round(time.Millisecond).String(), "calls_without", c.unserved)
 		c.down = time.Time{}
 	}
+}
+
+// inVain notes that a call has waited for as long as it may.
+func (c *Counter) inVain() {
+	c.mu.Lock()
+	c.slow = c.asking > 0
+	c.mu.Unlock()
 }
 
 // without says what becomes of a call that the store has not been asked about in time.

@@ -32,6 +32,8 @@ type tally struct {
 	left       int64         // of the lease; below 0: served or spent and not yet counted in the store
 	used       int64         // of this process since asked, to size the next lease by
 	size       int64         // of the last lease
+	waiting    int64         // calls that wait for a lease: they need one each
+	counted    int64         // in the store, when it was last heard of
 	asked      time.Time     // when it was asked for
 	touched    time.Time     // when a call was last counted
 	full       time.Time     // until when the store need not be asked again: there was nothing left
@@ -43,8 +45,8 @@ type tally struct {
 func (t *tally) Take(start, end, limit int64) access.Admission {
 	now := t.counter.time()
 	var late <-chan time.Time
+	t.mu.Lock()
 	for {
-		t.mu.Lock()
 		t.turnLocked(start, end, limit)
 		if t.left > 0 {
 			t.left--
@@ -73,6 +75,7 @@ func (t *tally) Take(start, end, limit int64) access.Admission {
 		if !wait || flight == nil {
 			return t.onCreditLocked()
 		}
+		t.waiting++
 		t.mu.Unlock()
 		if late == nil {
 			timer := time.NewTimer(t.counter.wait())
@@ -82,8 +85,12 @@ func (t *tally) Take(start, end, limit int64) access.Admission {
 		select {
 		case <-flight:
 			now = t.counter.time()
-		case <-late:
 			t.mu.Lock()
+			t.waiting--
+		case <-late:
+			t.counter.inVain()
+			t.mu.Lock()
+			t.waiting--
 			return t.onCreditLocked()
 		}
 	}
@@ -93,7 +100,7 @@ func (t *tally) Take(start, end, limit int64) access.Admission {
 func (c *Counter) up() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.down.IsZero()
+	return c.down.IsZero() && !c.slow
 }
 
 // onCreditLocked decides about a call without the store, and unlocks.
@@ -116,7 +123,7 @@ func (t *tally) turnLocked(start, end, limit int64) {
 	t.limit = limit
 	if start > t.start || t.end == 0 {
 		t.start, t.end = start, end
-		t.left, t.full = 0, time.Time{}
+		t.left, t.counted, t.full = 0, 0, time.Time{}
 	}
 }
 
@@ -132,7 +139,12 @@ func (t *tally) askLocked(now time.Time) {
 	t.asked, t.used = now, 0
 	t.flight = make(chan struct{})
 	t.counter.begin()
-	go t.ask(t.start, t.end, t.limit, max(-t.left, 0), max(t.size-max(t.left, 0), 1))
+	debt, n := max(-t.left, 0), max(t.size-max(t.left, 0), 1)
+	want := int64(1)
+	if t.left <= 0 { // for a call, which does not wait yet
+		want = max(min(t.waiting+1, t.limit-t.counted-debt), 1)
+	}
+	go t.ask(t.start, t.end, t.limit, debt, max(n, want), want)
 }
 
 // nextLocked sizes a lease by what has been used since the last, at most four times that.
@@ -147,17 +159,21 @@ func (t *tally) nextLocked(now time.Time) int64 {
 }
 
 // ask reserves n calls, fewer if fewer are left, and has debt counted, which are calls that were served already.
-func (t *tally) ask(start, end, limit, debt, n int64) {
+// Calls that wait want some of them.
+func (t *tally) ask(start, end, limit, debt, n, want int64) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	defer cancel()
-	got, paid, used, err := t.reserve(ctx, t.counter.id(t.name, start), time.Unix(end, 0).Add(keepAfter), limit, debt, n)
+	got, paid, used, err := t.reserve(ctx, t.counter.id(t.name, start), time.Unix(end, 0).Add(keepAfter), limit, debt, n, want)
 	t.counter.heard(err)
 	t.mu.Lock()
 	flight := t.flight
 	t.flight = nil
 	if t.start == start {
 		t.left += got + paid
-		if err == nil && got == 0 {
+		if err == nil {
+			t.counted = used
+		}
+		if err == nil && (got == 0 || used >= limit) {
 			t.full = t.counter.time().Add(t.lease.again) // or until the next window begins
 		}
 	}
@@ -172,7 +188,7 @@ func (t *tally) ask(start, end, limit, debt, n int64) {
 
 // reserve tells what it has reserved, what of the debt is counted, and how much is used in all then. A request
 // whose fate is unknown counts as carried out, and what it reserved as lost.
-func (t *tally) reserve(ctx context.Context, id string, expires time.Time, limit, debt, n int64) (got, paid, used int64, err error) {
+func (t *tally) reserve(ctx context.Context, id string, expires time.Time, limit, debt, n, want int64) (got, paid, used int64, err error) {
 	broken := false
 	for range maxTries {
 		now, added, err := t.counter.Store.Add(ctx, id, debt+n, limit-debt-n, expires)
@@ -191,7 +207,7 @@ func (t *tally) reserve(ctx context.Context, id string, expires time.Time, limit
 		if used = now; limit-used-debt < 1 {
 			break
 		}
-		n = min(limit-used-debt, max(n/2, 1))
+		n = min(limit-used-debt, max(n/2, want))
 	}
 	if debt > 0 { // it was served: it counts, whatever the limit
 		if used, _, err = t.counter.Store.Add(ctx, id, debt, noLimit, expires); err != nil && awsdynamo.Untouched(err) {

@@ -19,10 +19,13 @@ export function base64(bytes) {
   return btoa(out);
 }
 
+// curl is a command for a shell. All of it is a stranger's: a method may be "A|sh", a body "@file", and a
+// control character may end a terminal's paste.
 export function curl(p, text, bytes) {
-  const out = [`curl -i ${p.method === "GET" ? "" : p.method === "HEAD" ? "-I " : `-X ${p.method} `}${sh(p.url)}`, ...p.headers.map(([n, v]) => `-H ${sh(`${n}: ${v}`)}`)];
+  const method = /^[A-Z]+$/.test(p.method) ? p.method : sh(p.method);
+  const out = [`curl -i ${p.method === "GET" ? "" : p.method === "HEAD" ? "-I " : `-X ${method} `}${/[[\]{}]/.test(p.url) ? "-g " : ""}${sh(p.url)}`, ...p.headers.map(([n, v]) => `-H ${sh(`${n}: ${v}`)}`)];
   if (!bytes.length) return out.join(" \\\n  ");
-  if (text !== null) return [...out, `--data-binary ${sh(text)}`].join(" \\\n  ");
+  if (text !== null && !/[\x00-\x08\x0b-\x1f\x7f]/.test(text)) return [...out, `--data-raw ${sh(text)}`].join(" \\\n  ");
   return `echo ${base64(bytes)} | base64 -d | ${[...out, "--data-binary @-"].join(" \\\n  ")}`;
 }
 
