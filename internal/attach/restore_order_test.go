@@ -1,0 +1,48 @@
+package attach
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestRestorePrunesAuthorizersLast: what a stage serves asks authorizers by their id, so one that is to go
+// may only go when no stage serves what needs it any more.
+func TestRestorePrunesAuthorizersLast(t *testing.T) {
+	for _, kind := range []Kind{REST, HTTP} {
+		t.Run(string(kind), func(t *testing.T) {
+			w := newWorld(t)
+			api := w.build(kind, 3)
+			w.furnish(t, api, kind)
+			w.deployAll(t, api, kind)
+			b := w.backup(t, api)
+			if kind == REST {
+				at := "/restapis/" + api
+				var made struct{ ID string }
+				w.call(t, "POST", at+"/authorizers", map[string]any{"name": "new", "type": "TOKEN", "authorizerUri": w.InvokeARN(w.arn), "identitySource": "method.request.header.X-New"}, &made)
+				w.call(t, "PATCH", w.nthMethod(api, 0), ops("replace", "/authorizationType", "CUSTOM", "replace", "/authorizerId", made.ID), nil)
+			} else {
+				at := "/v2/apis/" + api
+				var made struct{ AuthorizerID string }
+				w.call(t, "POST", at+"/authorizers", map[string]any{"name": "new", "authorizerType": "JWT", "identitySource": []string{"$request.header.Authorization"},
+					"jwtConfiguration": map[string]any{"audience": []string{"new"}, "issuer": "https://id.example.com"}}, &made)
+				w.call(t, "PATCH", at+"/routes/"+nth(w.HTTP(api).Routes, 0), map[string]any{"authorizationType": "JWT", "authorizerId": made.AuthorizerID}, nil)
+			}
+			w.deployAll(t, api, kind)
+			p, err := w.clients.PlanRestore(t.Context(), b, api, pruning, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var steps []string
+			for _, s := range p.Steps {
+				steps = append(steps, s.Action+" "+s.What)
+			}
+			pruned := slices.Index(steps, "remove authorizer new")
+			stage := slices.IndexFunc(steps, func(s string) bool { return strings.HasPrefix(s, "change deployment of stage") })
+			if pruned < 0 || stage < 0 || pruned < stage {
+				t.Fatalf("the authorizer goes at step %d, and the first stage is led away from it at step %d of %q", pruned, stage, steps)
+			}
+			w.restored(t, b, api)
+		})
+	}
+}
