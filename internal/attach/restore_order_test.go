@@ -46,3 +46,26 @@ func TestRestorePrunesAuthorizersLast(t *testing.T) {
 		})
 	}
 }
+
+// TestRestoreTurnsOff: what was off at the time of the backup is turned off again, though AWS does not show what is
+// off; and while a stage deploys by itself, AWS refuses to point it to a deployment.
+func TestRestoreTurnsOff(t *testing.T) {
+	w := newWorld(t)
+	api := w.build(HTTP, 3)
+	w.deployAll(t, api, HTTP)
+	name := ""
+	for _, stage := range w.stages(api, HTTP) {
+		if !w.HTTP(api).Stages[stage].AutoDeploy {
+			name = stage
+		}
+	}
+	if name == "" {
+		t.Fatal("no stage that is deployed by hand")
+	}
+	b := w.backup(t, api)
+	w.call(t, "PATCH", "/v2/apis/"+api+"/stages/"+name, map[string]any{"autoDeploy": true}, nil)
+	w.restored(t, b, api)
+	if w.HTTP(api).Stages[name].AutoDeploy {
+		t.Fatalf("stage %s still deploys by itself", name)
+	}
+}
