@@ -69,3 +69,27 @@ func TestRestoreTurnsOff(t *testing.T) {
 		t.Fatalf("stage %s still deploys by itself", name)
 	}
 }
+
+// TestRestoreTellsOfEdits: where a deployment is gone, the new one has what nobody had deployed, and the plan says so.
+func TestRestoreTellsOfEdits(t *testing.T) {
+	for _, edited := range []bool{true, false} {
+		w := newWorld(t)
+		api := w.pets(t)
+		w.deployAll(t, api, REST)
+		if edited {
+			w.try("PUT", w.nthMethod(api, 0)+"/integration", map[string]any{"type": "HTTP_PROXY", "httpMethod": "GET", "uri": "https://untested.example.com/"})
+		}
+		b := w.backup(t, api)
+		old := w.REST(api).Stages["prod"].DeploymentID
+		w.deployAll(t, api, REST)
+		w.call(t, "DELETE", "/restapis/"+api+"/deployments/"+old, nil, nil)
+		w.try("PUT", w.nthMethod(api, 0)+"/integration", map[string]any{"type": "HTTP_PROXY", "httpMethod": "GET", "uri": "https://evil.example.com/"})
+		p, err := w.clients.PlanRestore(t.Context(), b, api, pruning, nil)
+		if err != nil || len(p.Steps) == 0 {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		if told := strings.Contains(strings.Join(p.Left, " "), "a new one makes live what was not deployed there"); told != edited || !edited && len(p.Left) > 0 {
+			t.Errorf("edited: %v, and the plan says %q", edited, p.Left)
+		}
+	}
+}
