@@ -267,13 +267,14 @@ func (f *attachFlags) show(cmd *cobra.Command, p *attach.Plan) (stop bool, err e
 	if err == nil && f.out != "" {
 		err = writePlan(f.out, p)
 	}
-	if err == nil && f.table != "" && p.RouteTable != nil {
+	inUse := strings.HasPrefix(f.table, "s3://") // the function reads it there at once
+	stops := p.Stops()
+	if err == nil && f.table != "" && p.RouteTable != nil && (f.dryRun && !inUse || !f.dryRun && len(stops) == 0) {
 		err = f.writeTable(cmd, p)
 	}
 	if err != nil || f.dryRun {
 		return true, err
 	}
-	stops := p.Stops()
 	if len(stops) == 0 {
 		return false, nil
 	}

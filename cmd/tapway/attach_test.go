@@ -117,6 +117,7 @@ func TestAttachAndDetach(t *testing.T) {
 	mustContain(t, must(t, w.dir, w.args("status")...), "is not attached")
 	fails(t, w.dir, 1, "is not attached", w.args("detach", "--yes")...)
 	plan := must(t, w.dir, w.args("attach", append(via, "--dry-run", "--out", "plan.json", "--route-table", "routes.json")...)...)
+	must(t, w.dir, w.args("attach", append(via, "--dry-run", "--route-table", "s3://nowhere/routes/")...)...) // is not written to
 	mustContain(t, plan, "change  GET /users", "→ AWS_PROXY arn:aws:lambda", "keep", "--via url:… can tap it", "belongs to Terraform (tag ManagedBy=Terraform)", "binaryMediaTypes", "deploy  stage prod")
 	if d := apitest.Diff(settled, w.Settled()); d != "" {
 		t.Fatalf("a dry run changed something:\n%s", d)

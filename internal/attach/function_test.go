@@ -47,6 +47,9 @@ func TestFunctionPlan(t *testing.T) {
 	if !slices.Equal(kept, []string{"GET /4", "GET /5"}) {
 		t.Errorf("kept %v, want tapway's own two", kept)
 	}
+	if !slices.ContainsFunc(p.Stops(), func(w Warning) bool { return w.Code == "tapped" && slices.Equal(w.More, kept) && w.Flag == "" }) {
+		t.Errorf("the route table would lead those two to tapway itself, and nothing stops it: %+v", p.Stops())
+	}
 	before, after := must(object(p.Changes[0].Before)), must(object(p.Changes[0].After))
 	for key, want := range map[string]string{
 		"uri": "arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/" + tapARN + ":live/invocations", "timeoutInMillis": "6000", "credentials": "<nil>",

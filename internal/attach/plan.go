@@ -231,6 +231,7 @@ type maker struct {
 	options *Options
 	plan    *Plan
 	chosen  []Route
+	tapped  []string // routes that lead to Options.Function already
 }
 
 func (m *maker) choose(routes []Route) {
@@ -245,7 +246,9 @@ func (m *maker) choose(routes []Route) {
 			why += "; --via lambda:… can tap it"
 		}
 		if why == "" {
-			why = m.loop(&r)
+			if why = m.loop(&r); why != "" && m.options.Function != nil {
+				m.tapped = append(m.tapped, r.Key)
+			}
 		}
 		env := filter.Env{Meta: &tapway.Meta{Method: r.Method, Path: r.Path, Route: r.Key}}
 		switch {

@@ -23,14 +23,17 @@ func (r *restorer) planHTTP(ctx context.Context) error {
 	if err := r.planRoutes(); err != nil {
 		return err
 	}
-	pruneIntegrations()
-	pruneAuthorizers()
 	content := len(r.plan.Steps)
 	if err := r.planHTTPHead(); err != nil {
 		return err
 	}
 	r.planTags("", r.was.API.Tags, r.is.API.Tags)
-	return r.planStages(ctx, content)
+	if err := r.planStages(ctx, content); err != nil {
+		return err
+	}
+	pruneIntegrations() // no stage serves what needs them any more
+	pruneAuthorizers()
+	return nil
 }
 
 var (

@@ -243,6 +243,10 @@ func overlay(was, is map[string]any) map[string]any {
 			if !there {
 				out[name] = ""
 			}
+		case bool:
+			if !there {
+				out[name] = false
+			}
 		}
 	}
 	return out

@@ -23,7 +23,7 @@ func (r *restorer) planREST(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		later = append([]func(){prune}, later...)
+		later = append(later, prune)
 	}
 	if err := r.planGatewayResponses(); err != nil {
 		return err
@@ -31,12 +31,16 @@ func (r *restorer) planREST(ctx context.Context) error {
 	if err := r.planResources(); err != nil {
 		return err
 	}
-	for _, prune := range later {
-		prune()
-	}
+	pruneModels, pruneValidators, pruneAuthorizers := later[0], later[1], later[2]
+	pruneValidators()
+	pruneModels()
 	content := len(r.plan.Steps)
 	r.planTags("", r.was.API.Tags, r.is.API.Tags)
-	return r.planStages(ctx, content)
+	if err := r.planStages(ctx, content); err != nil {
+		return err
+	}
+	pruneAuthorizers() // a deployment has no copies of them
+	return nil
 }
 
 // policyOf is a REST API's resource policy as a document; AWS shows it with a backslash before

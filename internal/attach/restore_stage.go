@@ -31,6 +31,9 @@ func (r *restorer) planStages(ctx context.Context, content int) error {
 		}
 		name := text(t.was, "stageName")
 		if t.is == nil {
+			if err := r.aboutEdits(name, text(t.was, "deploymentId")); err != nil {
+				return err
+			}
 			r.makeStage(name, t.was)
 			continue
 		}
@@ -116,6 +119,25 @@ func (r *restorer) makeStage(name string, was map[string]any) {
 	r.aboutStage(name, was, nil)
 }
 
+// aboutEdits says what a stage would serve that it did not, where there must be a new deployment: what waited in the
+// backup's working copy to be deployed. Of an HTTP API's working copy the backup has no export to see it by.
+func (r *restorer) aboutEdits(name, old string) error {
+	a := *r.was.API
+	a.Stage, a.Export = name, r.was.Exports[name]
+	if a.Kind != REST || old == "" || r.has(old) {
+		return nil
+	}
+	edits, err := a.Drift(nil)
+	if err != nil {
+		return fmt.Errorf("compare stage %s with the backup's working copy: %w", name, err)
+	}
+	if len(edits) > 0 {
+		r.left("stage %s: its deployment %s is gone, and a new one makes live what was not deployed there at the time of the backup: %s, such as %s",
+			name, old, counted(len(edits), "difference"), strings.Replace(edits[0].String(), ", now ", ", edited to ", 1))
+	}
+	return nil
+}
+
 // aboutStage says what of a stage cannot be put back.
 func (r *restorer) aboutStage(name string, was, is map[string]any) {
 	if a, b := text(was, "webAclArn"), text(is, "webAclArn"); a != b {
@@ -174,6 +196,9 @@ func (r *restorer) changeStage(ctx context.Context, name string, t pair, content
 		case content == 0 && r.isOurs(now):
 			r.left("stage %s: its deployment %s is gone; what was deployed anew is not the same, see the proof", name, old)
 			return nil
+		}
+		if err := r.aboutEdits(name, old); err != nil {
+			return err
 		}
 		d[0].Before += " (gone, or of an authorizer that is; deployed anew)"
 	}

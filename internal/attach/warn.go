@@ -16,6 +16,10 @@ func (m *maker) warn() error {
 	if at := a.Tags[TagState]; at != "" {
 		stop("attached", "the API is attached already; its original state is kept in "+at)
 	}
+	if len(m.tapped) > 0 { // their own backends are only in the route table that there is, which this one would replace
+		add(Warning{Code: "tapped", Stops: true, More: m.tapped, Text: "routes lead to this tapway already, though nothing says since when: with a new route table it would no longer know " +
+			"where their calls go, and answer them with an error; put them back to their own backends first"})
+	}
 	if len(p.Changes) == 0 {
 		stop("nothing", "there is no route to attach")
 	}

@@ -79,7 +79,7 @@ type HTTPTLSConfig struct {
 type HTTPStage struct {
 	Name                 string                     `json:"stageName"`
 	Managed              bool                       `json:"apiGatewayManaged,omitempty"`
-	AutoDeploy           bool                       `json:"autoDeploy"`
+	AutoDeploy           bool                       `json:"autoDeploy,omitempty"` // AWS leaves it out when it is off
 	DeploymentID         string                     `json:"deploymentId,omitempty"`
 	Description          string                     `json:"description,omitempty"`
 	StageVariables       map[string]string          `json:"stageVariables,omitempty"`
