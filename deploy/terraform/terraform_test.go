@@ -163,7 +163,7 @@ func TestCountersElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const table, permission, allowed, alarm = "aws_dynamodb_table.counters[0]", "aws_iam_role_policy.counters[0]", "dynamodb:eu-west-1:123456789012:table/mine", `aws_cloudwatch_metric_alarm.function["ceiling"]`
+	const table, permission, allowed, alarm = `"address":"module.tapway.aws_dynamodb_table.counters[0]"`, `"address":"module.tapway.aws_iam_role_policy.counters[0]"`, "dynamodb:eu-west-1:123456789012:table/mine", `"address":"module.tapway.aws_cloudwatch_metric_alarm.function["ceiling"]"`
 	for _, c := range []struct {
 		counters     string
 		has, lacking []string
