@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -142,6 +143,9 @@ func (f *attachFlags) run(cmd *cobra.Command) error {
 	if err := f.giveRoutes(cmd, w, p, function); err != nil {
 		return err
 	}
+	if err := f.remember(); err != nil {
+		return err
+	}
 	st = attach.NewState(a, p, "tapway "+versionText(), store.Location(), time.Now())
 	return f.carryOut(cmd, w, store, st)
 }
@@ -159,6 +163,20 @@ func (f *attachFlags) defaultVia() error {
 	f.project, f.via = answers.Project, "lambda:"+answers.Project+"-proxy"
 	f.region, f.profile = firstOf(f.region, answers.Region), firstOf(f.profile, answers.Profile)
 	return nil
+}
+
+// remember tells `tapway deploy` and `tapway status` of an API that is attached to their function.
+// It comes before the attach: destroy must know of one that was interrupted.
+func (f *attachFlags) remember() error {
+	if f.project == "" {
+		return nil
+	}
+	answers, err := deploy.LoadAnswers(f.remembered)
+	if err != nil || slices.Contains(answers.Attached, f.api) {
+		return err
+	}
+	answers.Attached = append(answers.Attached, f.api)
+	return answers.Save(f.remembered)
 }
 
 // giveRoutes writes the routes to where the function of `tapway deploy` looks for them, unless

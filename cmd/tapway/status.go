@@ -42,7 +42,7 @@ func newStatus() *cobra.Command {
 			if err := tap.settle(&f); err != nil {
 				return err
 			}
-			if done, err := f.policyFor(cmd, attach.PolicyFor{Function: tap.function, Project: tap.projectOf(f.api), Tap: !tap.none}); done {
+			if done, err := f.policyFor(cmd, attach.PolicyFor{Function: tap.proxyOf(f.api), Project: tap.projectOf(f.api), Tap: !tap.none}); done {
 				return err
 			}
 			w, err := f.open(cmd)

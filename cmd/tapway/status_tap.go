@@ -90,6 +90,14 @@ func (f *tapFlags) projectOf(api string) string {
 	return f.project
 }
 
+// proxyOf is the attached function as far as it is known before AWS is asked; "" if it is not.
+func (f *tapFlags) proxyOf(api string) string {
+	if project := f.projectOf(api); f.function == "" && project != "" {
+		return project + "-proxy"
+	}
+	return f.function
+}
+
 // find says which tap it is, and who said so; from is "" when nobody did.
 func (f *tapFlags) find(st *attach.State) (t tapstate.Tap, from string) {
 	attached := ""

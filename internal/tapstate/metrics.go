@@ -138,11 +138,11 @@ func (r *Reader) period() int32 {
 	return 3600
 }
 
-// read fills in what CloudWatch has of the time before now.
+// read fills in what CloudWatch has of a window up to now.
 func (r *Reader) read(ctx context.Context, a *asker, window time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	end := r.now()
+	end := r.now().Truncate(time.Minute).Add(time.Minute) // the minute that is under way too
 	for from := 0; from < len(a.all); from += most {
 		part := a.all[from:min(from+most, len(a.all))]
 		in := &cloudwatch.GetMetricDataInput{StartTime: aws.Time(end.Add(-window)), EndTime: &end}
