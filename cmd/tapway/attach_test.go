@@ -40,7 +40,13 @@ func newGatewayWorld(t *testing.T) *gatewayWorld {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", w.Server)
-	mux.HandleFunc("POST /{$}", func(rw http.ResponseWriter, _ *http.Request) { // STS
+	mux.HandleFunc("POST /{$}", func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "GraniteServiceVersion20100801.") { // a CloudWatch that knows nothing
+			rw.Header().Set("Content-Type", "application/x-amz-json-1.0")
+			fmt.Fprint(rw, "{}")
+			return
+		}
+		// STS
 		rw.Header().Set("Content-Type", "text/xml")
 		fmt.Fprintf(rw, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult><Arn>arn:aws:iam::%[1]s:user/test</Arn><UserId>A</UserId><Account>%[1]s</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`, w.Account)
 	})
@@ -269,10 +275,10 @@ func TestEmit(t *testing.T) {
 	w := newGatewayWorld(t)
 	settled := w.Settled()
 	mustContain(t, must(t, w.dir, w.args("attach", "--via", "lambda:tapway", "--emit", "terraform")...),
-		`resource "aws_api_gateway_integration" "get_users" {`, `type = "AWS_PROXY"`, `resource "aws_lambda_permission" "tapway" {`)
+		`resource "aws_api_gateway_integration" "get_users" {`, `= "AWS_PROXY"`, `resource "aws_lambda_permission" "tapway" {`)
 	mustContain(t, must(t, w.dir, w.args("attach", "--via", "lambda:tapway", "--emit", "cloudformation")...),
 		`"IntegrationHttpMethod": "POST"`, `"Type": "AWS_PROXY"`, `"Type": "AWS::Lambda::Permission"`)
-	mustContain(t, must(t, w.dir, w.args("attach", "--via", "url:https://t.example.com", "--emit", "terraform")...), `uri = "https://t.example.com/orders.example.com/"`)
+	mustContain(t, must(t, w.dir, w.args("attach", "--via", "url:https://t.example.com", "--emit", "terraform")...), `= "https://t.example.com/orders.example.com/"`, `"'${var.tapway_secret}'"`, `variable "tapway_secret" {`)
 	fails(t, w.dir, 2, "neither terraform nor cloudformation", w.args("attach", "--emit", "x")...)
 	if d := apitest.Diff(settled, w.Settled()); d != "" {
 		t.Errorf("--emit changed something:\n%s", d)

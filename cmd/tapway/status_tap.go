@@ -147,20 +147,24 @@ func printTap(out io.Writer, s *apiStatus) error {
 	}
 	fmt.Fprintf(out, "\nTap%s, as %s says\n\n", printable(name), s.TapFrom)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	hint := ""
+	if tap.Project == "" {
+		hint = "; name the installation with --project"
+	}
 	part := func(any bool, none string) bool {
 		if !any {
 			fmt.Fprintln(t, none)
 		}
 		return any
 	}
-	if part(len(tap.Queues) > 0, "Queues: none known") {
+	if part(len(tap.Queues) > 0, "Queues: none known"+hint) {
 		fmt.Fprintln(t, "QUEUE\tVISIBLE\tIN FLIGHT\tDELAYED\tOLDEST\tDEAD LETTERS")
 		for _, q := range tap.Queues {
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", printable(q.Name), depth(q.Visible), depth(q.InFlight), depth(q.Delayed), age(q.OldestAge), depth(q.Dead))
 		}
 	}
 	fmt.Fprintln(t)
-	if part(len(tap.Alarms) > 0, "Alarms: none known") {
+	if part(len(tap.Alarms) > 0, "Alarms: none known"+hint) {
 		fmt.Fprintln(t, "ALARM\tSTATE\tSINCE")
 		for _, a := range tap.Alarms {
 			fmt.Fprintf(t, "%s\t%s\t%s\n", printable(a.Name), a.State, a.Since.Local().Format("2006-01-02 15:04 MST"))
