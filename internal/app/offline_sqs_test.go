@@ -2,10 +2,9 @@ package app
 
 import (
 	"bytes"
-	"encoding/binary"
+	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,24 +16,15 @@ import (
 	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
 )
 
-// cbor writes what the answer of CloudWatch needs of RFC 8949.
-func cborText(s string) string { return string([]byte{0x78, byte(len(s))}) + s }
-
-func cborFloat(f float64) string {
-	return "\xfb" + string(binary.BigEndian.AppendUint64(nil, math.Float64bits(f)))
-}
-
-func cborTime(t time.Time) string { return "\xc1" + cborFloat(float64(t.Unix())) }
-
 // TestOldestInSQS: the newest point of CloudWatch tells when the oldest message was sent;
 // whatever else it answers, nothing is known.
 func TestOldestInSQS(t *testing.T) {
 	sent := time.Now().Add(-2 * time.Hour).Truncate(time.Second)
 	point := func(at time.Time) string {
-		return "\xa2" + cborText("Timestamp") + cborTime(at) + cborText("Maximum") + cborFloat(at.Sub(sent).Seconds())
+		return fmt.Sprintf(`{"Timestamp": %d, "Maximum": %g}`, at.Unix(), at.Sub(sent).Seconds())
 	}
 	points := func(all ...string) string {
-		return "\xa1" + cborText("Datapoints") + string([]byte{0x80 + byte(len(all))}) + strings.Join(all, "")
+		return `{"Label": "ApproximateAgeOfOldestMessage", "Datapoints": [` + strings.Join(all, ", ") + "]}"
 	}
 	now := time.Now().Truncate(time.Second)
 	for name, tt := range map[string]struct {
@@ -44,17 +34,16 @@ func TestOldestInSQS(t *testing.T) {
 	}{
 		"known":        {200, points(point(now.Add(-3*time.Minute)), point(now.Add(-time.Minute)), point(now.Add(-2*time.Minute))), sent},
 		"no points":    {200, points(), time.Time{}},
-		"age zero":     {200, points("\xa2" + cborText("Timestamp") + cborTime(now) + cborText("Maximum") + cborFloat(0)), time.Time{}},
-		"forbidden":    {403, "\xa1" + cborText("__type") + cborText("AccessDenied"), time.Time{}},
-		"not CBOR":     {404, "<html>", time.Time{}},
+		"age zero":     {200, points(fmt.Sprintf(`{"Timestamp": %d, "Maximum": 0}`, now.Unix())), time.Time{}},
+		"forbidden":    {403, `{"__type": "AccessDenied"}`, time.Time{}},
+		"not JSON":     {404, "<html>", time.Time{}},
 		"out of order": {500, "", time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked []byte
 			watch := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				asked, _ = io.ReadAll(r.Body)
-				w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
-				w.Header().Set("Content-Type", "application/cbor")
+				w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 				w.WriteHeader(tt.status)
 				io.WriteString(w, tt.body)
 			}))
