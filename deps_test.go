@@ -66,6 +66,7 @@ internal/spill:             . internal/record internal/queue/sqsqueue # what a q
 internal/outbox:            . internal/record internal/queue/sqsqueue internal/spill
 
 internal/cloud:             . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go # the only one that links the SDK's config: never in the bootstrap
+internal/mototest:          # starts moto for tests: standard library only
 internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
 
 internal/lambdasqs:         . internal/delivery internal/record

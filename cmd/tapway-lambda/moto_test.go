@@ -2,16 +2,13 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -19,6 +16,7 @@ import (
 
 	"github.com/tapway/tapway/internal/awsbase"
 	"github.com/tapway/tapway/internal/blob/s3blob"
+	"github.com/tapway/tapway/internal/mototest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
 
@@ -30,47 +28,13 @@ type moto struct {
 
 func startMoto(t *testing.T) *moto {
 	t.Helper()
-	for _, name := range []string{"moto_server", "aws"} {
-		if _, err := exec.LookPath(name); err != nil {
-			if os.Getenv("CI") == "" {
-				t.Skip(name + " is missing here: pip install moto[server] awscli")
-			}
-			t.Fatal(name + " is missing: pip install moto[server] awscli")
+	if _, err := exec.LookPath("aws"); err != nil {
+		if os.Getenv("CI") == "" {
+			t.Skip("aws is missing here: pip install awscli")
 		}
+		t.Fatal("aws is missing: pip install awscli")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, "moto_server", "-H", "127.0.0.1", "-p", port)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan struct{})
-	go func() { cmd.Wait(); close(gone) }()
-	t.Cleanup(func() { cancel(); <-gone })
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for deadline := time.Now().Add(time.Minute); ; {
-		if resp, err := client.Get("http://" + address + "/moto-api/"); err == nil {
-			resp.Body.Close()
-			return &moto{t, "http://" + address}
-		}
-		select {
-		case <-gone:
-			t.Fatalf("moto_server ended: %s\nIs it complete? pip install moto[server]", output.String())
-		case <-time.After(100 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("moto_server does not answer")
-		}
-	}
+	return &moto{t, mototest.Start(t)}
 }
 
 // aws runs the AWS CLI and returns what it printed.

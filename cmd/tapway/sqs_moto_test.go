@@ -1,11 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -13,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/mototest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
 	"github.com/tapway/tapway/internal/record"
 )
@@ -20,44 +17,7 @@ import (
 // newMoto is newAWS on moto: SQS and S3 by somebody else.
 func newMoto(t *testing.T) *sqsWorld {
 	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("moto_server is missing here: pip install moto[server]")
-		}
-		t.Fatal("moto_server is missing: pip install moto[server]")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	ctx, cancel := context.WithCancel(context.Background())
-	server := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
-	var output bytes.Buffer
-	server.Stdout, server.Stderr = &output, &output
-	server.WaitDelay = 5 * time.Second
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan struct{})
-	go func() { server.Wait(); close(gone) }()
-	t.Cleanup(func() { cancel(); <-gone })
-	url := "http://" + address
-	waitFor(t, "moto", func() bool {
-		select {
-		case <-gone:
-			t.Fatalf("moto_server ended: %s\nIs it complete? pip install moto[server]", output.String())
-		default:
-		}
-		resp, err := http.Get(url + "/moto-api/")
-		if err == nil {
-			resp.Body.Close()
-		}
-		return err == nil
-	})
+	url := mototest.Start(t)
 	w := &sqsWorld{T: t, dir: t.TempDir()}
 	w.connect(url, url, url+"/123456789012/")
 	for _, name := range []string{"siem", "lake"} {

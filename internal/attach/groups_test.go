@@ -1,65 +1,16 @@
 package attach
 
 import (
-	"bytes"
-	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tapway/tapway/internal/awsec2"
+	"github.com/tapway/tapway/internal/mototest"
 )
-
-// startMoto gives the address of somebody else's fake of EC2.
-func startMoto(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("moto_server is missing here: pip install moto[server]")
-		}
-		t.Fatal("moto_server is missing: pip install moto[server]")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &output, &output, 5*time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan error, 1)
-	go func() { gone <- cmd.Wait() }()
-	t.Cleanup(func() { cancel(); <-gone })
-	url := "http://127.0.0.1:" + port
-	for deadline := time.Now().Add(time.Minute); ; {
-		if res, err := http.Get(url + "/moto-api/"); err == nil {
-			res.Body.Close()
-			return url
-		}
-		select {
-		case err := <-gone:
-			gone <- err
-			t.Fatalf("moto_server ended: %v: %s", err, output.String())
-		case <-time.After(100 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("moto_server does not answer: %s", output.String())
-		}
-	}
-}
 
 // ask makes a call of EC2's that tapway does not make, and gives the text of one element of the answer. moto looks at
 // the signature's scope only.
@@ -85,7 +36,7 @@ func ask(t *testing.T, moto, element string, form url.Values) string {
 func TestRestoreSecurityGroups(t *testing.T) {
 	w := newWorld(t)
 	cfg := w.config()
-	moto := startMoto(t)
+	moto := mototest.Start(t)
 	cfg.HTTPClient = &http.Client{}
 	w.clients.EC2 = awsec2.New(cfg, &moto, nil)
 	group := func(name string) string {

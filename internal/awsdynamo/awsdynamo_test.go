@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/tapway/tapway/internal/awsdynamo/dynamotest"
+	"github.com/tapway/tapway/internal/mototest"
 )
 
 func client(url string) *Client {
@@ -30,47 +28,7 @@ func client(url string) *Client {
 // startMoto is DynamoDB by somebody else: what the fake and we misunderstand alike, it may not.
 func startMoto(t *testing.T) string {
 	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("moto_server is missing here: pip install moto[server]")
-		}
-		t.Fatal("moto_server is missing: pip install moto[server]")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan struct{})
-	go func() { cmd.Wait(); close(gone) }()
-	t.Cleanup(func() { cancel(); <-gone })
-	url := "http://" + address
-	for deadline := time.Now().Add(time.Minute); ; {
-		resp, err := http.Get(url + "/moto-api/")
-		if err == nil {
-			resp.Body.Close()
-			break
-		}
-		select {
-		case <-gone:
-			t.Fatalf("moto_server ended: %s", output.String())
-		case <-time.After(100 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("moto_server does not answer: %v", err)
-		}
-	}
+	url := mototest.Start(t)
 	in := map[string]any{
 		"TableName": "counters", "BillingMode": "PAY_PER_REQUEST",
 		"AttributeDefinitions": []map[string]string{{"AttributeName": Key, "AttributeType": "S"}},

@@ -2,14 +2,12 @@ package awssecret
 
 import (
 	"bytes"
-	"context"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/tapway/tapway/internal/mototest"
 )
 
 // moto is the two services by somebody else: what the fake and we misunderstand alike, it may not.
@@ -20,47 +18,7 @@ type moto struct {
 
 func startMoto(t *testing.T) *moto {
 	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("moto_server is missing here: pip install moto[server]")
-		}
-		t.Fatal("moto_server is missing: pip install moto[server]")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan struct{})
-	go func() { cmd.Wait(); close(gone) }()
-	t.Cleanup(func() { cancel(); <-gone })
-	m := &moto{t, "http://" + address}
-	for deadline := time.Now().Add(time.Minute); ; {
-		resp, err := http.Get(m.url + "/moto-api/")
-		if err == nil {
-			resp.Body.Close()
-			return m
-		}
-		select {
-		case <-gone:
-			t.Fatalf("moto_server ended: %s\nIs it complete? pip install moto[server]", output.String())
-		case <-time.After(100 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("moto_server does not answer: %v", err)
-		}
-	}
+	return &moto{t, mototest.Start(t)}
 }
 
 // aws runs the AWS CLI and returns what it printed.

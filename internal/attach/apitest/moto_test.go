@@ -1,17 +1,11 @@
 package apitest_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
@@ -20,57 +14,13 @@ import (
 	types2 "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
-)
 
-// startMoto gives the address of somebody else's fake: what this one and we misunderstand
-// alike, it may not. Only calls in which moto does as AWS are compared.
-func startMoto(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("moto_server is missing here: pip install moto[server]")
-		}
-		t.Fatal("moto_server is missing: pip install moto[server]")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan error, 1)
-	go func() { gone <- cmd.Wait() }()
-	t.Cleanup(func() { cancel(); <-gone })
-	url := "http://127.0.0.1:" + port
-	for deadline := time.Now().Add(time.Minute); ; {
-		if res, err := http.Get(url + "/moto-api/"); err == nil {
-			res.Body.Close()
-			return url
-		}
-		select {
-		case err := <-gone:
-			gone <- err
-			t.Fatalf("moto_server ended: %v: %s", err, output.String())
-		case <-time.After(100 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("moto_server does not answer: %s", output.String())
-		}
-	}
-}
+	"github.com/tapway/tapway/internal/mototest"
+)
 
 func TestAsMoto(t *testing.T) {
 	ours, theirs := newWorld(t), newWorld(t)
-	theirs.connect(startMoto(t), &http.Client{})
+	theirs.connect(mototest.Start(t), &http.Client{})
 	ours.AddFunction("tap", false)
 	theirs.motoFunction()
 	for name, story := range map[string]func(*world) []string{"rest": restStory, "http": httpStory, "lambda": lambdaStory} {

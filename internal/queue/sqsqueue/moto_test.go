@@ -2,10 +2,8 @@ package sqsqueue
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +21,7 @@ import (
 	"github.com/tapway/tapway/internal/awsbase"
 	"github.com/tapway/tapway/internal/blob/blobtest"
 	"github.com/tapway/tapway/internal/blob/s3blob"
+	"github.com/tapway/tapway/internal/mototest"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 	"github.com/tapway/tapway/internal/queue/queuetest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
@@ -40,54 +39,14 @@ type moto struct {
 
 func startMoto(t *testing.T) *moto {
 	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("moto_server is missing here: pip install moto[server]")
-		}
-		t.Fatal("moto_server is missing: pip install moto[server]")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan struct{})
-	go func() { cmd.Wait(); close(gone) }()
-	t.Cleanup(func() { cancel(); <-gone })
-
-	m := &moto{T: t, url: "http://" + address}
+	m := &moto{T: t, url: mototest.Start(t)}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	cfg := staticConfig()
 	cfg.HTTPClient = awsbase.Client(transport)
 	m.cfg = staticConfig() // with the client's own way to SQS
 	m.sqs, m.s3 = NewClient(cfg, &m.url), s3blob.NewClient(cfg, &m.url)
-	for deadline := time.Now().Add(time.Minute); ; {
-		resp, err := cfg.HTTPClient.(*http.Client).Get(m.url + "/moto-api/")
-		if err == nil {
-			resp.Body.Close()
-			return m
-		}
-		select {
-		case <-gone:
-			t.Fatalf("moto_server ended: %s\nIs it complete? pip install moto[server]", output.String())
-		case <-time.After(100 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("moto_server does not answer: %v", err)
-		}
-	}
+	return m
 }
 
 func (m *moto) create(name string, attributes map[string]string) {
