@@ -114,9 +114,9 @@ func bodies(t *testing.T) map[string]struct{ contentType, coding, body string } 
 func TestCommandLine(t *testing.T) {
 	m := startMoto(t)
 	bin := build(t)
-	m.create(map[string]map[string]string{"records-dead": nil, "records": {
+	m.create([]newQueue{{name: "records-dead"}, {"records", map[string]string{
 		"MaximumMessageSize": "65536", "RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:123456789012:records-dead","maxReceiveCount":"1000"}`,
-	}}, "objects")
+	}}}, "objects")
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Content-Type"] = r.Header["Content-Type"]
 		if coding := r.Header.Get("Content-Encoding"); coding != "" {

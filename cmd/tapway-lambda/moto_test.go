@@ -73,8 +73,14 @@ func (m *moto) json(v any) string {
 	return m.file(text)
 }
 
-// create makes what a deployment makes: queues with their attributes, and a bucket.
-func (m *moto) create(queues map[string]map[string]string, bucket string) {
+type newQueue struct {
+	name       string
+	attributes map[string]string
+}
+
+// create makes what a deployment makes: queues in their order, because a queue's dead-letter queue
+// must be there first, and a bucket.
+func (m *moto) create(queues []newQueue, bucket string) {
 	m.Helper()
 	cfg, err := awsbase.FromEnv(func(name string) string {
 		return map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}[name]
@@ -84,8 +90,8 @@ func (m *moto) create(queues map[string]map[string]string, bucket string) {
 	}
 	cfg.HTTPClient = awsbase.Client(&http.Transport{DisableKeepAlives: true})
 	client := sqsqueue.NewClient(cfg, &m.url)
-	for name, attributes := range queues {
-		if _, err := client.CreateQueue(m.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes}); err != nil {
+	for _, q := range queues {
+		if _, err := client.CreateQueue(m.Context(), &sqs.CreateQueueInput{QueueName: &q.name, Attributes: q.attributes}); err != nil {
 			m.Fatal(err)
 		}
 	}
