@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always 2>/dev/null || echo dev)
 # Without inlining in the SDK and the YAML reader the bootstrap is 0.5 MB smaller, and no call to SQS measurably slower.
 LAMBDA  := -trimpath -buildvcs=false -tags lambda.norpc -gcflags=github.com/aws/...=-l -gcflags=github.com/goccy/...=-l
 
-.PHONY: help test lint fuzz bench bench-lambda bench-waf build lambda waf clean
+.PHONY: help test lint fuzz bench bench-lambda bench-waf build lambda waf sbom snapshot clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,12 +19,14 @@ test: ## run every test, with the race detector
 	@test -n "$(RACE)" || echo "no C compiler here: the tests run without the race detector"
 	$(GO) test $(RACE) -timeout 15m ./...
 	cd contrib/waf && $(GO) vet ./... && $(GO) test $(RACE) -timeout 5m ./...
+	cd deploy/kubernetes && $(GO) vet ./... && $(GO) test -timeout 5m ./...
 
 lint: ## gofmt, staticcheck and govulncheck (where its database can be reached)
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	@test -x $(TOOLS)/staticcheck || GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2
 	$(TOOLS)/staticcheck ./...
 	cd contrib/waf && $(TOOLS)/staticcheck ./...
+	cd deploy/kubernetes && $(TOOLS)/staticcheck ./...
 	@test -x $(TOOLS)/govulncheck || GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.8.0
 	@if out=$$($(TOOLS)/govulncheck ./... 2>&1); then echo "govulncheck: nothing known"; \
 	elif grep -q 'fetching vulnerabilities\|no such host\|connection refused\|403\|404' <<<"$$out"; then echo "govulncheck: skipped, its database cannot be reached from here"; \
@@ -56,5 +58,13 @@ lambda: ## build the Lambda functions: bin/tapway-lambda-arm64.zip and -amd64.zi
 		ls -l bin/lambda-$$arch/bootstrap bin/tapway-lambda-$$arch.zip || exit 1; \
 	done
 
+sbom: build ## write bin/tapway.cdx.json, what bin/tapway is made of (CycloneDX)
+	$(GO) run ./.ci/sbom bin/tapway > bin/tapway.cdx.json
+
+snapshot: ## build everything of a release into dist/ without publishing it (GoReleaser; takes minutes)
+	@test -x $(TOOLS)/goreleaser || GOBIN=$(TOOLS) $(GO) install github.com/goreleaser/goreleaser/v2@v2.15.0
+	$(TOOLS)/goreleaser check
+	$(TOOLS)/goreleaser release --snapshot --clean --skip=sign
+
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist

@@ -115,6 +115,9 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 // errSilent fails a command that has said already what is wrong.
 var errSilent = errors.New("failed")
 
+// moreCommands are those of builds with tags.
+var moreCommands []func() *cobra.Command
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tapway",
@@ -133,6 +136,9 @@ func newRoot() *cobra.Command {
 		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newDeploy(), newDestroy(), newCost(), newTune(),
 		newAccess(), newKeys(), newEgress(), newCache(), newConfig(), newDoctor(), newVersion(),
 	)
+	for _, more := range moreCommands {
+		root.AddCommand(more())
+	}
 	versionFlag(root)
 	return root
 }
