@@ -59,7 +59,7 @@ lambda: ## build the Lambda functions: bin/tapway-lambda-arm64.zip and -amd64.zi
 	done
 
 sbom: build ## write bin/tapway.cdx.json, what bin/tapway is made of (CycloneDX)
-	$(GO) run ./.ci/sbom bin/tapway > bin/tapway.cdx.json
+	$(GO) run ./.ci/sbom bin/tapway bin/tapway.cdx.json
 
 snapshot: ## build everything of a release into dist/ without publishing it (GoReleaser; takes minutes)
 	@test -x $(TOOLS)/goreleaser || GOBIN=$(TOOLS) $(GO) install github.com/goreleaser/goreleaser/v2@v2.15.0

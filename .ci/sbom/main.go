@@ -1,7 +1,7 @@
 // Command sbom prints a CycloneDX bill of materials of a Go binary, from what the linker wrote into it:
 // what is in the program, not what go.mod would allow.
 //
-//	go run ./.ci/sbom BINARY
+//	go run ./.ci/sbom BINARY OUT.cdx.json
 package main
 
 import (
@@ -31,17 +31,17 @@ type hash struct {
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: sbom BINARY")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: sbom BINARY OUT.cdx.json")
 		os.Exit(2)
 	}
-	if err := write(os.Args[1]); err != nil {
+	if err := write(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintf(os.Stderr, "sbom: %s: %v\n", os.Args[1], err)
 		os.Exit(1)
 	}
 }
 
-func write(path string) error {
+func write(path, to string) error {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
 		return err
@@ -59,15 +59,16 @@ func write(path string) error {
 	for _, c := range components {
 		uses = append(uses, c.Ref)
 	}
-	out := json.NewEncoder(os.Stdout)
-	out.SetIndent("", "  ")
-	out.SetEscapeHTML(false)
-	return out.Encode(map[string]any{
+	text, err := json.MarshalIndent(map[string]any{
 		"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
 		"metadata":     map[string]any{"component": main, "properties": []map[string]string{{"name": "file", "value": filepath.Base(path)}}},
 		"components":   components,
 		"dependencies": []map[string]any{{"ref": main.Ref, "dependsOn": uses}},
-	})
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, append(text, '\n'), 0o644)
 }
 
 func module(m *debug.Module) component {
