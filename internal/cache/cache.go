@@ -152,9 +152,10 @@ func (c *Cache) Wrap(next http.Handler) http.Handler {
 func isUpgrade(r *http.Request) bool { return len(r.Header["Upgrade"]) > 0 }
 
 // direct reports whether a request asks for something that only the backend can give: a part, a
-// precondition that is its own, or an answer to a body that no key has.
+// precondition that is its own, or an answer to a body that no key has. Over HTTP/2 there is a
+// Body in any case.
 func direct(r *http.Request) bool {
-	if r.ContentLength != 0 || r.Body != nil && r.Body != http.NoBody || len(r.TransferEncoding) > 0 {
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		return true
 	}
 	for _, name := range [...]string{"Range", "If-Range", "If-Match", "If-Unmodified-Since", "Expect"} {
