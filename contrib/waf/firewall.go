@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/corazawaf/coraza/v3/types"
-
 	"github.com/tapway/tapway/internal/access"
 )
 
@@ -18,7 +16,7 @@ type Firewall struct {
 	rules      *engine
 	exclusions []exclusion
 	held       *atomic.Int64 // bytes of bodies
-	open       sync.Map      // *access.Request to types.Transaction, where responses are inspected
+	open       sync.Map      // *access.Request to *inspected, where responses are inspected
 	log        *slog.Logger
 }
 
@@ -155,8 +153,10 @@ func (e *exclusion) takes(readings []string) bool {
 
 // End is access.Holder: it ends the loan of a body's memory, and what is known of the call.
 func (f *Firewall) End(r *access.Request, _ bool) {
-	if tx, ok := f.open.LoadAndDelete(r); ok {
-		f.closeTx(r, tx.(types.Transaction))
+	if open, ok := f.open.LoadAndDelete(r); ok {
+		one := open.(*inspected)
+		f.held.Add(-one.lent)
+		f.closeTx(r, one.tx)
 	}
 	if b, ok := r.HTTP.Body.(*prefixed); ok {
 		f.held.Add(-b.lent.Swap(0))

@@ -29,7 +29,7 @@ func (f *Firewall) inspect(r *access.Request, off []ruleRange) (found *finding, 
 	keep := false
 	defer func() {
 		if keep {
-			f.open.Store(r, tx)
+			f.open.Store(r, &inspected{tx: tx})
 		} else {
 			f.closeTx(r, tx)
 		}

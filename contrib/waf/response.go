@@ -24,15 +24,21 @@ func (f *Firewall) Answer(r *access.Request, w http.ResponseWriter) (http.Respon
 	if f.config.Response == ResponseOff {
 		return w, nil
 	}
-	tx, ok := f.open.Load(r)
+	open, ok := f.open.Load(r)
 	if !ok || len(r.HTTP.Header["Upgrade"]) > 0 {
 		return w, nil
 	}
 	if f.config.Response == ResponseBody {
 		r.Withhold("Accept-Encoding") // what is compressed cannot be inspected
 	}
-	a := &answer{ResponseWriter: w, f: f, r: r, tx: tx.(types.Transaction)}
+	a := &answer{ResponseWriter: w, f: f, r: r, inspected: open.(*inspected)}
 	return a, a.end
+}
+
+// inspected is what is kept of a call until its response has been inspected.
+type inspected struct {
+	tx   types.Transaction
+	lent int64 // bytes of the response that are held
 }
 
 // stage is how far an answer is.
@@ -52,15 +58,14 @@ const errorPage = `{"message":"Internal server error"}`
 // answer inspects one response. In block mode the client gets nothing before the verdict.
 type answer struct {
 	http.ResponseWriter
-	f  *Firewall
-	r  *access.Request
-	tx types.Transaction
+	*inspected
+	f *Firewall
+	r *access.Request
 
 	stage  stage
 	status int
 	header http.Header // as it was with the head, while holding
 	buf    []byte
-	lent   int64
 }
 
 // Unwrap is for http.ResponseController.
