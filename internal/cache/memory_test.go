@@ -170,3 +170,39 @@ func TestMarked(t *testing.T) {
 		})
 	}
 }
+
+// TestSlowHits: answers from the cache that slow clients are still reading count until they have
+// them, purged or not, and once for all who read the same.
+func TestSlowHits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, gateway, func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Length", "1000")
+			_, _ = rw.Write(make([]byte, 1000))
+		})
+		until := make(chan struct{})
+		for i := range 5 {
+			path := "/" + strconv.Itoa(i)
+			w.ask(t, "GET "+path)
+			for range 3 {
+				go w.handler.ServeHTTP(&stuck{http.Header{}, until}, request(t, "GET "+path))
+			}
+		}
+		synctest.Wait()
+		before := w.Stats()
+		if before.Hits != 15 || before.Bytes < 5000 || before.Bytes > 10000 {
+			t.Errorf("while they are read: %+v", before)
+		}
+		w.ask(t, "GET /alone")
+		if n, err := w.Purge("", ""); n != 6 || err != nil {
+			t.Errorf("purged %d %v", n, err)
+		}
+		if s := w.Stats(); s.Bytes != before.Bytes || s.Entries != 0 {
+			t.Errorf("purged, and still being read: %+v, want %d bytes", s, before.Bytes)
+		}
+		close(until)
+		synctest.Wait()
+		if used := w.within(t); used != 0 || w.store.fixed != 0 {
+			t.Errorf("at the end %d bytes are in use, %d of them for good", used, w.store.fixed)
+		}
+	})
+}
