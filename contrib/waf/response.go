@@ -1,8 +1,10 @@
 package waf
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 
@@ -25,7 +27,7 @@ func (f *Firewall) Answer(r *access.Request, w http.ResponseWriter) (http.Respon
 		return w, nil
 	}
 	open, ok := f.open.Load(r)
-	if !ok || len(r.HTTP.Header["Upgrade"]) > 0 {
+	if !ok {
 		return w, nil
 	}
 	if f.config.Response == ResponseBody {
@@ -71,9 +73,22 @@ type answer struct {
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
+// Hijack is for http.ResponseController: what follows an upgrade is not inspected.
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(a.ResponseWriter).Hijack()
+	if err == nil {
+		a.stage = passing
+	}
+	return conn, rw, err
+}
+
 func (a *answer) WriteHeader(status int) {
 	switch {
 	case a.stage == withheld:
+		return
+	case status == http.StatusSwitchingProtocols:
+		a.stage = passing
+		a.ResponseWriter.WriteHeader(status)
 		return
 	case a.stage != begun || status < 200:
 		a.ResponseWriter.WriteHeader(status)

@@ -60,6 +60,7 @@ func TestResponses(t *testing.T) {
 			w.Header().Set("X-Debug", "1")
 			respond(json, true, `{"a":1}`)(w, r)
 		}, `{"a":1}`, true, true},
+		{"a leak to one who says Upgrade", nil, leak, false, true},
 		{"compressed", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "x-own")
 			respond(json, true, leak)(w, r)
@@ -69,7 +70,11 @@ func TestResponses(t *testing.T) {
 			mode, what, _ := strings.Cut(name, " ")
 			hit := what == ResponseHeaders && tt.headers || what == ResponseBody && tt.bodies
 			w.answer = tt.answer
-			status, body := w.send("GET", "/", "", "")
+			var headers []string
+			if tt.answer == nil {
+				w.answer, headers = respond(json, true, leak), []string{"Upgrade", "nothing"}
+			}
+			status, body := w.send("GET", "/", "", "", headers...)
 			wantStatus, want := 200, tt.body
 			if hit && mode == Block {
 				wantStatus, want = http.StatusBadGateway, errorPage

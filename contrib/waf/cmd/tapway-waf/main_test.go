@@ -144,7 +144,7 @@ func TestServe(t *testing.T) {
 	if r := recordOf("/detected"); r.Origin != "backend" || !strings.HasPrefix(r.Error, "waf would block: rules 942") {
 		t.Errorf("%+v", r)
 	}
-	write("waf.yaml", "mode: block\nrules: [own.conf]\n")
+	write("waf.yaml", "mode: block\nresponse: body\nrules: [own.conf]\n")
 	write("own.conf", "SecNothing On\n")
 	cmd.Process.Signal(syscall.SIGHUP)
 	waitFor(t, "refused reload", func() bool { return strings.Contains(log.String(), "own.conf:1: ") })
