@@ -50,20 +50,27 @@ func newCacheStats() *cobra.Command {
 
 func newCachePurge() *cobra.Command {
 	var state stateFlags
-	var path string
+	var path, route string
 	cmd := &cobra.Command{
 		Use: "purge", Short: "Take answers out of the cache",
-		Long:    "Takes answers out of the cache of the running gateway, whatever their host and query. Without --path it takes out all of them.",
-		Example: "  tapway cache purge\n  tapway cache purge --path /catalog/books\n  tapway cache purge --path '/catalog/*'",
+		Long:    "Takes answers out of the cache of the running gateway, whatever their host and query. Without --path and --route it takes out all of them.",
+		Example: "  tapway cache purge\n  tapway cache purge --path /catalog/books\n  tapway cache purge --path '/catalog/*'\n  tapway cache purge --route 'GET /catalog/{proxy+}'",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if path != "" && path[0] != '/' {
 				return usagef("--path: %q does not begin with a slash", path)
 			}
 			return state.with(cmd, func(client *admin.Client) error {
-				where := "/api/v1/cache/purge"
+				which := url.Values{}
 				if path != "" {
-					where += "?" + url.Values{"path": {path}}.Encode()
+					which.Set("path", path)
+				}
+				if route != "" {
+					which.Set("route", route)
+				}
+				where := "/api/v1/cache/purge"
+				if len(which) > 0 {
+					where += "?" + which.Encode()
 				}
 				p, err := admin.JSON[admin.Purged](client.Post(cmd.Context(), where, nil))
 				if err != nil {
@@ -78,6 +85,7 @@ func newCachePurge() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&path, "path", "", "only this path, as it stands in the request line; /a/* is all that begin so")
+	cmd.Flags().StringVar(&route, "route", "", "only what is kept by this entry of cache.routes, by its match")
 	state.register(cmd, true)
 	return cmd
 }

@@ -37,6 +37,14 @@ type Config struct {
 	// pass uninspected. Default 128 KiB, at most 16 MiB.
 	MaxBody Size `yaml:"max_body"`
 
+	// Response says what of responses is inspected: ResponseOff (the default), ResponseHeaders or
+	// ResponseBody.
+	Response string `yaml:"response"`
+
+	// MaxResponse is how much of a response's body is inspected, and in block mode held back until
+	// then. Default 128 KiB, at most 16 MiB.
+	MaxResponse Size `yaml:"max_response"`
+
 	// BodyMemory is for all bodies that are held at once; without room a call cannot be inspected.
 	// Default 64 MiB.
 	BodyMemory Size `yaml:"body_memory"`
@@ -44,6 +52,10 @@ type Config struct {
 	Arguments    int      `yaml:"arguments"`     // values in a query and in a body; a call with more is refused; default 1,000
 	Methods      []string `yaml:"methods"`       // methods that are not refused by rule 911100
 	ContentTypes []string `yaml:"content_types"` // media types of bodies that are not refused by rule 920420
+
+	// Prefilter has a regular expression asked only about values that have the letters it needs, and
+	// are long enough for it: the same verdicts at less cost. Default true.
+	Prefilter bool `yaml:"prefilter"`
 
 	// OnError says what becomes of a call that cannot be inspected: Refuse (the default) or Pass.
 	// In detect mode it always passes.
@@ -78,7 +90,8 @@ const maxMaxBody = 16 << 20
 // the Core Rule Set alone would refuse PUT, PATCH and DELETE.
 func Default() Config {
 	return Config{
-		Mode: Detect, Paranoia: 1, Threshold: 5, MaxBody: 128 << 10, BodyMemory: 64 << 20, Arguments: 1000, OnError: Refuse,
+		Mode: Detect, Paranoia: 1, Threshold: 5, MaxBody: 128 << 10, BodyMemory: 64 << 20, Arguments: 1000, Prefilter: true, OnError: Refuse,
+		Response: ResponseOff, MaxResponse: 128 << 10,
 		Methods: []string{"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"},
 		ContentTypes: []string{
 			"application/x-www-form-urlencoded", "multipart/form-data", "multipart/related", "text/xml", "application/xml", "application/soap+xml",
@@ -152,6 +165,15 @@ func (c *Config) Check() error {
 	}
 	if c.MaxBody < 0 || c.MaxBody > maxMaxBody {
 		fail("max_body: it must be between 0 and 16MiB")
+	}
+	if c.Response != ResponseOff && c.Response != ResponseHeaders && c.Response != ResponseBody {
+		fail("response: %q is neither off nor headers nor body", c.Response)
+	}
+	if c.MaxResponse < 1 || c.MaxResponse > maxMaxBody {
+		fail("max_response: it must be between 1 and 16MiB")
+	}
+	if c.Response == ResponseBody && c.BodyMemory < c.MaxResponse {
+		fail("body_memory: it must have room for one body of max_response")
 	}
 	if c.BodyMemory < c.MaxBody {
 		fail("body_memory: it must have room for one body of max_body")

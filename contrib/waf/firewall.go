@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tapway/tapway/internal/access"
@@ -15,6 +16,7 @@ type Firewall struct {
 	rules      *engine
 	exclusions []exclusion
 	held       *atomic.Int64 // bytes of bodies
+	open       sync.Map      // *access.Request to *inspected, where responses are inspected
 	log        *slog.Logger
 }
 
@@ -98,6 +100,8 @@ func (f *Firewall) judge(r *access.Request, found *finding, err error) *access.R
 		if r.Dry {
 			r.Because("no rule, or too few")
 		}
+	case found.passes:
+		r.Because("too few: %s: %s", found, strings.Join(found.messages, "; "))
 	case f.config.Mode == Block:
 		f.tell(r, found, "blocked")
 		return access.Forbidden("waf: " + found.String())
@@ -147,8 +151,13 @@ func (e *exclusion) takes(readings []string) bool {
 	return true
 }
 
-// End is access.Holder: it ends the loan of a body's memory.
+// End is access.Holder: it ends the loan of a body's memory, and what is known of the call.
 func (f *Firewall) End(r *access.Request, _ bool) {
+	if open, ok := f.open.LoadAndDelete(r); ok {
+		one := open.(*inspected)
+		f.held.Add(-one.lent)
+		f.closeTx(r, one.tx)
+	}
 	if b, ok := r.HTTP.Body.(*prefixed); ok {
 		f.held.Add(-b.lent.Swap(0))
 	}

@@ -26,14 +26,28 @@ func (f *Firewall) inspect(r *access.Request, off []ruleRange) (found *finding, 
 		}
 	}()
 	tx := f.rules.NewTransactionWithID(r.Call.ID.String())
+	keep := false
+	defer func() {
+		if keep {
+			f.open.Store(r, &inspected{tx: tx})
+		} else {
+			f.closeTx(r, tx)
+		}
+	}()
 	for _, one := range off {
 		tx.(remover).RemoveRuleByIDRange(one.first, one.last)
 	}
 	found, err = f.ask(tx, r)
-	if closing := tx.Close(); closing != nil && err == nil && !r.Dry {
-		f.log.Warn("waf: a temporary file of an upload may be left", "err", closing)
-	}
+	// In detect mode a call that is refused for nothing but its request is not asked about again:
+	// Coraza ends at the first verdict.
+	keep = found == nil && err == nil && !r.Dry && f.config.Response != ResponseOff
 	return found, err
+}
+
+func (f *Firewall) closeTx(r *access.Request, tx types.Transaction) {
+	if err := tx.Close(); err != nil && !r.Dry {
+		f.log.Warn("waf: a temporary file of an upload may be left", "err", err)
+	}
 }
 
 func (f *Firewall) ask(tx types.Transaction, r *access.Request) (*finding, error) {
@@ -50,7 +64,7 @@ func (f *Firewall) ask(tx types.Transaction, r *access.Request) (*finding, error
 	tx.ProcessURI(path, in.Method, in.Proto)
 	addHeaders(tx, in)
 	if tx.ProcessRequestHeaders() != nil {
-		return f.report(tx), nil
+		return f.report(tx, types.PhaseRequestHeaders), nil
 	}
 	body, err := f.peek(r)
 	if err != nil {
@@ -64,10 +78,17 @@ func (f *Firewall) ask(tx types.Transaction, r *access.Request) (*finding, error
 	if _, err := tx.ProcessRequestBody(); err != nil {
 		return nil, fmt.Errorf("read the body: %w", err)
 	}
-	if !tx.IsInterrupted() {
+	if tx.IsInterrupted() {
+		return f.report(tx, types.PhaseRequestHeaders), nil
+	}
+	if !r.Dry {
 		return nil, nil
 	}
-	return f.report(tx), nil
+	found := f.report(tx, types.PhaseRequestHeaders) // whoever asks hears of those that were too few
+	if found.passes = true; len(found.rules) == 0 {
+		return nil, nil
+	}
+	return found, nil
 }
 
 func addHeaders(tx types.Transaction, in *http.Request) {
@@ -97,6 +118,7 @@ type finding struct {
 	score     int   // anomaly score; 0 when a rule refused it by itself
 	messages  []string
 	variables []string // names, such as "ARGS:q"
+	passes    bool     // the score is below the threshold; told to those who ask only
 }
 
 // The most that is said of one call.
@@ -107,14 +129,20 @@ const (
 
 // isControl reports whether a rule of the Core Rule Set only sets something up, or adds up what
 // others have found.
-func isControl(id int) bool { return id >= 900000 && id < 910000 || id >= 949000 && id < 950000 }
+func isControl(id int) bool {
+	return id >= 900000 && id < 910000 || id >= 949000 && id < 950000 || id >= 959000 && id < 960000 || id >= 980000 && id < 990000
+}
 
-func (f *Firewall) report(tx types.Transaction) *finding {
-	found := new(finding)
+// report is what the rules of a phase and of later ones have found.
+func (f *Firewall) report(tx types.Transaction, from types.RulePhase) *finding {
+	found, score := new(finding), "blocking_inbound_anomaly_score"
+	if from >= types.PhaseResponseHeaders {
+		score = "blocking_outbound_anomaly_score"
+	}
 	for _, m := range tx.MatchedRules() {
 		id := m.Rule().ID()
 		text := f.rules.messages[id]
-		if text == "" || isControl(id) {
+		if text == "" || isControl(id) || m.Rule().Phase() < from {
 			continue
 		}
 		found.add(id, text, m.MatchedDatas())
@@ -123,8 +151,8 @@ func (f *Firewall) report(tx types.Transaction) *finding {
 		found.add(by.RuleID, f.rules.messages[by.RuleID], nil)
 	}
 	if state, ok := tx.(plugintypes.TransactionState); ok {
-		if score := state.Variables().TX().Get("blocking_inbound_anomaly_score"); len(score) > 0 {
-			found.score, _ = strconv.Atoi(score[0]) // not a number: not known
+		if text := state.Variables().TX().Get(score); len(text) > 0 {
+			found.score, _ = strconv.Atoi(text[0]) // not a number: not known
 		}
 	}
 	return found

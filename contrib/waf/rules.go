@@ -40,6 +40,9 @@ func assemble(c Config, root files, observe func(types.RuleMetadata)) (coraza.WA
 		w = w.WithDirectivesFromFile(name)
 	}
 	w = w.WithDirectives("Include @owasp_crs/REQUEST-*.conf")
+	if c.Response != ResponseOff {
+		w = w.WithDirectives("Include @owasp_crs/RESPONSE-95*.conf")
+	}
 	for _, name := range c.RulesAfter {
 		w = w.WithDirectivesFromFile(name)
 	}
@@ -55,7 +58,12 @@ func (c *Config) before() string {
 	for i, t := range c.ContentTypes {
 		types[i] = "|" + strings.ToLower(t) + "|"
 	}
+	prefilter := "Off"
+	if c.Prefilter {
+		prefilter = "On"
+	}
 	return fmt.Sprintf(`
+SecRxPreFilter %s
 SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=%d"
 SecAction "id:900110,phase:1,pass,t:none,nolog,setvar:tx.inbound_anomaly_score_threshold=%d"
 SecAction "id:900120,phase:1,pass,t:none,nolog,setvar:tx.early_blocking=1"
@@ -72,7 +80,7 @@ SecRule REQBODY_ERROR "!@eq 0" "id:200002,phase:2,t:none,log,deny,status:400,msg
     SecRule INBOUND_DATA_ERROR "!@eq 1" "t:none"
 SecRule MULTIPART_STRICT_ERROR "!@eq 0" "id:200003,phase:2,t:none,log,deny,status:400,msg:'Multipart request body is not strictly one'"
 SecRule ARGUMENTS_LIMIT_REACHED "@eq 1" "id:200005,phase:2,t:none,log,deny,status:400,msg:'Too many arguments in the body'"
-`, c.Paranoia, c.Threshold, strings.ToUpper(strings.Join(c.Methods, " ")), strings.Join(types, " "))
+`, prefilter, c.Paranoia, c.Threshold, strings.ToUpper(strings.Join(c.Methods, " ")), strings.Join(types, " "))
 }
 
 // last are settings that no file of rules may change: whether a call is blocked, how much of it
@@ -81,6 +89,10 @@ func (c *Config) last() string {
 	access := "On"
 	if c.MaxBody == 0 {
 		access = "Off"
+	}
+	responses := "Off"
+	if c.Response == ResponseBody {
+		responses = "On"
 	}
 	limit := c.MaxBody + 1 // Coraza takes a body of exactly the limit for one that goes on
 	return fmt.Sprintf(`
@@ -91,10 +103,13 @@ SecRequestBodyAccess %s
 SecRequestBodyLimit %d
 SecRequestBodyInMemoryLimit %d
 SecRequestBodyLimitAction ProcessPartial
-SecResponseBodyAccess Off
+SecResponseBodyAccess %s
+SecResponseBodyMimeType text/plain text/html text/xml text/csv application/json application/problem+json application/xml application/soap+xml
+SecResponseBodyLimit %d
+SecResponseBodyLimitAction ProcessPartial
 SecArgumentsLimit %d
 SecUploadKeepFiles Off
-`, access, limit, limit, c.Arguments)
+`, access, limit, limit, responses, c.MaxResponse+1, c.Arguments)
 }
 
 // locate finds the line of a file that Coraza has refused: its errors do not say. It tries ever

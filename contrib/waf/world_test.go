@@ -26,6 +26,8 @@ type world struct {
 	memory *Memory
 	fire   *Firewall
 
+	answer http.HandlerFunc // the backend, where it is not to give back what it got
+
 	mu     sync.Mutex
 	got    []string // bodies
 	errors []string // Call.Error of each call
@@ -70,6 +72,10 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 		w.mu.Lock()
 		w.got = append(w.got, string(body))
 		w.mu.Unlock()
+		if w.answer != nil {
+			w.answer(rw, r)
+			return
+		}
 		rw.Write(body)
 	})
 	inside := gate.Wrap(backend)
@@ -131,6 +137,22 @@ func (w *world) last() string {
 		return "no call"
 	}
 	return w.errors[len(w.errors)-1]
+}
+
+// after is what the record of the nth call says went wrong: it is written behind the last byte.
+func (w *world) after(n int) string {
+	w.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		w.mu.Lock()
+		done := len(w.errors) >= n
+		w.mu.Unlock()
+		if done {
+			return w.last()
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("call %d does not end", n)
+		}
+	}
 }
 
 func (w *world) reached() int {

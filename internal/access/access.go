@@ -55,6 +55,15 @@ type Decider interface {
 	Decide(r *Request) *Refusal
 }
 
+// Answerer is a Decider that sees the responses to the calls it lets pass.
+type Answerer interface {
+	Decider
+
+	// Answer gives the writer that a response goes to in place of w. end, which may be nil, is called
+	// when all of it has been written, and not when it broke off. A Holder's End comes after it.
+	Answer(r *Request, w http.ResponseWriter) (to http.ResponseWriter, end func())
+}
+
 // Holder is a Decider that takes something for a call it lets pass: a token, a place.
 type Holder interface {
 	Decider

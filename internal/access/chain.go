@@ -32,7 +32,8 @@ type Options struct {
 // Chain is the rules of one configuration in their order. It is immutable.
 type Chain struct {
 	Options
-	deciders []Decider
+	deciders  []Decider
+	answerers []Answerer
 }
 
 // NewChain puts deciders into the order of their phases.
@@ -48,6 +49,11 @@ func NewChain(o Options, deciders ...Decider) *Chain {
 	}
 	c := &Chain{Options: o, deciders: slices.Clone(deciders)}
 	slices.SortStableFunc(c.deciders, func(a, b Decider) int { return int(a.Phase()) - int(b.Phase()) })
+	for _, d := range c.deciders {
+		if a, ok := d.(Answerer); ok {
+			c.answerers = append(c.answerers, a)
+		}
+	}
 	return c
 }
 
@@ -96,7 +102,17 @@ func (c *Chain) serve(w http.ResponseWriter, in *http.Request, next http.Handler
 	if c.Invalidate != nil && (len(in.Header["Cache-Control"]) > 0 || len(in.Header["Pragma"]) > 0) {
 		r.Call.InvalidateCache = c.Invalidate.Evaluate(r, InvalidateCache).Allowed
 	}
+	var ends []func()
+	for _, a := range c.answerers {
+		var end func()
+		if w, end = a.Answer(r, w); end != nil {
+			ends = append(ends, end)
+		}
+	}
 	next.ServeHTTP(w, r.HTTP)
+	for _, end := range slices.Backward(ends) {
+		end()
+	}
 }
 
 func (c *Chain) begin(r *Request, in *http.Request, path string) {

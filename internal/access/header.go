@@ -79,6 +79,13 @@ func (r *Request) header() http.Header {
 	return r.HTTP.Header
 }
 
+// Withhold keeps a header of the call from the backend. The record still has it.
+func (r *Request) Withhold(name string) {
+	if _, ok := r.HTTP.Header[name]; ok {
+		delete(r.header(), name)
+	}
+}
+
 // guardedBody takes own headers out of what follows a body.
 type guardedBody struct {
 	io.ReadCloser

@@ -19,7 +19,7 @@ type Purged struct {
 	Purged int `json:"purged"`
 }
 
-// cachePurge takes out the answers of ?path=, all of them without it.
+// cachePurge takes out the answers of ?path= and ?route=, all of them without.
 func (s *Server) cachePurge(w http.ResponseWriter, r *http.Request) {
 	if s.Cache == nil {
 		writeError(w, http.StatusNotImplemented, noCache)
@@ -30,7 +30,12 @@ func (s *Server) cachePurge(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, "a path begins with a slash")
 		return
 	}
-	n := s.Cache.Purge(path)
-	s.log().Info("cache purged", "path", path, "answers", n)
+	route := r.URL.Query().Get("route")
+	n, err := s.Cache.Purge(path, route)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	s.log().Info("cache purged", "path", path, "route", route, "answers", n)
 	writeJSON(w, http.StatusOK, Purged{n})
 }

@@ -59,6 +59,8 @@ func (a *asking) give(e *entry, now time.Time, text string) {
 	}
 	a.w.WriteHeader(e.status)
 	if a.r.Method != http.MethodHead && len(e.body) > 0 {
+		a.c.store.pin(e)
+		defer a.c.store.unpin(e)
 		_, _ = a.w.Write(e.body) // a client that does not take its answer cannot be helped
 	}
 }
@@ -74,6 +76,7 @@ const clientGone = "client went away"
 
 // lead gives the client the answer of a fill that is its own; false: it has to ask again.
 func (a *asking) lead(f *fill) bool {
+	defer f.letGo()
 	sent, headSent, bodyless := 0, false, false
 	a.call.Route, a.call.Params = a.route.Name, a.route.Params
 	for {

@@ -2,8 +2,11 @@ package cache
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,7 +67,7 @@ func (c *Cache) Reload(s Settings) {
 	c.store.mu.Lock()
 	c.store.limit = s.Memory
 	c.store.mu.Unlock()
-	c.store.purge("")
+	c.store.purge("", "")
 	c.mu.Lock()
 	clear(c.flights) // who comes now waits for none of them
 	c.mu.Unlock()
@@ -83,12 +86,20 @@ func (c *Cache) Close() {
 	c.running.Wait()
 }
 
+// ErrNoRule is that a purge names a rule that there is not.
+var ErrNoRule = errors.New("the cache has no such route")
+
 // Purge takes out the answers of a path, as it stands in the request line, whatever its host and
-// query; "/a/*" is all paths that begin so, and "" all. What is being fetched is not kept either.
-func (c *Cache) Purge(path string) int {
-	n := c.store.purge(path)
+// query; "/a/*" is all paths that begin so, and "" all. rule takes only those that the rule of
+// this name keeps; "" is all rules. What is being fetched is not kept either. The error is
+// [ErrNoRule].
+func (c *Cache) Purge(path, rule string) (int, error) {
+	if rule != "" && !slices.Contains(c.settings.Load().Rules, rule) {
+		return 0, fmt.Errorf("%w: %q; there are: %s", ErrNoRule, rule, strings.Join(c.settings.Load().Rules, ", "))
+	}
+	n := c.store.purge(path, rule)
 	c.counts.invalidated.Add(uint64(n))
-	return n
+	return n, nil
 }
 
 // Stats is what the cache has done.
@@ -127,7 +138,13 @@ func (c *Cache) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		a := &asking{c: c, s: s, next: next, w: w, r: r, call: tapway.CallFrom(r.Context()), route: route, rule: route.Rule, place: place{strings.ToLower(r.Host), path}}
+		if !s.plain(r, path, route) {
+			c.counts.passed.Add(1)
+			next.ServeHTTP(w, r)
+			return
+		}
+		at := place{host: hostOf(r), path: path, route: route.Rule.Name}
+		a := &asking{c: c, s: s, next: next, w: w, r: r, call: tapway.CallFrom(r.Context()), route: route, rule: route.Rule, place: at}
 		a.serve(path, query, hasQuery)
 	})
 }
@@ -135,9 +152,10 @@ func (c *Cache) Wrap(next http.Handler) http.Handler {
 func isUpgrade(r *http.Request) bool { return len(r.Header["Upgrade"]) > 0 }
 
 // direct reports whether a request asks for something that only the backend can give: a part, a
-// precondition that is its own, or an answer to a body that no key has.
+// precondition that is its own, or an answer to a body that no key has. Over HTTP/2 there is a
+// Body in any case.
 func direct(r *http.Request) bool {
-	if r.ContentLength != 0 || r.Body != nil && r.Body != http.NoBody || len(r.TransferEncoding) > 0 {
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		return true
 	}
 	for _, name := range [...]string{"Range", "If-Range", "If-Match", "If-Unmodified-Since", "Expect"} {
@@ -380,6 +398,10 @@ func (c *Cache) newFillLocked(a *asking, e *entry, at key, background bool) *fil
 		ctx, cancel = context.WithCancel(ctx)
 	}
 	f.cancel = cancel
+	f.holders.Store(2)
+	if background {
+		f.holders.Store(1)
+	}
 	f.asked = a.r.Header.Clone()
 	f.req = a.r.Clone(tapway.WithCall(ctx, &f.call))
 	f.req.Method, f.req.Body = http.MethodGet, http.NoBody
@@ -401,7 +423,7 @@ func (c *Cache) newFillLocked(a *asking, e *entry, at key, background bool) *fil
 func (c *Cache) change(s *Settings, w http.ResponseWriter, r *http.Request, path string, next http.Handler) {
 	route, ok := s.Match(r, path)
 	if ok && route.Rule != nil && route.Rule.Mode == RFC9111 && strings.HasPrefix(path, "/") {
-		w = &changeWriter{ResponseWriter: w, c: c, host: strings.ToLower(r.Host), path: path}
+		w = &changeWriter{ResponseWriter: w, c: c, scheme: schemeOf(r), host: hostOf(r), path: path}
 	}
 	next.ServeHTTP(w, r)
 }

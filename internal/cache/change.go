@@ -3,16 +3,15 @@ package cache
 import (
 	"net/http"
 	"net/url"
-	"strings"
 )
 
 // changeWriter takes out of the cache what a call has changed (RFC 9111 §4.4), before the client
 // hears that it has: whoever reads then gets the new answer.
 type changeWriter struct {
 	http.ResponseWriter
-	c          *Cache
-	host, path string
-	over       bool
+	c                  *Cache
+	scheme, host, path string
+	over               bool
 }
 
 // Unwrap is for http.ResponseController.
@@ -43,7 +42,14 @@ func (w *changeWriter) Write(b []byte) (int, error) {
 // named invalidates what a header names, if it is here. No host may empty another's entries.
 func (w *changeWriter) named(text string) {
 	u, err := url.Parse(trim(text))
-	if err != nil || u.Opaque != "" || u.Host != "" && !strings.EqualFold(u.Host, w.host) || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+	if err != nil || u.Opaque != "" || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+		return
+	}
+	scheme := w.scheme
+	if u.Scheme != "" {
+		scheme = u.Scheme
+	}
+	if u.Host != "" && normalHost(scheme, u.Host) != w.host {
 		return
 	}
 	base := &url.URL{Scheme: "http", Host: w.host, Path: w.path}
@@ -54,6 +60,6 @@ func (w *changeWriter) named(text string) {
 }
 
 func (w *changeWriter) invalidate(path string) {
-	n := w.c.store.invalidate(place{w.host, path})
+	n := w.c.store.invalidate(place{host: w.host, path: path})
 	w.c.counts.invalidated.Add(uint64(n))
 }

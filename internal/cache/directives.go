@@ -176,7 +176,8 @@ func cutQuoted(s string) (before, after string) {
 const maxVary = 16
 
 // parseVary gives the names in order, each once and in canonical form. ok is false when the
-// response is one of a kind: Vary has a "*", what is no name, or very many.
+// response is one of a kind: Vary has a "*", what is no name, very many, or a header by which the
+// proxy tells the backend the client's address.
 func parseVary(lines []string) (names []string, ok bool) {
 	for _, line := range lines {
 		for one := range strings.SplitSeq(line, ",") {
@@ -186,7 +187,10 @@ func parseVary(lines []string) (names []string, ok bool) {
 			if one == "*" || !isToken(one) {
 				return nil, false
 			}
-			names = append(names, http.CanonicalHeaderKey(one))
+			if one = http.CanonicalHeaderKey(one); ofAddress[one] {
+				return nil, false
+			}
+			names = append(names, one)
 		}
 	}
 	slices.Sort(names)

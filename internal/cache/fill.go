@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -57,6 +58,9 @@ type fill struct {
 	ended    chan struct{} // closed: the goroutine has ended
 
 	w http.ResponseWriter // after handover
+
+	holders atomic.Int32 // of buf: the goroutine and the client
+	pinned  *entry       // in place of reserved, once the answer is in the store
 
 	mu         sync.Mutex
 	state      state
@@ -154,13 +158,32 @@ func (f *fill) WriteHeader(status int) {
 		return
 	}
 	f.mu.Unlock()
-	if status < 500 && !f.restricted {
-		if f.old != nil {
-			f.c.store.remove(f.old) // it is not so any more
-		}
-		f.c.store.mark(f.at, f.place, now.Add(markFor))
-	}
+	f.replaced(status)
 	f.hand()
+}
+
+// replaced is for a response that is not kept: the old one is not so any more, and nobody needs
+// to wait for the next.
+func (f *fill) replaced(status int) {
+	if status >= 500 || f.restricted {
+		return
+	}
+	if f.old != nil && !ofTheCall(status) {
+		f.c.store.remove(f.old)
+	}
+	f.c.store.mark(f.at, f.place, time.Now().Add(markFor))
+}
+
+// ofTheCall reports whether a status tells of the call rather than of what it asks for. Any other
+// full response says that what is kept does not hold any more (RFC 9111 §4.3.3); with these
+// anybody could have an answer dropped that stale-if-error is to stand in with.
+func ofTheCall(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestURITooLong, http.StatusExpectationFailed, http.StatusMisdirectedRequest,
+		http.StatusTooEarly, http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge:
+		return true
+	}
+	return false
 }
 
 // markFor is how long nobody waits for another's answer after one that was not kept.
@@ -237,7 +260,24 @@ func (f *fill) hand() bool {
 	if headToGo {
 		f.head(f.w)
 	}
+	f.mu.Lock()
+	f.buf = nil // the client has all of it
+	f.mu.Unlock()
+	f.c.store.release(f.reserved)
+	f.reserved = 0
 	return true
+}
+
+// letGo is for the goroutine and for the client, when they need buf no longer: a slow client's
+// part of it counts as memory in use until it is taken.
+func (f *fill) letGo() {
+	if f.holders.Add(-1) > 0 {
+		return
+	}
+	f.c.store.release(f.reserved)
+	if f.pinned != nil {
+		f.c.store.unpin(f.pinned)
+	}
 }
 
 // head sends the head to the client that has the fill's answer. The client's own conditions were
@@ -292,6 +332,7 @@ func (f *fill) Write(b []byte) (int, error) {
 		return 0, errLong
 	}
 	if int64(len(f.buf)+len(b)) > f.s.MaxEntry || !f.grow(len(b)) {
+		f.replaced(f.status)
 		if !f.hand() {
 			return 0, errGone
 		}
@@ -389,11 +430,15 @@ func (f *fill) finish() {
 	case f.state == storing:
 		last = complete
 	}
-	f.c.store.release(f.reserved)
-	if last == complete && !f.trailers() {
+	switch {
+	case last != complete:
+	case f.trailers():
+		f.replaced(f.status)
+	default:
 		f.keep()
 	}
 	f.c.store.end(f)
+	f.letGo()
 	f.mu.Lock()
 	f.state = last
 	f.tell()
@@ -412,11 +457,12 @@ func (f *fill) trailers() bool {
 	return false
 }
 
-// keep puts the answer into the store.
+// keep puts the answer into the store. The client may still be reading buf, so a copy without
+// the room to spare is made only if there is memory for both.
 func (f *fill) keep() {
-	body := f.buf
-	if cap(body)-len(body) > len(body)/8 {
-		body = slices.Clone(body)
+	body, booked, copied := f.buf, f.reserved, false
+	if n := int64(len(body)); int64(cap(body))-n > n/8 && f.c.store.reserve(n) {
+		body, booked, copied = append(make([]byte, 0, n), body...), n, true
 	}
 	h := f.sent.Clone()
 	if f.rule.Mode == APIGateway {
@@ -428,8 +474,15 @@ func (f *fill) keep() {
 	if f.status != http.StatusNoContent {
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
-	e := &entry{freshness: f.verdict.freshness, place: f.place, status: f.status, header: h, body: body[:len(body):len(body)], public: f.verdict.public}
-	if f.c.store.put(f, f.key, f.asked, f.verdict.vary, e) {
-		f.c.counts.stored.Add(1)
+	e := &entry{freshness: f.verdict.freshness, place: f.place, status: f.status, header: h, body: body, public: f.verdict.public}
+	if !f.c.store.settle(f, booked, f.asked, f.verdict.vary, e) {
+		if copied {
+			f.c.store.release(booked)
+		}
+		return
+	}
+	f.c.counts.stored.Add(1)
+	if f.pinned = e; !copied {
+		f.reserved = 0 // it is e's now
 	}
 }

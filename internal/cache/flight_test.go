@@ -295,7 +295,9 @@ func TestBound(t *testing.T) {
 	if s := w.Stats(); s.Evicted == 0 || s.Stored != 51 {
 		t.Errorf("%+v", s)
 	}
-	w.Purge("")
+	if _, err := w.Purge("", ""); err != nil {
+		t.Fatal(err)
+	}
 	if s := w.Stats(); s.Bytes != 0 || s.Entries != 0 {
 		t.Errorf("empty: %+v", s)
 	}

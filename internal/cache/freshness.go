@@ -38,7 +38,7 @@ type verdict struct {
 // judge decides about a response. restricted: whoever asked said who is calling, in words that the
 // key does not have. sent is when it was asked for.
 func judge(rule *Rule, restricted bool, status int, h http.Header, sent, now time.Time) (v verdict) {
-	if len(h["Trailer"]) > 0 || len(h["Content-Range"]) > 0 || endless(h) || len(h["Content-Length"]) > 1 {
+	if len(h["Trailer"]) > 0 || len(h["Content-Range"]) > 0 || endless(h) || len(h["Content-Length"]) > 1 || len(h["Set-Cookie"]) > 0 || len(h["X-Amz-Function-Error"]) > 0 {
 		return v
 	}
 	names, ok := parseVary(h["Vary"])
@@ -52,7 +52,7 @@ func judge(rule *Rule, restricted bool, status int, h http.Header, sent, now tim
 	v.vary, v.came = names, now
 	if rule.Mode == APIGateway {
 		v.lifetime, v.strict = rule.TTL, true
-		v.keep = status == http.StatusOK && len(h["Set-Cookie"]) == 0 && !restricted
+		v.keep = status == http.StatusOK && !restricted
 		return v
 	}
 	v.shared(restricted, status, h, sent, now)
@@ -63,7 +63,7 @@ func judge(rule *Rule, restricted bool, status int, h http.Header, sent, now tim
 func (v *verdict) shared(restricted bool, status int, h http.Header, sent, now time.Time) {
 	c := parseResponse(h["Cache-Control"])
 	v.public = c.public || c.sMaxAge != unset
-	if c.noStore || c.private || !understood(status) || restricted && !v.public || len(h["Set-Cookie"]) > 0 && !c.public {
+	if c.noStore || c.private || !understood(status) || restricted && !v.public {
 		return
 	}
 	v.age, v.lifetime = ageOf(h, sent, now), lifetime(c, h, now)
@@ -117,10 +117,11 @@ func dateOf(h http.Header, now time.Time) time.Time {
 }
 
 // understood reports whether a status is one that this cache may keep: a final answer about the
-// whole resource.
+// whole resource. A 501 might be kept too (RFC 9110 §15.1), but a backend that fails is to be asked
+// again.
 func understood(status int) bool {
 	switch status {
-	case 200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501:
+	case 200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414:
 		return true
 	}
 	return false

@@ -47,11 +47,36 @@ var credentials = map[string]bool{
 // than the request line has. They are in every key: an answer that they have turned is for those
 // only who send the same.
 var turning = map[string]bool{
-	"X-Forwarded-Host": true, "X-Forwarded-Proto": true, "X-Forwarded-Protocol": true, "X-Forwarded-Scheme": true, "X-Forwarded-Port": true,
-	"X-Forwarded-Prefix": true, "X-Forwarded-Path": true, "X-Forwarded-Uri": true, "X-Forwarded-Server": true, "X-Forwarded-Ssl": true,
-	"X-Original-Host": true, "X-Original-Url": true, "X-Original-Uri": true, "X-Rewrite-Url": true, "X-Host": true, "X-Scheme": true, "X-Url-Scheme": true,
-	"X-Http-Method-Override": true, "X-Http-Method": true, "X-Method-Override": true, "X-Http-Host-Override": true, "X-Forwarded-Method": true,
-	"Front-End-Https": true, "X-Wap-Profile": true,
+	"X-Rewrite-Url": true, "X-Host": true, "X-Scheme": true, "X-Url-Scheme": true, "X-Script-Name": true, "X-Replaced-Path": true, "X-Envoy-Original-Path": true,
+	"X-Method-Override": true, "X-Host-Override": true, "X-Waws-Unencoded-Url": true, "Front-End-Https": true, "X-Wap-Profile": true,
+	"X-Requested-With": true, "X-Middleware-Prefetch": true, "X-Nextjs-Data": true, "Rsc": true, "Next-Router-Prefetch": true, "Next-Router-State-Tree": true,
+	"X-Invoke-Path": true, "X-Invoke-Status": true, "X-Invoke-Query": true, "Purpose": true,
+
+	// Backends answer these, too, and often without the Vary that should say so.
+	"Accept": true, "Origin": true,
+}
+
+// turningFamilies are how further ones begin. X-Forwarded-For is none: it is a chain of addresses,
+// which the proxy writes itself.
+var turningFamilies = [...]string{"X-Forwarded-", "X-Original-", "X-Http-Method", "X-Http-Host"}
+
+func isTurning(name string) bool {
+	if turning[name] {
+		return true
+	}
+	for _, family := range turningFamilies {
+		if strings.HasPrefix(name, family) {
+			return name != "X-Forwarded-For" && name != "X-Original-Forwarded-For"
+		}
+	}
+	return false
+}
+
+// ofAddress are headers by which a proxy tells where a call came from. What a client sends there
+// is not what the backend sees, so an answer that differs by them is for nobody else.
+var ofAddress = map[string]bool{
+	"X-Forwarded-For": true, "Forwarded": true, "X-Real-Ip": true, "X-Client-Ip": true, "X-Cluster-Client-Ip": true, "True-Client-Ip": true,
+	"Cf-Connecting-Ip": true, "Cf-Connecting-Ipv6": true, "Fastly-Client-Ip": true, "X-Original-Forwarded-For": true, "Via": true,
 }
 
 // found is what a look through a request's headers has found.
@@ -73,7 +98,7 @@ func look(r *http.Request, rule *Rule, more []string, query string) (f found) {
 		case credentials[plain] || slices.Contains(more, plain):
 			f.credentials = append(f.credentials, name)
 			f.uncovered = f.uncovered || !slices.Contains(rule.Headers, name)
-		case turning[plain] || plain == "Forwarded" && turns(r.Header[name]):
+		case isTurning(plain) || plain == "Forwarded" && turns(r.Header[name]):
 			f.turning = append(f.turning, name)
 		}
 	}
@@ -118,12 +143,8 @@ func turns(lines []string) bool {
 func keyOf(r *http.Request, rule *Rule, f *found, path, query string, hasQuery bool) (k key, ok bool) {
 	var room [512]byte
 	m := material(room[:0])
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	m.add(scheme)
-	m.add(r.Host)
+	m.add(schemeOf(r))
+	m.add(hostOf(r))
 	m.add(path)
 	if rule.Whole {
 		if hasQuery {
@@ -159,6 +180,10 @@ func keyOf(r *http.Request, rule *Rule, f *found, path, query string, hasQuery b
 	return m.sum(), true
 }
 
+// turningQuery are parameters that make frameworks see another method or wrap the answer in what
+// the client says. They count whatever a rule's list has.
+var turningQuery = []string{"_method", "x-http-method-override", "callback", "jsonp"}
+
 // chosen adds the parameters whose names are in the key, each as it was sent. A backend may
 // decode a name, part parameters at ";", or not mind letter case: whatever it could take for one
 // of the names counts.
@@ -166,7 +191,8 @@ func chosen(m *material, names []string, query string) {
 	for one := range strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' }) {
 		name, _, _ := strings.Cut(one, "=")
 		decoded, err := url.QueryUnescape(name)
-		if err != nil || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, trimName(decoded)) }) {
+		same := func(n string) bool { return strings.EqualFold(n, trimName(decoded)) }
+		if err != nil || slices.ContainsFunc(names, same) || slices.ContainsFunc(turningQuery, same) {
 			m.add(one)
 		}
 	}

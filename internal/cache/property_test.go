@@ -84,6 +84,10 @@ func TestNeverStaleNorForeign(t *testing.T) {
 				time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond)
 			}
 			calls.Wait()
+			synctest.Wait()
+			if w.store.fixed != 0 {
+				t.Errorf("seed %d: %d bytes are booked by nobody", seed, w.store.fixed)
+			}
 			if s := w.Stats(); s.Hits < 20 || s.Evicted == 0 {
 				t.Errorf("seed %d: the traffic proves little: %+v", seed, s)
 			}

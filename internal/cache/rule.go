@@ -34,6 +34,7 @@ const MaxTTL = time.Hour
 
 // Rule is what is kept of some calls. It is not changed once in use.
 type Rule struct {
+	Name    string // by which its answers can be purged, such as "GET /catalog/{proxy+}"
 	Mode    Mode
 	TTL     time.Duration // with APIGateway how long answers are kept; 0: nothing is, in either mode
 	Query   []string      // names of query parameters in the key; nil is none
@@ -65,7 +66,10 @@ type Settings struct {
 	// with methods that change things, for the rule of a GET of that path.
 	Match func(r *http.Request, rawPath string) (Route, bool)
 
-	Memory   int64 // bytes of all entries, those being filled included
+	// Rules are the names of all rules.
+	Rules []string
+
+	Memory   int64 // bytes of all entries, of those being filled and of what slow clients have still to take
 	MaxEntry int64 // bytes of one body
 
 	// Anyone may ask for new answers; otherwise only calls with tapway.Call.InvalidateCache.

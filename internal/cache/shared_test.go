@@ -263,11 +263,11 @@ func TestPurgeAndReload(t *testing.T) {
 	w.ask(t, "GET /a?x=2")
 	w.ask(t, "GET /a/b")
 	w.ask(t, "GET /ab")
-	if n := w.Purge("/a"); n != 2 {
-		t.Errorf("/a: %d", n)
+	if n, err := w.Purge("/a", ""); n != 2 || err != nil {
+		t.Errorf("/a: %d %v", n, err)
 	}
-	if n := w.Purge("/a/*"); n != 1 {
-		t.Errorf("/a/*: %d", n)
+	if n, err := w.Purge("/a/*", ""); n != 1 || err != nil {
+		t.Errorf("/a/*: %d %v", n, err)
 	}
 	w.Reload(*w.settings.Load())
 	if s := w.Stats(); s.Entries != 0 || s.Bytes != 0 || s.Invalidated != 3 {

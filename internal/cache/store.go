@@ -22,11 +22,19 @@ type entry struct {
 	until time.Time // not zero: this only says that such answers are not kept, until then
 
 	size       int64
+	pins       int    // clients that have not taken all of it
+	gone       bool   // from the store; what is pinned counts until the last client has it
 	prev, next *entry // in the order of use
 }
 
-// place is where answers are, for those who invalidate or purge them.
-type place struct{ host, path string }
+// place is where answers are, for those who invalidate or purge them. route is the rule's name,
+// by which they can be purged.
+type place struct{ host, path, route string }
+
+// plain is p without the route: a change is one of the path, whatever rule it was kept by.
+func (p place) plain() place { return place{host: p.host, path: p.path} }
+
+func (p place) at(other place) bool { return p.plain() == other.plain() }
 
 // overhead is about what an entry costs besides what it holds.
 const overhead = 512
@@ -44,7 +52,8 @@ func (e *entry) weigh() {
 	}
 }
 
-// store is the entries, bounded in bytes; what was not used for the longest time goes first.
+// store is the entries, bounded in bytes; what was not used for the longest time goes first. What
+// slow clients are still reading cannot go, in the store or out of it, and counts.
 type store struct {
 	mu      sync.Mutex
 	entries map[key]*entry
@@ -52,6 +61,7 @@ type store struct {
 	head    entry // of the ring: next is the last used, prev the first to go
 	limit   int64
 	used    int64 // by entries and by bodies that are being filled
+	fixed   int64 // of used: what cannot go to make room
 	evicted uint64
 	filling map[*fill]struct{}
 }
@@ -82,6 +92,24 @@ func (s *store) find(k key, h http.Header) (e *entry, at key) {
 func (s *store) put(f *fill, k key, h http.Header, names []string, e *entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.putLocked(f, k, h, names, e)
+}
+
+// settle is put for an answer whose body is f's, of which n bytes are booked: they become e's, and
+// e is pinned for the client that reads it.
+func (s *store) settle(f *fill, n int64, h http.Header, names []string, e *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bookLocked(-n)
+	e.pins = 1
+	if s.putLocked(f, f.key, h, names, e) {
+		return true
+	}
+	s.bookLocked(n)
+	return false
+}
+
+func (s *store) putLocked(f *fill, k key, h http.Header, names []string, e *entry) bool {
 	if f.doomed {
 		return false
 	}
@@ -120,11 +148,14 @@ func (s *store) addLocked(e *entry) bool {
 		return false
 	}
 	s.used += e.size
+	if e.pins > 0 {
+		s.fixed += e.size
+	}
 	s.entries[e.key] = e
-	there := s.at[e.place]
+	there := s.at[e.place.plain()]
 	if there == nil {
 		there = map[key]*entry{}
-		s.at[e.place] = there
+		s.at[e.place.plain()] = there
 	}
 	there[e.key] = e
 	e.next, e.prev = s.head.next, &s.head
@@ -132,15 +163,54 @@ func (s *store) addLocked(e *entry) bool {
 	return true
 }
 
-// roomLocked lets the oldest go until n bytes fit.
+// roomLocked lets the oldest go until n bytes fit, none if they never will.
 func (s *store) roomLocked(n int64) bool {
-	for s.used+n > s.limit && s.head.prev != &s.head {
-		if s.head.prev.until.IsZero() && s.head.prev.names == nil {
+	if s.fixed+n > s.limit {
+		return false
+	}
+	for e := s.head.prev; s.used+n > s.limit && e != &s.head; {
+		oldest := e
+		e = e.prev
+		if oldest.pins > 0 {
+			continue
+		}
+		if oldest.until.IsZero() && oldest.names == nil {
 			s.evicted++
 		}
-		s.removeLocked(s.head.prev)
+		s.removeLocked(oldest)
 	}
 	return s.used+n <= s.limit
+}
+
+// bookLocked counts n bytes that are not an entry's.
+func (s *store) bookLocked(n int64) {
+	s.used += n
+	s.fixed += n
+}
+
+// pin is for a client that begins to read e, unpin for when it is done.
+func (s *store) pin(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.pins++; e.pins > 1 {
+		return
+	}
+	s.fixed += e.size
+	if e.gone {
+		s.used += e.size
+	}
+}
+
+func (s *store) unpin(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.pins--; e.pins > 0 {
+		return
+	}
+	s.fixed -= e.size
+	if e.gone {
+		s.used -= e.size
+	}
 }
 
 // reserve takes n bytes for a body that is being filled.
@@ -150,13 +220,13 @@ func (s *store) reserve(n int64) bool {
 	if !s.roomLocked(n) {
 		return false
 	}
-	s.used += n
+	s.bookLocked(n)
 	return true
 }
 
 func (s *store) release(n int64) {
 	s.mu.Lock()
-	s.used -= n
+	s.bookLocked(-n)
 	s.mu.Unlock()
 }
 
@@ -171,12 +241,14 @@ func (s *store) remove(e *entry) {
 
 func (s *store) removeLocked(e *entry) {
 	delete(s.entries, e.key)
-	there := s.at[e.place]
+	there := s.at[e.place.plain()]
 	if delete(there, e.key); len(there) == 0 {
-		delete(s.at, e.place)
+		delete(s.at, e.place.plain())
 	}
 	e.prev.next, e.next.prev = e.next, e.prev
-	s.used -= e.size
+	if e.gone = true; e.pins == 0 {
+		s.used -= e.size
+	}
 }
 
 func (s *store) touchLocked(e *entry) {
@@ -209,24 +281,27 @@ func (s *store) end(f *fill) {
 func (s *store) invalidate(p place) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, e := range s.at[p] {
+	for _, e := range s.at[p.plain()] {
 		n += s.dropLocked(e)
 	}
 	for f := range s.filling {
-		f.doomed = f.doomed || f.place == p
+		f.doomed = f.doomed || f.place.at(p)
 	}
 	return n
 }
 
-// purge takes out what has a path: "" is all, and one that ends with "*" all that begin so.
-func (s *store) purge(path string) (n int) {
+// purge takes out what has a path and a route: "" is all, and a path that ends with "*" all that
+// begin so.
+func (s *store) purge(path, route string) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	prefix, many := strings.CutSuffix(path, "*")
-	matches := func(p place) bool { return path == "" || p.path == path || many && strings.HasPrefix(p.path, prefix) }
-	for p, there := range s.at {
-		if matches(p) {
-			for _, e := range there {
+	matches := func(p place) bool {
+		return (path == "" || p.path == path || many && strings.HasPrefix(p.path, prefix)) && (route == "" || p.route == route)
+	}
+	for _, there := range s.at {
+		for _, e := range there {
+			if matches(e.place) {
 				n += s.dropLocked(e)
 			}
 		}

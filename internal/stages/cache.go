@@ -29,11 +29,12 @@ func (r *Routes) CacheSettings(c *config.Config, page func(w http.ResponseWriter
 	}
 	rules := make([]cache.Rule, len(configured))
 	for i, one := range configured {
-		rules[i] = cache.Rule{TTL: one.TTL, Query: one.Query, Whole: one.Whole, Headers: one.Headers,
+		rules[i] = cache.Rule{Name: one.Method + " " + one.Template, TTL: one.TTL, Query: one.Query, Whole: one.Whole, Headers: one.Headers,
 			Callers: map[string]cache.Callers{"separate": cache.Separate, "shared": cache.Shared}[one.Callers]}
 		if one.RFC9111 {
 			rules[i].Mode = cache.RFC9111
 		}
+		s.Rules = append(s.Rules, rules[i].Name)
 	}
 	for _, name := range c.Cache.Credentials {
 		s.Credentials = append(s.Credentials, http.CanonicalHeaderKey(name))

@@ -45,6 +45,9 @@ func run(args []string, out, errOut io.Writer) int {
 	if err == nil {
 		return 0
 	}
+	if errors.Is(err, errSilent) {
+		return 1
+	}
 	fmt.Fprintf(errOut, "tapway-waf: %v\n", err)
 	if errors.As(err, new(*usageError)) {
 		return 2
@@ -68,16 +71,30 @@ func newRoot(errOut io.Writer) *cobra.Command {
 		Long: "tapway-waf is `tapway serve` with a web application firewall: Coraza and the OWASP Core Rule Set.\n" +
 			"Everything else the tapway command does, for this process as well.",
 		Example:      "  tapway-waf check\n  tapway-waf serve -c tapway.yaml --waf waf.yaml --mode detect",
-		SilenceUsage: true, SilenceErrors: true, Args: noArguments, Version: versionText(),
+		SilenceUsage: true, SilenceErrors: true, Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetVersionTemplate("tapway-waf {{.Version}}\n")
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServe(errOut), newCheck())
+	root.AddCommand(newServe(errOut), newCheck(), newAccess())
+	versionFlag(root)
 	return root
+}
+
+// versionFlag gives cmd --version. Cobra's own needs a template, and text/template makes the linker
+// keep methods that nobody calls.
+func versionFlag(cmd *cobra.Command) {
+	asked := cmd.Flags().BoolP("version", "v", false, "version for "+cmd.Name())
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *asked {
+			fmt.Fprintln(cmd.OutOrStdout(), "tapway-waf", versionText())
+			return nil
+		}
+		return run(cmd, args)
+	}
 }
 
 func newServe(errOut io.Writer) *cobra.Command {

@@ -144,7 +144,7 @@ func TestServe(t *testing.T) {
 	if r := recordOf("/detected"); r.Origin != "backend" || !strings.HasPrefix(r.Error, "waf would block: rules 942") {
 		t.Errorf("%+v", r)
 	}
-	write("waf.yaml", "mode: block\nrules: [own.conf]\n")
+	write("waf.yaml", "mode: block\nresponse: body\nrules: [own.conf]\n")
 	write("own.conf", "SecNothing On\n")
 	cmd.Process.Signal(syscall.SIGHUP)
 	waitFor(t, "refused reload", func() bool { return strings.Contains(log.String(), "own.conf:1: ") })
@@ -211,6 +211,19 @@ func TestCommand(t *testing.T) {
 		{"check --paranoia 5", "--paranoia: 5 is not between 1 and 4", 2},
 		{"check --mode on", `--mode: "on" is neither`, 2},
 		{"check --nothing", "unknown flag", 2},
+		{"-v", "tapway-waf ", 0},
+		{"access", "tapway-waf access explain", 0},
+		{"access explain", "passes in mode detect: score 0, threshold 5", 0},
+		{"access explain --path /?q=%3Cscript%3Ealert(1)%3C/script%3E", "  941100  XSS Attack Detected via libinjection", 0},
+		{"access explain --path /?q=%3Cscript%3Ealert(1)%3C/script%3E", "would refuse in mode detect: score ", 0},
+		{"access explain --path /?q=%3Cscript%3Ealert(1)%3C/script%3E --mode block", "It is answered 403.", 1},
+		{"access explain --path /?q=%3Cscript%3Ealert(1)%3C/script%3E --mode block --json", `"id": 941100`, 1},
+		{"access explain --path /?q=%27 --paranoia 4", "942", 0},
+		{"access explain --method POST --header Content-Type:application/json --body {\"a\":", "200002", 0},
+		{"access explain --header nothing", "--header: write 'Name: value'", 2},
+		{"access explain --ip nowhere", `"nowhere" is not an address`, 2},
+		{"access explain --body a --body-file b", "exclude each other", 2},
+		{"access explain --body-file " + filepath.Join(dir, "none"), "read the body", 1},
 		{"check more", "wants no arguments", 2},
 		{"serve --waf " + bad + " --listen 127.0.0.1:0 --admin off --backend http://127.0.0.1:1 --data " + filepath.Join(dir, "data"), `"loud" is neither`, 1},
 		{"serve --listen nowhere", "nowhere", 1},
