@@ -31,39 +31,6 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// TestReadme: every command that the README names exists, with the flags it gives.
-func TestReadme(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, shell := 0, false
-	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, "```") {
-			shell = line == "```sh\n"
-		}
-		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "tapway ")
-		if !shell || !ok {
-			continue
-		}
-		rest, _, _ = strings.Cut(rest, "#")
-		cmd, args, err := newRoot().Find(strings.Fields(rest))
-		if err != nil || cmd == nil || !cmd.HasParent() {
-			t.Errorf("README: tapway %s: %v", rest, err)
-			continue
-		}
-		for _, arg := range args {
-			if name, ok := strings.CutPrefix(arg, "--"); ok && cmd.Flags().Lookup(name) == nil {
-				t.Errorf("README: %s has no --%s", cmd.CommandPath(), name)
-			}
-		}
-		n++
-	}
-	if n < 8 {
-		t.Errorf("the README names %d commands", n)
-	}
-}
-
 func cliReference() string {
 	var b strings.Builder
 	b.WriteString("# The command line\n\nEvery command, made from the program by a test.\n\n" +
