@@ -12,13 +12,13 @@ import (
 	"github.com/tapway/tapway/internal/config"
 )
 
-var update = flag.Bool("update", false, "write docs/cli.md and docs/configuration.md anew")
+var update = flag.Bool("update", false, "write docs/cli.md, docs/configuration.md and docs/record.md anew")
 
 // TestDocs: the documents made from the program are what the program is. After a change:
 //
 //	go test ./cmd/tapway -run TestDocs -update
 func TestDocs(t *testing.T) {
-	for path, want := range map[string]string{"../../docs/cli.md": cliReference(), "../../docs/configuration.md": config.Reference()} {
+	for path, want := range map[string]string{"../../docs/cli.md": cliReference(), "../../docs/configuration.md": config.Reference(), "../../docs/record.md": recordReference()} {
 		if *update {
 			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 				t.Fatal(err)
