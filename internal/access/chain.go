@@ -1,6 +1,7 @@
 package access
 
 import (
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -113,36 +114,45 @@ func (c *Chain) refuse(w http.ResponseWriter, r *Request, f *Refusal) {
 	for name, values := range f.Header {
 		h[name] = values
 	}
+	values := new([4]string) // of the headers that are one call's own: one allocation instead of one each
 	if f.RetryAfter > 0 {
-		h["Retry-After"] = []string{strconv.FormatInt(int64((f.RetryAfter+time.Second-1)/time.Second), 10)}
+		h["Retry-After"] = own(values, 0, strconv.FormatInt(int64((f.RetryAfter+time.Second-1)/time.Second), 10))
 	}
 	if f.Body == "" {
 		c.Page(w, r.HTTP, f.Status, f.Message, f.Reason)
 		return
 	}
 	if f.Type != "" {
-		h["X-Amzn-Errortype"] = []string{f.Type}
+		h["X-Amzn-Errortype"] = own(values, 1, f.Type)
 	}
 	if !r.Call.ID.IsZero() {
-		h["X-Amzn-Requestid"] = []string{r.Call.ID.String()}
+		h["X-Amzn-Requestid"] = own(values, 2, r.Call.ID.String())
 	}
+	h["Content-Length"] = own(values, 3, strconv.Itoa(len(f.Body)))
 	write(w, r.HTTP, f.Status, f.Body)
 }
 
+// own is a header's only value, in place i of room.
+func own(room *[4]string, i int, value string) []string {
+	room[i] = value
+	return room[i : i+1 : i+1]
+}
+
+// write sends body, whose length stands in the header.
 func write(w http.ResponseWriter, r *http.Request, status int, body string) {
-	h := w.Header()
-	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.Header()["Content-Type"] = jsonType
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(body)) // a client that does not take its answer cannot be helped
+		_, _ = io.WriteString(w, body) // a client that does not take its answer cannot be helped
 	}
 }
 
 var jsonType = []string{"application/json"}
 
 func plainPage(w http.ResponseWriter, r *http.Request, status int, message, _ string) {
-	write(w, r, status, `{"message":"`+string(appendEscaped(nil, message))+`"}`)
+	body := `{"message":"` + string(appendEscaped(nil, message)) + `"}`
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	write(w, r, status, body)
 }
 
 // appendEscaped writes s as the inside of a JSON string that a browser cannot take for HTML.

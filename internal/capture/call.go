@@ -43,6 +43,7 @@ type scratch struct {
 	ex      tapway.Exchange
 	request keeper
 	answer  keeper
+	tail    [maxTail]byte // behind response.held when there is little of it
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}

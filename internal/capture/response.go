@@ -43,9 +43,8 @@ type response struct {
 	over        bool  // the handler has returned
 
 	lateHead http.Header   // the head when it is held back; nil when it is not, or is no longer
-	held     []byte        // the body's bytes that are held back
+	held     []byte        // the body's bytes that are held back; a little of it lies in scratch.tail
 	reserved int64         // of Recorder.memory, for held
-	tail     [maxTail]byte // behind held when there is little of it
 	tunnel   *tunnel       // after Hijack
 	blocked  time.Duration // spent waiting for the client
 }
@@ -213,7 +212,7 @@ func (r *response) pass(p []byte) (int, error) {
 		}
 	}
 	if keep > 0 {
-		r.held = append(r.tail[:0], p[len(now):]...)
+		r.held = append(r.call.tail[:0], p[len(now):]...)
 	}
 	return len(p), nil
 }
