@@ -31,7 +31,7 @@ type call struct {
 	rec      *Recorder
 	facts    *tapway.Facts // nil on tapway's own listener
 	in       *http.Request // the server's
-	req      *http.Request // what next gets
+	req      http.Request  // what next gets
 	body     requestBody
 	response response
 	grace    grace
@@ -62,7 +62,7 @@ func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 	}
 	takeRequest(&l.ex, r)
 
-	l.req = r.WithContext(tapway.WithCall(r.Context(), &l.Call))
+	l.req = *r.WithContext(tapway.WithCall(r.Context(), &l.Call)) // inlined, the copy allocates nothing
 	if hasBody(r) {
 		l.request.hint = max(r.ContentLength, 0)
 		l.body.call, l.body.src = l, r.Body
@@ -254,7 +254,7 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 	l.takeTimes(blocked)
 	start := time.Now()
 	told = true
-	err = l.rec.Queue.Enqueue(l.enqueueContext(), ex)
+	err = l.rec.Queue.Enqueue(l.enqueueContext(start), ex)
 	return time.Since(start), err
 }
 
@@ -350,8 +350,8 @@ type enqueueContext struct {
 	values context.Context
 }
 
-func (l *call) enqueueContext() context.Context {
-	l.waiting = enqueueContext{l.rec.deadline(), l.in.Context()}
+func (l *call) enqueueContext(now time.Time) context.Context {
+	l.waiting = enqueueContext{l.rec.deadline(now), l.in.Context()}
 	return &l.waiting
 }
 

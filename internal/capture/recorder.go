@@ -124,7 +124,7 @@ func (c *Recorder) Wrap(next http.Handler) http.Handler {
 		// that the server logs.
 		returned := false
 		defer func() { call.finish(returned) }()
-		next.ServeHTTP(&call.response, call.req)
+		next.ServeHTTP(&call.response, &call.req)
 		returned = true
 	})
 }
@@ -180,8 +180,7 @@ type patience struct {
 }
 
 // deadline gives a context that ends after c.wait, or up to a tenth later.
-func (c *Recorder) deadline() context.Context {
-	now := time.Now()
+func (c *Recorder) deadline(now time.Time) context.Context {
 	p := c.patience.Load()
 	if p == nil || now.After(p.until) {
 		p = &patience{until: now.Add(c.wait / 10)}
