@@ -31,7 +31,7 @@ type call struct {
 	rec      *Recorder
 	facts    *tapway.Facts // nil on tapway's own listener
 	in       *http.Request // the server's
-	req      http.Request  // what next gets
+	req      *http.Request // what next gets
 	body     requestBody
 	response response
 	grace    grace
@@ -62,7 +62,7 @@ func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 	}
 	takeRequest(&l.ex, r)
 
-	l.req = *r.WithContext(tapway.WithCall(r.Context(), &l.Call)) // inlined, the copy allocates nothing
+	l.req = tapway.AttachCall(r, &l.Call)
 	if hasBody(r) {
 		l.request.hint = max(r.ContentLength, 0)
 		l.body.call, l.body.src = l, r.Body
@@ -133,7 +133,7 @@ func (l *call) takeFacts(returned bool) {
 	} else {
 		// More was announced than anyone has read.
 		ex.Request.Truncated = hasBody(l.in) && !l.body.eof && (l.in.ContentLength < 0 || l.request.size < l.in.ContentLength)
-		if r.wroteHeader {
+		if r.wroteHeader && !r.answered {
 			r.takeTrailer()
 		}
 	}

@@ -124,7 +124,7 @@ func (c *Recorder) Wrap(next http.Handler) http.Handler {
 		// that the server logs.
 		returned := false
 		defer func() { call.finish(returned) }()
-		next.ServeHTTP(&call.response, &call.req)
+		next.ServeHTTP(&call.response, call.req)
 		returned = true
 	})
 }

@@ -18,7 +18,7 @@ import (
 type serverResponse struct {
 	c      *serverConn
 	ex     *serverExchange
-	header http.Header
+	header http.Header     // nil until somebody asks for it
 	out    *responseBuffer // nil once the response is over
 
 	status   int   // 0 until WriteHeader
@@ -77,7 +77,6 @@ func (o *responseBuffer) free() {
 func (w *serverResponse) start(c *serverConn, ex *serverExchange) {
 	w.c, w.ex = c, ex
 	w.out = smallBuffers.Get().(*responseBuffer)
-	w.header = make(http.Header, 8)
 	w.declared = -1
 	w.old = c.head.proto == "HTTP/1.0"
 	w.isHead = c.head.method == http.MethodHead
@@ -87,7 +86,12 @@ func (w *serverResponse) start(c *serverConn, ex *serverExchange) {
 var errOver = errors.New("http1: the handler has returned")
 
 // Header is the response's header. Changes after WriteHeader only matter for trailers.
-func (w *serverResponse) Header() http.Header { return w.header }
+func (w *serverResponse) Header() http.Header {
+	if w.header == nil {
+		w.header = make(http.Header, 8)
+	}
+	return w.header
+}
 
 // WriteHeader begins the response, or sends an informational one (1xx but 101) at once.
 func (w *serverResponse) WriteHeader(code int) {
@@ -113,6 +117,32 @@ func (w *serverResponse) WriteHeader(code int) {
 		w.out.free()
 		w.out = large
 	}
+}
+
+// Answer makes a whole response of a status, header names and values in turn, and a body, whose
+// length it declares: without a map, for what is answered by the thousand. Nothing is sent before
+// the handler has returned or flushes. False says that nothing was done, and that WriteHeader and
+// Write have to: for HEAD, a long body, a header that Header has begun, one that frames the message.
+func (w *serverResponse) Answer(status int, header []string, body string) bool {
+	if w.status != 0 || w.hijacked || w.out == nil || w.err != nil || len(w.header) > 0 || w.isHead || !bodyAllowed(status) || status > 599 || len(body) > cap(w.out.body) {
+		return false
+	}
+	for i := 0; i < len(header); i += 2 {
+		switch header[i] {
+		case "Content-Length", "Transfer-Encoding", "Trailer", "Connection", "Date":
+			return false
+		}
+	}
+	b := append(w.out.head[:0], statusLines(status)...)
+	if w.old {
+		b[len("HTTP/1.")] = '0'
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		b = appendField(b, header[i], header[i+1])
+	}
+	w.out.head, w.out.body = b, append(w.out.body[:0], body...)
+	w.status, w.declared, w.written = status, int64(len(body)), int64(len(body))
+	return true
 }
 
 func bodyAllowed(code int) bool {
