@@ -237,7 +237,11 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 		return 0, nil
 	}
 	claimed := int64(0)
-	defer func() { l.rec.finishing.release(claimed) }()
+	defer func() {
+		if claimed > 0 { // most calls have asked for none, and need not meet at its lock
+			l.rec.finishing.release(claimed)
+		}
+	}()
 	if decision == Keep {
 		if claimed, err = l.claim(); err != nil {
 			decision = NoBodies
