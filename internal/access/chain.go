@@ -171,7 +171,12 @@ func plainPage(w http.ResponseWriter, r *http.Request, status int, message, _ st
 // appendEscaped writes s as the inside of a JSON string that a browser cannot take for HTML.
 func appendEscaped(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
-	for _, c := range s {
+	plain := 0
+	for plain < len(s) && s[plain] >= ' ' && s[plain] < 0x7f && s[plain] != '"' && s[plain] != '\\' && s[plain] != '<' && s[plain] != '>' && s[plain] != '&' {
+		plain++
+	}
+	b = append(b, s[:plain]...) // mostly all of it
+	for _, c := range s[plain:] {
 		switch {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', byte(c))
