@@ -2,6 +2,7 @@ package tapway
 
 import (
 	"context"
+	"net/http"
 	"time"
 )
 
@@ -32,6 +33,16 @@ type callKey struct{}
 // WithCall attaches a Call to a context.
 func WithCall(ctx context.Context, c *Call) context.Context {
 	return context.WithValue(ctx, callKey{}, c)
+}
+
+// AttachCall is WithCall for a server's request that nobody else has seen yet. Where the server's
+// context has room for a value of its own, as http1's has, it gives r itself, else a copy.
+func AttachCall(r *http.Request, c *Call) *http.Request {
+	room, ok := r.Context().(interface{ Attach(key, value any) bool })
+	if ok && room.Attach(callKey{}, c) {
+		return r
+	}
+	return r.WithContext(WithCall(r.Context(), c))
 }
 
 // CallFrom gives the Call of a request. Outside a capture there is none: it gives a fresh

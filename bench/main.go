@@ -25,6 +25,7 @@ var (
 	only     = flag.String("only", "", "comma-separated parts: proxy, latency, pipeline, queue, delivery, memory, access, cache; with -lambda: added, cpu, slow, init")
 	backlog  = flag.Int("backlog", 1_000_000, "records of the large backlog")
 	peers    = flag.String("peer", "", "other proxies to measure too, name=command with {backend}, {listen} and {port}, separated by ;")
+	profiles = flag.String("profile", "", "an existing directory for the CPU profiles of every tapway started, numbered in their order")
 	dataRoot = flag.String("data", "", "where data directories go (default: the system's temporary directory); it should be a real disk")
 )
 

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -247,6 +248,7 @@ func roleTapway(ctx context.Context, args []string) error {
 	paused := f.Bool("paused", false, "")
 	concurrency := f.Int("concurrency", 16, "")
 	rules := f.String("rules", "", "")
+	profile := f.String("profile", "", "")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -272,6 +274,17 @@ func roleTapway(ctx context.Context, args []string) error {
 	}
 	if *paused {
 		a.PauseAll("benchmark")
+	}
+	if *profile != "" {
+		out, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		if err := pprof.StartCPUProfile(out); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	return a.RunNotify(ctx, func() { fmt.Println("ready", a.Addr()) })
 }

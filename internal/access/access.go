@@ -113,6 +113,8 @@ type Request struct {
 	held     int64 // bytes that Bodies has lent
 	bodies   *Bodies
 
+	answer [12]string // room for the header of a refusal: names and values
+
 	seen      [][sha256.Size]byte // by Webhooks: what it remembers of this call
 	ownHeader bool                // HTTP.Header is a copy
 }

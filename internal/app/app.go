@@ -289,7 +289,7 @@ func (a *App) close() {
 // observe is told of every call by the capture.
 func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
 	a.metrics.call(ex, err, took)
-	a.health.stored(err, time.Now())
+	a.health.stored(err)
 	if a.rules.LogCalls() {
 		a.log.Info("call", "id", ex.ID, "method", ex.Method, "path", ex.Path, "status", ex.Status, "duration", ex.Duration,
 			"overhead", ex.Overhead, "client", ex.ClientIP, "origin", ex.Origin, "route", ex.Route, "error", ex.Error)

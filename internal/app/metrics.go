@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +29,7 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 	egress   *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	rules    sync.Map // from a rule to its counter in refused
 }
 
 var (
@@ -80,6 +82,16 @@ func (m *metrics) call(ex *tapway.Exchange, err error, took time.Duration) {
 	if err != nil {
 		m.lost.Inc()
 	}
+}
+
+// refusal is told of every call and connection that a rule refused. In a flood the look-up by label
+// would cost more than the counting.
+func (m *metrics) refusal(rule string) {
+	c, ok := m.rules.Load(rule)
+	if !ok {
+		c, _ = m.rules.LoadOrStore(rule, m.refused.WithLabelValues(rule))
+	}
+	c.(prometheus.Counter).Inc()
 }
 
 func (m *metrics) attempt(a delivery.Attempt) {

@@ -43,6 +43,7 @@ type scratch struct {
 	ex      tapway.Exchange
 	request keeper
 	answer  keeper
+	tail    [maxTail]byte // behind response.held when there is little of it
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -61,7 +62,7 @@ func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 	}
 	takeRequest(&l.ex, r)
 
-	l.req = r.WithContext(tapway.WithCall(r.Context(), &l.Call))
+	l.req = tapway.AttachCall(r, &l.Call)
 	if hasBody(r) {
 		l.request.hint = max(r.ContentLength, 0)
 		l.body.call, l.body.src = l, r.Body
@@ -132,7 +133,7 @@ func (l *call) takeFacts(returned bool) {
 	} else {
 		// More was announced than anyone has read.
 		ex.Request.Truncated = hasBody(l.in) && !l.body.eof && (l.in.ContentLength < 0 || l.request.size < l.in.ContentLength)
-		if r.wroteHeader {
+		if r.wroteHeader && !r.answered {
 			r.takeTrailer()
 		}
 	}
@@ -236,7 +237,11 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 		return 0, nil
 	}
 	claimed := int64(0)
-	defer func() { l.rec.finishing.release(claimed) }()
+	defer func() {
+		if claimed > 0 { // most calls have asked for none, and need not meet at its lock
+			l.rec.finishing.release(claimed)
+		}
+	}()
 	if decision == Keep {
 		if claimed, err = l.claim(); err != nil {
 			decision = NoBodies
@@ -253,7 +258,7 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 	l.takeTimes(blocked)
 	start := time.Now()
 	told = true
-	err = l.rec.Queue.Enqueue(l.enqueueContext(), ex)
+	err = l.rec.Queue.Enqueue(l.enqueueContext(start), ex)
 	return time.Since(start), err
 }
 
@@ -349,8 +354,8 @@ type enqueueContext struct {
 	values context.Context
 }
 
-func (l *call) enqueueContext() context.Context {
-	l.waiting = enqueueContext{l.rec.deadline(), l.in.Context()}
+func (l *call) enqueueContext(now time.Time) context.Context {
+	l.waiting = enqueueContext{l.rec.deadline(now), l.in.Context()}
 	return &l.waiting
 }
 

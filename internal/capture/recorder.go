@@ -180,8 +180,7 @@ type patience struct {
 }
 
 // deadline gives a context that ends after c.wait, or up to a tenth later.
-func (c *Recorder) deadline() context.Context {
-	now := time.Now()
+func (c *Recorder) deadline(now time.Time) context.Context {
 	p := c.patience.Load()
 	if p == nil || now.After(p.until) {
 		p = &patience{until: now.Add(c.wait / 10)}
