@@ -1,0 +1,185 @@
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tapway/tapway/internal/terminal/terminaltest"
+)
+
+// onTerminal starts a command on a terminal. Its environment is a usual one, but for what is in env.
+func onTerminal(t *testing.T, term *terminaltest.Terminal, cmd *exec.Cmd, env ...string) (exited chan struct{}) {
+	t.Helper()
+	cmd.Env = append(append(cmd.Env, "TERM=xterm-256color", "LC_ALL=C.UTF-8", "NO_COLOR="), env...)
+	term.Attach(cmd)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited = make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(exited)
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-exited
+	})
+	return exited
+}
+
+func wait(t *testing.T, what string, done chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("waited in vain: %s", what)
+	}
+}
+
+// restored checks that a terminal is as it was before.
+func restored(t *testing.T, term *terminaltest.Terminal) {
+	t.Helper()
+	term.Wait("the main screen", func(s *terminaltest.Screen) bool { return !s.Alternate })
+	term.Look(func(s *terminaltest.Screen) {
+		if s.Hidden || len(s.Modes) > 0 || len(s.Strange) > 0 {
+			t.Errorf("the terminal is left with the cursor hidden: %v, modes %v, and was sent %v", s.Hidden, s.Modes, s.Strange)
+		}
+	})
+	if !term.Cooked() {
+		t.Error("the terminal is left raw")
+	}
+}
+
+// TestTop: a session of a person who looks at calls: rows appear, a filter, its mistakes, the details, another size,
+// replay, dead letters, and a terminal that is as it was.
+func TestTop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	g := serve(t, w.dir)
+	g.calls(t, "/before/1", "/fail/2?a=b", "/poison/3")
+	term := terminaltest.Open(t, 80, 24)
+	cmd := command(w.dir, "top")
+	exited := onTerminal(t, term, cmd)
+	term.Shows("● live", "/before/1", "500", "/fail/2?a=b", "sink", "1 dead")
+	g.calls(t, "/later/4")
+	term.Shows("/later/4", "4 calls, following", "calls/s")
+
+	term.Type("fstatus >= x")
+	term.Shows("filter: status >= x", "found `x`, expected a number")
+	term.Look(func(s *terminaltest.Screen) {
+		if x, y := s.Cursor(); s.Hidden || y != 22 || x != len("filter: status >= x") {
+			t.Errorf("the cursor of the prompt is at %d, %d, hidden: %v", x, y, s.Hidden)
+		}
+	})
+	term.Type("\x7f500\r")
+	term.Wait("the filter", func(s *terminaltest.Screen) bool {
+		return strings.Contains(s.Text(), "1 calls, following  filter: status >= 500") && !strings.Contains(s.Text(), "/later/4")
+	})
+	g.calls(t, "/ok/5", "/fail/6")
+	term.Wait("the new call that matches", func(s *terminaltest.Screen) bool {
+		return strings.Contains(s.Text(), "/fail/6") && !strings.Contains(s.Text(), "/ok/5")
+	})
+
+	term.Type("k\r")
+	term.Shows("500 GET /fail/2?a=b", "first byte", "delivered", "Client")
+	term.Type("\t")
+	term.Shows("User-Agent: Go-http-client/1.1", "No body.")
+	term.Type("\t")
+	term.Shows("Content-Type: application/json", `"path": "/fail/2",`)
+	term.Resize(170, 50)
+	term.Shows("/fail/6", `"path": "/fail/2",`, "│") // side by side
+	term.Type("\x1b[C")
+	term.Shows(`"path": "/fail/6",`)
+	term.Resize(10, 3)
+	term.Wait("a tiny screen", func(s *terminaltest.Screen) bool { return strings.Contains(s.Text(), "500") })
+	term.Resize(80, 24)
+	term.Type("c")
+	term.Shows("copied as a curl command")
+	term.Look(func(s *terminaltest.Screen) {
+		if text, err := base64.StdEncoding.DecodeString(s.Clipboard); err != nil || !strings.HasPrefix(string(text), "curl -i 'http://"+g.addr+"/fail/6'") {
+			t.Errorf("the clipboard has %q, %v", text, err)
+		}
+	})
+	term.Type("C")
+	term.Shows("printed when you quit")
+	term.Type("r")
+	term.Shows("replay to: http://"+g.addr, "Enter sends GET /fail/6 again")
+	term.Type("\r")
+	term.Shows("replayed GET /fail/6 to http://" + g.addr)
+	term.Type("\x1b")
+	term.Shows("3 calls", "filter")
+
+	term.Type("d")
+	term.Shows("dead letters: 1", "/poison/3", "422")
+	w.sink.set(func(s *sink) { s.strict = false })
+	term.Type("R")
+	term.Shows("redrive? type y:")
+	term.Type("y\r")
+	waitFor(t, "the dead letter to be delivered", func() bool { return w.sink.count("/poison") == 1 })
+	term.Shows("No dead letters")
+	term.Type("q?")
+	term.Shows("quit")
+	term.Type(" q")
+	wait(t, "the end", exited)
+	restored(t, term)
+	if code := cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("q ends with %d", code)
+	}
+	term.Wait("the command that was to be printed", func(s *terminaltest.Screen) bool {
+		return strings.Contains(s.Main, "curl -i 'http://"+g.addr+"/fail/6'")
+	})
+}
+
+// TestTopEnds: however it ends, the terminal is as it was: by a signal, and when it is stopped for a while.
+func TestTopEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	g := serve(t, w.dir)
+	g.calls(t, "/one")
+	term := terminaltest.Open(t, 80, 24)
+	cmd := command(w.dir, "top")
+	exited := onTerminal(t, term, cmd)
+	term.Shows("/one")
+	cmd.Process.Signal(syscall.SIGTERM)
+	wait(t, "the end", exited)
+	restored(t, term)
+
+	again := terminaltest.Open(t, 80, 24)
+	shell := exec.Command("bash", "-c", `set -m; "$0" top; echo stopped; fg >/dev/null; echo over`, os.Args[0])
+	shell.Dir, shell.Env = w.dir, command(w.dir).Env
+	exited = onTerminal(t, again, shell)
+	again.Shows("/one")
+	again.Type("\x1a")
+	again.Wait("the shell to go on", func(s *terminaltest.Screen) bool { return strings.Contains(s.Main, "stopped") })
+	again.Wait("the view again", func(s *terminaltest.Screen) bool { return s.Alternate && strings.Contains(s.Text(), "/one") })
+	again.Type("q")
+	wait(t, "the end", exited)
+	restored(t, again)
+	again.Wait("the shell's last word", func(s *terminaltest.Screen) bool { return strings.Contains(s.Main, "over") })
+}
+
+// TestTopReconnects: it says that the gateway has gone, and goes on when it is back without losing a call.
+func TestTopReconnects(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	g := serve(t, w.dir)
+	g.calls(t, "/one")
+	term := terminaltest.Open(t, 100, 20)
+	exited := onTerminal(t, term, command(w.dir, "top", "--admin", g.admin))
+	term.Shows("/one", "● live")
+	g.stop(t)
+	term.Shows("● lost", "trying again in")
+	w.configure(t, fmt.Sprintf("admin: {listen: %q}\nbackend: %s\ndestinations:\n  - {name: sink, url: %s}\n", g.admin, w.backend.URL, w.sink.URL))
+	g = serve(t, w.dir)
+	g.calls(t, "/two")
+	term.Shows("● live", "/one", "/two")
+	term.Type("\x03")
+	wait(t, "the end", exited)
+	restored(t, term)
+}
