@@ -79,7 +79,7 @@ func TestTop(t *testing.T) {
 	})
 	term.Type("\x7f500\r")
 	term.Wait("the filter", func(s *terminaltest.Screen) bool {
-		return strings.Contains(s.Text(), "1 calls, following  filter: status >= 500") && !strings.Contains(s.Text(), "/later/4")
+		return strings.Contains(s.Text(), "1 call, following  filter: status >= 500") && !strings.Contains(s.Text(), "/later/4")
 	})
 	g.calls(t, "/ok/5", "/fail/6")
 	term.Wait("the new call that matches", func(s *terminaltest.Screen) bool {

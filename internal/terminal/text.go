@@ -102,25 +102,30 @@ func runeWidth(r rune) int {
 	return 1
 }
 
+// ASCII gives s without anything that a terminal without UTF-8 could not show.
+func ASCII(s string) string { return strings.Map(asciiOf, s) }
+
 // asciiOf is what stands for r where the terminal shows ASCII only.
 func asciiOf(r rune) rune {
 	switch r {
 	case '●', '◆', '★':
 		return '*'
-	case '─', '▁', '▂':
+	case '─', '▁', '▂', '▒':
 		return '-'
 	case '│', '▏':
 		return '|'
-	case '▃', '▄':
+	case '▃', '▄', '▓':
 		return '='
 	case '▅', '▆':
 		return '+'
-	case '▇', '█', '▓', '▒':
+	case '▇', '█':
 		return '#'
 	case '░', '·':
 		return '.'
 	case '→', '▶':
 		return '>'
+	case '←':
+		return '<'
 	case '…':
 		return '~'
 	case '↑':

@@ -18,9 +18,18 @@ const (
 	maxHex    = 64 << 10 // bytes shown as such
 )
 
-// Pretty shows a body as its kind is read best: JSON indented, forms a field a line, text as it is, and what is
+// Lines is how a body is read best, without colours. The text is still a stranger's: see terminal.Clean.
+func Lines(contentType string, b []byte) []string {
+	var out []string
+	for _, l := range pretty(contentType, b) {
+		out = append(out, l.text())
+	}
+	return out
+}
+
+// pretty shows a body as its kind is read best: JSON indented, forms a field a line, text as it is, and what is
 // no text in hexadecimal. The text is still a stranger's.
-func Pretty(contentType string, b []byte) []line {
+func pretty(contentType string, b []byte) []line {
 	switch {
 	case len(b) == 0:
 		return []line{{{"The body is empty.", terminal.Dim}}}

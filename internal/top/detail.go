@@ -319,7 +319,7 @@ func (d *detail) deliveries(m *Model) []line {
 		}
 		more := ""
 		if s.Attempts > 0 {
-			more += fmt.Sprintf("  %d attempts", s.Attempts)
+			more += "  " + plural(s.Attempts, "attempt")
 		}
 		if !s.Next.IsZero() && s.Next.After(m.now) {
 			more += "  next in " + spanText(s.Next.Sub(m.now).Round(time.Second))
@@ -397,7 +397,7 @@ func (d *detail) message(msg *admin.Message, b *body) []line {
 		if len(shown) > maxBody {
 			shown = shown[:maxBody]
 		}
-		out = append(out, Pretty(msg.Type, shown)...)
+		out = append(out, pretty(msg.Type, shown)...)
 		if len(b.bytes) > maxBody {
 			out = append(out, nil, line{{fmt.Sprintf("Here are its first %s; `tapway export \"id == '%s'\"` gives all of it.", bytesText(maxBody), d.summary.ID), terminal.Yellow}})
 		}

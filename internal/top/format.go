@@ -52,7 +52,7 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
-// span is a length of time in one unit.
+// spanText is a length of time in one unit.
 func spanText(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -79,4 +79,11 @@ func percentText(share float64) string {
 		return fmt.Sprintf("%.1f%%", share*100)
 	}
 	return fmt.Sprintf("%.0f%%", share*100)
+}
+
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }

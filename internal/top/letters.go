@@ -79,7 +79,7 @@ func (v *letters) find(text string, by int) bool {
 
 // noteOf says why a letter is dead.
 func noteOf(l *admin.DeadLetter) string {
-	return fmt.Sprintf("Dead at %s after %d attempts: %s", l.Destination, l.Attempts, l.Reason)
+	return fmt.Sprintf("Dead at %s after %s: %s", l.Destination, plural(l.Attempts, "attempt"), l.Reason)
 }
 
 func (m *Model) askRedrive(l admin.DeadLetter) {

@@ -18,24 +18,40 @@ const (
 	escapeWait = 50 * time.Millisecond // a lone ESC is the key after this
 )
 
+// Terminal is what Run shows a Model on: a *terminal.TTY.
+type Terminal interface {
+	Enter() error
+	Leave() error
+	Suspend() error
+	Size() (w, h int)
+	Write(b []byte) (int, error)
+	Read(ctx context.Context, take func([]byte)) error
+}
+
 // Run shows m on tty until somebody quits or ctx ends. The terminal is given back however it ends.
-func Run(ctx context.Context, m *Model, tty *terminal.TTY, profile terminal.Profile) error {
-	ctx, cancel := context.WithCancel(ctx)
-	r := &runner{model: m, tty: tty, messages: make(chan message, 64), typed: make(chan []byte, 16), running: map[string]*running{},
-		renderer: terminal.Renderer{Colour: profile.Colour}, screen: terminal.Screen{ASCII: !profile.UTF8}}
-	defer r.group.Wait()
-	defer cancel()
-	defer tty.Leave() // also when something panics
-	if err := tty.Enter(); err != nil {
-		return err
-	}
+func Run(ctx context.Context, m *Model, tty Terminal, profile terminal.Profile) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, terminal.Resized, terminal.Continued)
 	defer signal.Stop(signals)
-	r.signals = signals
+	return newRunner(m, tty, profile, signals).run(ctx)
+}
+
+func newRunner(m *Model, tty Terminal, profile terminal.Profile, signals <-chan os.Signal) *runner {
+	return &runner{model: m, tty: tty, signals: signals, messages: make(chan message, 64), typed: make(chan []byte, 16), running: map[string]*running{},
+		renderer: terminal.Renderer{Colour: profile.Colour}, screen: terminal.Screen{ASCII: !profile.UTF8}}
+}
+
+func (r *runner) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer r.group.Wait()
+	defer cancel()
+	defer r.tty.Leave() // also when something panics
+	if err := r.tty.Enter(); err != nil {
+		return err
+	}
 	gone := make(chan error, 1)
 	r.group.Go(func() {
-		gone <- tty.Read(ctx, func(b []byte) {
+		gone <- r.tty.Read(ctx, func(b []byte) {
 			select {
 			case r.typed <- b:
 			case <-ctx.Done():
@@ -45,13 +61,13 @@ func Run(ctx context.Context, m *Model, tty *terminal.TTY, profile terminal.Prof
 	if err := r.loop(ctx, gone); err != nil {
 		return err
 	}
-	return m.Err()
+	return r.model.Err()
 }
 
 // runner carries messages between the terminal, the tasks and the model.
 type runner struct {
 	model    *Model
-	tty      *terminal.TTY
+	tty      Terminal
 	renderer terminal.Renderer
 	screen   terminal.Screen
 	buf      []byte

@@ -138,7 +138,7 @@ func (m *Model) drawDestinations(s *terminal.Screen, y, room int) int {
 		m.drawDestination(s, y, name, &all[i])
 		y++
 	}
-	s.Text(0, y, m.w, fmt.Sprintf("%d destinations%s: %d queued, %d dead", len(all)-len(shown), map[bool]string{true: " more"}[len(shown) > 0], rest.Queued, rest.Dead), terminal.Dim)
+	s.Text(0, y, m.w, fmt.Sprintf("%d%s destinations: %d queued, %d dead", len(all)-len(shown), map[bool]string{true: " more"}[len(shown) > 0], rest.Queued, rest.Dead), terminal.Dim)
 	return room
 }
 
@@ -233,12 +233,12 @@ func (m *Model) drawFooter(s *terminal.Screen) int {
 		s.Text(0, m.h-1, m.w, terminal.Cut(m.message, m.w), style)
 		return 2
 	}
-	keys := [][2]string{{"Enter", "open"}, {"f", "filter"}, {"/", "search"}, {"Space", "pause"}, {"d", "dead letters"}, {"r", "replay"}, {"c", "curl"}, {"?", "help"}, {"q", "quit"}}
+	keys := [][2]string{{"Enter", "open"}, {"f", "filter"}, {"/", "search"}, {"Space", "pause"}, {"d", "dead letters"}, {"?", "help"}, {"q", "quit"}, {"r", "replay"}, {"c", "curl"}}
 	switch {
 	case m.help:
 		keys = [][2]string{{"any key", "back"}}
 	case m.detail != nil:
-		keys = [][2]string{{"Tab", "request/response"}, {"←→", "other calls"}, {"/", "search"}, {"r", "replay"}, {"c", "curl"}, {"?", "help"}, {"Esc", "back"}}
+		keys = [][2]string{{"Tab", "request/response"}, {"←→", "other calls"}, {"Esc", "back"}, {"/", "search"}, {"?", "help"}, {"r", "replay"}, {"c", "curl"}}
 	case m.letters != nil:
 		keys = [][2]string{{"Enter", "open"}, {"R", "redrive"}, {"r", "replay"}, {"/", "search"}, {"?", "help"}, {"Esc", "back"}}
 	}
@@ -265,7 +265,7 @@ func (m *Model) where() string {
 	case l.paused:
 		text = fmt.Sprintf("paused, %d new", len(l.waiting))
 	case l.follow:
-		text = fmt.Sprintf("%d calls, following", len(l.rows))
+		text = plural(len(l.rows), "call") + ", following"
 	default:
 		text = fmt.Sprintf("call %d of %d", min(l.cursor+1, len(l.rows)), len(l.rows))
 	}

@@ -24,6 +24,9 @@ type Screen struct {
 	Colours   bool            // a colour has been used
 	Main      string          // text written while the alternate screen was not shown
 
+	// Wide tells which characters take two columns; nil: those of the usual East Asian blocks.
+	Wide func(r rune) bool
+
 	rows    [][]rune
 	x, y    int
 	pending []byte
@@ -123,16 +126,23 @@ func (s *Screen) put(r rune) {
 	case !unicode.IsPrint(r):
 		s.strange([]byte(string(r)))
 		return
-	case unicode.In(r, unicode.Mn, unicode.Me):
+	case unicode.In(r, unicode.Mn, unicode.Me) || r >= 0x1160 && r <= 0x11ff:
 		return // it stands on the one before
 	}
 	if s.y < s.H && s.x < s.W {
 		s.rows[s.y][s.x] = r
-		if wide := r >= 0x1100 && (r <= 0x115f || r >= 0x2e80 && r <= 0xd7a3 || r >= 0xff01 && r <= 0xff60 || r >= 0x1f300 && r <= 0x1faff); wide && s.x+1 < s.W {
+		if s.isWide(r) && s.x+1 < s.W {
 			s.rows[s.y][s.x+1] = 0
 		}
 	}
 	s.x++ // wide or not: whoever writes must say where to go on
+}
+
+func (s *Screen) isWide(r rune) bool {
+	if s.Wide != nil {
+		return s.Wide(r)
+	}
+	return r >= 0x2e80 && r <= 0xd7a3 || r >= 0xff01 && r <= 0xff60 || r >= 0x1f300 && r <= 0x1faff
 }
 
 func (s *Screen) control(params string, final byte) {
