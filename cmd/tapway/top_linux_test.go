@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -180,6 +182,104 @@ func TestTopReconnects(t *testing.T) {
 	g.calls(t, "/two")
 	term.Shows("● live", "/one", "/two")
 	term.Type("\x03")
+	wait(t, "the end", exited)
+	restored(t, term)
+}
+
+// hostile is what somebody sends who wants to write on the terminal of whoever looks: a title, colours,
+// the screen cleared, in 7 and in 8 bits, a text turned round.
+const hostile = "\x1b]0;title\x07\x1b[2J\x1b[31m\u009b2J\u202e\x0eend"
+
+// TestTerminalInjection: nothing that was captured reaches a terminal as anything but characters: not from tail in
+// any of its forms, and not from top.
+func TestTerminalInjection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	g := serve(t, w.dir)
+	body := fmt.Sprintf(`{"a":"%s"}`, strings.NewReplacer("\x1b", `\u001b`, "\x07", `\u0007`, "\x0e", "x").Replace(hostile)) // JSON lets the other ones stand
+	for path, body := range map[string]string{"/%1b%5b2J/日本/e\u0301": body, "/\u009b2J\u202e": hostile} {
+		conn, err := net.Dial("tcp", g.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nX-A: \u009b2J\u202e\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", path, len(body), body)
+		answer, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 ") {
+			t.Fatalf("%s is answered %q, %v", path, answer, err)
+		}
+	}
+	for _, args := range [][]string{nil, {"--json"}, {"--bodies"}, {"--bodies", "--json"}} {
+		term := terminaltest.Open(t, 100, 30)
+		cmd := command(w.dir, append([]string{"tail"}, args...)...)
+		exited := onTerminal(t, term, cmd)
+		term.Wait("both calls", func(s *terminaltest.Screen) bool {
+			return strings.Contains(s.Main, "/%1b%5b2J/") && strings.Contains(s.Main, "2J") && strings.Count(s.Main, "POST") == 2
+		})
+		cmd.Process.Signal(os.Interrupt)
+		wait(t, "the end", exited)
+		term.Look(func(s *terminaltest.Screen) {
+			if len(s.Strange) > 0 {
+				t.Errorf("tail %v sent %v:\n%q", args, s.Strange, s.Main)
+			}
+			if s.Colours != (len(args) == 0 || len(args) == 1 && args[0] == "--bodies") {
+				t.Errorf("tail %v in colours: %v", args, s.Colours)
+			}
+		})
+		for _, bad := range []string{"\x1b]", "\x1b[2J", "\u009b", "\u202e", "\x07", "\x0e"} {
+			if strings.Contains(term.Sent(), bad) {
+				t.Errorf("tail %v sent %q", args, bad)
+			}
+		}
+	}
+	term := terminaltest.Open(t, 100, 30)
+	exited := onTerminal(t, term, command(w.dir, "top"))
+	term.Shows("/%1b%5b2J/")
+	term.Type("\r\t")
+	term.Shows("X-A: ", "end")
+	term.Type("\x1b[D")
+	term.Shows("call 1 of 2")
+	term.Type("\x03")
+	wait(t, "the end", exited)
+	restored(t, term)
+	for _, bad := range []string{"\x1b]", "\x1b[31m\u009b", "\u009b", "\u202e", "\x07", "\x0e"} {
+		if strings.Contains(term.Sent(), bad) {
+			t.Errorf("top sent %q", bad)
+		}
+	}
+}
+
+// TestTopRefuses: it says what to do instead where there is no terminal that it could use.
+func TestTopRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	fails(t, w.dir, 1, "tapway top wants a terminal", "top")
+	fails(t, w.dir, 2, "filter: ", "top", "status >=")
+	fails(t, w.dir, 2, "give the filter once", "top", "-f", "status > 1", "status > 2")
+	term := terminaltest.Open(t, 80, 24)
+	cmd := command(w.dir, "top")
+	wait(t, "the end", onTerminal(t, term, cmd, "TERM=dumb"))
+	term.Wait("the reason", func(s *terminaltest.Screen) bool {
+		return strings.Contains(s.Main, "tapway top wants a terminal") && !s.Alternate
+	})
+}
+
+// TestTopToken: a remote gateway wants its token, and says so on a terminal that is as it was.
+func TestTopToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	w.configure(t, fmt.Sprintf("admin: {listen: 127.0.0.1:0, token: let-me-in-please-now}\nbackend: %s\ndestinations:\n  - {name: sink, url: %s}\n", w.backend.URL, w.sink.URL))
+	g := serve(t, w.dir)
+	g.calls(t, "/secret")
+	elsewhere := t.TempDir()
+	term := terminaltest.Open(t, 80, 24)
+	wait(t, "the end", onTerminal(t, term, command(elsewhere, "top", "--admin", g.admin, "--token", "wrong")))
+	restored(t, term)
+	term.Wait("the reason", func(s *terminaltest.Screen) bool { return strings.Contains(s.Main, "the admin API wants its token") })
+	term = terminaltest.Open(t, 80, 24)
+	exited := onTerminal(t, term, command(elsewhere, "top", "--admin", g.admin, "--token", "let-me-in-please-now"))
+	term.Shows("/secret")
+	term.Type("q")
 	wait(t, "the end", exited)
 	restored(t, term)
 }
