@@ -196,7 +196,7 @@ func TestLine(t *testing.T) {
 func TestLineWidth(t *testing.T) {
 	t.Parallel()
 	s := &admin.Summary{Method: "GET", Path: "/日本語/e\u0301te\u0301", Status: 200, Origin: "backend"}
-	for width, want := range map[int]string{60: "/日本語/e\u0301te\u0301", 45: "/日本語/e\u0301te\u0301", 44: "/日本語/e\u0301t…", 40: "/日本…"} {
+	for width, want := range map[int]string{60: "/日本語/e\u0301te\u0301", 45: "/日本語/e\u0301te\u0301", 44: "/日本語/e\u0301…", 40: "/日本…"} {
 		if line := (colours{}).line(s, width); !strings.HasPrefix(line[len("15:04:05.000 200    0.0ms GET     "):], want) || terminal.Width(line) > width {
 			t.Errorf("at %d columns: %q", width, line)
 		}

@@ -283,3 +283,25 @@ func TestTopToken(t *testing.T) {
 	wait(t, "the end", exited)
 	restored(t, term)
 }
+
+// TestTopOffline: where no gateway runs there is the history.
+func TestTopOffline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	g := serve(t, w.dir)
+	g.calls(t, "/one", "/two")
+	settled(t, w.dir)
+	g.stop(t)
+	term := terminaltest.Open(t, 80, 24)
+	cmd := command(w.dir, "top")
+	exited := onTerminal(t, term, cmd)
+	term.Shows("no gateway runs: history only", "/one", "/two")
+	term.Type("\r3")
+	term.Shows(`"path": "/two"`)
+	term.Type("qq")
+	wait(t, "the end", exited)
+	restored(t, term)
+	if code := cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("q ends with %d", code)
+	}
+}

@@ -288,7 +288,7 @@ func TestHistoryOnly(t *testing.T) {
 		g := traffic()
 		g.down = &admin.StatusError{Status: http.StatusNotImplemented, Message: "there is nothing live here"}
 		s := play(t, g, 80, 24, full, "")
-		s.shows("● history only")
+		s.shows("● no gateway runs: history only", "7 calls")
 		s.end()
 
 		g = newGateway()

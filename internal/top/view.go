@@ -69,7 +69,7 @@ func (m *Model) drawHeader(s *terminal.Screen) int {
 		wait := max(m.link.retryAt.Sub(m.now).Seconds(), 0)
 		state, style = fmt.Sprintf("● lost: %s; trying again in %.0fs", m.link.reason, wait), terminal.Red|terminal.Bold
 	case still:
-		state, style = "● history only", terminal.Yellow
+		state, style = "● no gateway runs: history only", terminal.Yellow
 	}
 	if m.list.paused {
 		state, style = "● paused", terminal.Yellow|terminal.Bold
