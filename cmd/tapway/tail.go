@@ -113,7 +113,7 @@ func newTailLines(out io.Writer, bodies, asJSON bool) *tailLines {
 func (t *tailLines) text(line []byte) ([]byte, error) {
 	if t.json {
 		if t.terminal { // JSON leaves some control characters as they are
-			line = terminal.CleanJSON(line)
+			line = terminal.CleanJSON(line, t.ascii)
 		}
 		return line, nil
 	}

@@ -24,13 +24,14 @@ func Clean(s string) string {
 }
 
 // CleanJSON gives JSON with the characters that are not printable as escapes: it stays the same value. Only
-// white space between its tokens is left as it is. A string with a line end in it is not JSON.
-func CleanJSON(s []byte) []byte {
+// white space between its tokens is left as it is. With ascii nothing but ASCII is left: in a locale without UTF-8 a
+// terminal may obey the bytes of the other characters.
+func CleanJSON(s []byte, ascii bool) []byte {
 	out := make([]byte, 0, len(s))
 	for len(s) > 0 {
 		r, n := utf8.DecodeRune(s)
 		switch {
-		case r == '\n' || r == '\t' || r == '\r' || printable(r) == r && (r != utf8.RuneError || n > 1):
+		case r == '\n' || r == '\t' || r == '\r' || printable(r) == r && (r < utf8.RuneSelf || !ascii && (r != utf8.RuneError || n > 1)):
 			out = append(out, s[:n]...)
 		case r > 0xffff:
 			r -= 0x10000

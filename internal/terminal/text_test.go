@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -101,7 +102,10 @@ func FuzzCleanJSON(f *testing.F) {
 	f.Add(`{"a":"\u001b[2J"}`)
 	f.Add(`"x"`)
 	f.Fuzz(func(t *testing.T, s string) {
-		clean := string(CleanJSON([]byte(s)))
+		if ascii := CleanJSON([]byte(s), true); bytes.ContainsFunc(ascii, func(r rune) bool { return r > '~' }) {
+			t.Fatalf("CleanJSON(%q) = %q, which is not ASCII", s, ascii)
+		}
+		clean := string(CleanJSON([]byte(s), len(s)%2 == 0))
 		if obeyed(strings.NewReplacer("\n", "", "\t", "", "\r", "").Replace(clean)) {
 			t.Fatalf("CleanJSON(%q) = %q", s, clean)
 		}

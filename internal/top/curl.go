@@ -27,7 +27,7 @@ func (m *Model) copyCurl(print bool) {
 		m.say("there is no call to copy")
 		return
 	}
-	src := m.src
+	src, ascii := m.src, m.ascii
 	m.task("copy", func(ctx context.Context, send func(any)) {
 		d, err := src.Detail(ctx, id)
 		var b []byte
@@ -41,7 +41,7 @@ func (m *Model) copyCurl(print bool) {
 			send(told{"copy: " + err.Error(), true})
 			return
 		}
-		c := copied{command: Curl(&d, b), print: print}
+		c := copied{command: Curl(&d, b, ascii), print: print}
 		if d.Request.Truncated || d.Request.Withheld {
 			c.note = "; its body was not recorded in full"
 		}
@@ -64,8 +64,9 @@ var hopByHop = map[string]bool{"connection": true, "keep-alive": true, "proxy-co
 	"transfer-encoding": true, "upgrade": true, "content-length": true, "host": true, "expect": true}
 
 // Curl is a command for a shell that repeats the request of d with this body. Redacted values stand in it
-// as they were recorded. It is printable whatever was captured.
-func Curl(d *admin.Detail, body []byte) string {
+// as they were recorded. It is printable whatever was captured; with ascii it is ASCII.
+func Curl(d *admin.Detail, body []byte, ascii bool) string {
+	quote := func(word string) string { return shell(word, ascii) }
 	scheme := "http"
 	if d.Front != "" && d.Front != "server" {
 		scheme = "https"
@@ -77,12 +78,12 @@ func Curl(d *admin.Detail, body []byte) string {
 	case method == "HEAD":
 		command += "-I "
 	default:
-		command += "-X " + shell(method) + " "
+		command += "-X " + quote(method) + " "
 	}
 	if strings.ContainsAny(address, "[]{}") {
 		command += "-g "
 	}
-	parts := []string{command + shell(address)}
+	parts := []string{command + quote(address)}
 	for _, h := range d.Request.Headers {
 		name := strings.ToLower(h[0])
 		if hopByHop[name] || name == "content-encoding" { // the body has been decoded
@@ -92,12 +93,12 @@ func Curl(d *admin.Detail, body []byte) string {
 		if h[1] == "" {
 			text = h[0] + ";" // how curl sends a header without a value
 		}
-		parts = append(parts, "-H "+shell(text))
+		parts = append(parts, "-H "+quote(text))
 	}
 	switch {
 	case len(body) == 0:
 	case utf8.Valid(body) && !strings.ContainsRune(string(body), 0):
-		parts = append(parts, "--data-raw "+shell(string(body)))
+		parts = append(parts, "--data-raw "+quote(string(body)))
 	default:
 		parts = append(parts, "--data-binary @-")
 		return "echo " + base64.StdEncoding.EncodeToString(body) + " | base64 -d | " + strings.Join(parts, " \\\n  ")
@@ -106,8 +107,9 @@ func Curl(d *admin.Detail, body []byte) string {
 }
 
 // shell quotes a word: in '…', or in $'…' of bash, zsh and POSIX 2024 if it holds what a terminal would obey.
-func shell(word string) string {
-	unsafe := strings.IndexFunc(word, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 || !utf8.ValidString(word)
+func shell(word string, ascii bool) string {
+	shown := func(r rune) bool { return unicode.IsPrint(r) && (!ascii || r < utf8.RuneSelf) }
+	unsafe := strings.ContainsFunc(word, func(r rune) bool { return !shown(r) }) || !utf8.ValidString(word)
 	if !unsafe {
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
@@ -122,7 +124,7 @@ func shell(word string) string {
 			b.WriteString(`\n`)
 		case r == '\t':
 			b.WriteString(`\t`)
-		case unicode.IsPrint(r) && (r != utf8.RuneError || n > 1):
+		case shown(r) && (r != utf8.RuneError || n > 1):
 			b.WriteRune(r)
 		default:
 			for _, c := range []byte(word[i : i+n]) {

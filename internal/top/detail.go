@@ -4,15 +4,17 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/terminal"
 )
 
 // maxBody is how much of a body is read to be shown.
-const maxBody = 512 << 10
+const maxBody = 256 << 10
 
 // detail is one call in all its parts.
 type detail struct {
@@ -70,6 +72,18 @@ func (m *Model) open(s admin.Summary, note string) {
 				send(bodyRead{id, side, body{b, true, err}})
 			}
 		}
+		for ctx.Err() == nil && err == nil && underWay(full.Deliveries) { // a record is delivered a moment after its call
+			sleep(ctx, 2*time.Second)
+			if full, err = src.Detail(ctx, id); err == nil {
+				send(detailRead{id, full, nil})
+			}
+		}
+	})
+}
+
+func underWay(deliveries []tapway.DeliveryState) bool {
+	return slices.ContainsFunc(deliveries, func(s tapway.DeliveryState) bool {
+		return s.State != "delivered" && s.State != "dead" && s.State != "dropped"
 	})
 }
 

@@ -95,21 +95,15 @@ func (m *Model) askRedrive(l admin.DeadLetter) {
 			case err != nil:
 				send(told{"redrive: " + err.Error(), true})
 			case p.OK == 0:
-				send(told{text: "redrive: it is no longer a dead letter " + p.Error, bad: true})
+				send(told{strings.TrimSpace("redrive: it is no longer a dead letter " + p.Error), true})
 			default:
 				send(told{text: "in the queue again: " + what})
 			}
+			rows, err := src.DeadLetters(ctx, maxLetters)
+			send(lettersRead{rows, err})
 		})
-		m.openLettersAgain()
 	})
 	m.prompt.hint = "puts " + what + " back into the queue"
-}
-
-// openLettersAgain reads the letters anew and stays where it is.
-func (m *Model) openLettersAgain() {
-	old := m.letters
-	m.openLetters()
-	*m.letters = *old
 }
 
 func (v *letters) key(m *Model, key terminal.Key) {

@@ -33,6 +33,7 @@ type Effects struct {
 type Model struct {
 	src     Source
 	address string
+	ascii   bool // what is printed at the end must be ASCII
 	w, h    int
 	now     time.Time
 	effects Effects

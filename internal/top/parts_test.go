@@ -183,22 +183,27 @@ func TestCurl(t *testing.T) {
 	d := admin.Detail{Summary: admin.Summary{Method: "GET", From: "api.example.com", Path: "/it's", Query: "a[]=$(id)"},
 		Request: admin.Message{Headers: [][2]string{{"Host", "x"}, {"Content-Length", "3"}, {"X-A", "`id`"}, {"X-Empty", ""}, {"X-Control", "a\x1b[2J\u009b\n'\\"}}}}
 	want := []string{"-i", "-g", "http://api.example.com/it's?a[]=$(id)", "-H", "X-A: `id`", "-H", "X-Empty;", "-H", "X-Control: a\x1b[2J\u009b\n'\\"}
-	command := Curl(&d, nil)
+	command := Curl(&d, nil, false)
 	if got := run(command); !reflect.DeepEqual(got, want) {
 		t.Errorf("%s\nruns with %q, want %q", command, got, want)
 	}
 	if terminal.Clean(strings.ReplaceAll(command, " \\\n", "")) != strings.ReplaceAll(command, " \\\n", "") {
 		t.Errorf("%q would write on the terminal", command)
 	}
+	d.Path = "/日本"
+	want[2] = "http://api.example.com/日本?a[]=$(id)"
+	if command = Curl(&d, nil, true); !reflect.DeepEqual(run(command), want) || strings.ContainsFunc(command, func(r rune) bool { return r > '~' }) {
+		t.Errorf("in ASCII: %s", command)
+	}
 	d = admin.Detail{Summary: admin.Summary{Method: "P|sh", From: "h", Path: "/", Front: "rest"}}
-	if got := run(Curl(&d, []byte("@a\r\n"))); !reflect.DeepEqual(got, []string{"-i", "-X", "P|sh", "https://h/", "--data-raw", "@a\r\n"}) {
+	if got := run(Curl(&d, []byte("@a\r\n"), false)); !reflect.DeepEqual(got, []string{"-i", "-X", "P|sh", "https://h/", "--data-raw", "@a\r\n"}) {
 		t.Errorf("a text: %q", got)
 	}
-	if got := run(Curl(&d, []byte("\xff\x01x"))); !reflect.DeepEqual(got, []string{"-i", "-X", "P|sh", "https://h/", "--data-binary", "@-", "\xff\x01x"}) {
+	if got := run(Curl(&d, []byte("\xff\x01x"), false)); !reflect.DeepEqual(got, []string{"-i", "-X", "P|sh", "https://h/", "--data-binary", "@-", "\xff\x01x"}) {
 		t.Errorf("bytes: %q", got)
 	}
 	d.Method = "HEAD"
-	if got := run(Curl(&d, nil)); !reflect.DeepEqual(got, []string{"-i", "-I", "https://h/"}) {
+	if got := run(Curl(&d, nil, false)); !reflect.DeepEqual(got, []string{"-i", "-I", "https://h/"}) {
 		t.Errorf("HEAD: %q", got)
 	}
 }

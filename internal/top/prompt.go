@@ -135,9 +135,12 @@ func (p *prompt) recall(back int) {
 func (p *prompt) draw(s *terminal.Screen, y int) {
 	x := s.Text(0, y, s.W-1, p.label+" ", terminal.Bold)
 	room := s.W - x - 1
-	from := 0 // the first character shown, so that the cursor is in sight
-	for room > 0 && from < p.at && terminal.Width(string(p.text[from:p.at])) > room {
-		from++
+	from, used := p.at, 0 // the first character shown, so that the cursor is in sight
+	for from > 0 {
+		if used += terminal.Width(string(p.text[from-1])); used > room {
+			break
+		}
+		from--
 	}
 	s.Text(x, y, s.W-x, string(p.text[from:]), 0)
 	s.Cursor, s.CursorX, s.CursorY = true, min(x+terminal.Width(string(p.text[from:p.at])), s.W-1), y

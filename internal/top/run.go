@@ -37,6 +37,7 @@ func Run(ctx context.Context, m *Model, tty Terminal, profile terminal.Profile) 
 }
 
 func newRunner(m *Model, tty Terminal, profile terminal.Profile, signals <-chan os.Signal) *runner {
+	m.ascii = !profile.UTF8
 	return &runner{model: m, tty: tty, signals: signals, messages: make(chan message, 64), typed: make(chan []byte, 16), running: map[string]*running{},
 		renderer: terminal.Renderer{Colour: profile.Colour}, screen: terminal.Screen{ASCII: !profile.UTF8}}
 }

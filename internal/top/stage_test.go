@@ -1,6 +1,7 @@
 package top
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -41,6 +42,7 @@ type gateway struct {
 	bodies   map[string][]byte // by id and side
 	letters  []admin.DeadLetter
 	down     error // why nothing answers
+	still    error // why nothing is live
 	did      []string
 	searches int
 }
@@ -117,7 +119,7 @@ func (g *gateway) Live(ctx context.Context, expr string) iter.Seq2[admin.Live, e
 	return func(yield func(admin.Live, error) bool) {
 		ch := make(chan admin.Live, 10000)
 		g.mu.Lock()
-		err := g.down
+		err := cmp.Or(g.down, g.still)
 		if err == nil {
 			g.watchers[ch] = expr
 			ch <- admin.Live{Position: uint64(len(g.calls))}
@@ -206,17 +208,21 @@ type screen struct {
 	left  bool
 	input chan []byte
 	stops int
-	bytes int
 }
 
-func (s *screen) Enter() error     { return nil }
-func (s *screen) Leave() error     { s.left = true; return nil }
-func (s *screen) Suspend() error   { s.stops++; return nil }
-func (s *screen) Size() (w, h int) { return s.shown.W, s.shown.H }
+func (s *screen) Enter() error   { return nil }
+func (s *screen) Leave() error   { s.left = true; return nil }
+func (s *screen) Suspend() error { s.stops++; return nil }
+
+func (s *screen) Size() (w, h int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown.W, s.shown.H
+}
+
 func (s *screen) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bytes += len(b)
 	return s.shown.Write(b)
 }
 
@@ -266,6 +272,8 @@ func (s *stage) settle() {
 	synctest.Wait()
 	time.Sleep(2 * frameEvery)
 	synctest.Wait()
+	s.term.mu.Lock()
+	defer s.term.mu.Unlock()
 	if len(s.term.shown.Strange) > 0 {
 		s.t.Fatalf("the terminal was sent %v", s.term.shown.Strange)
 	}
@@ -288,12 +296,18 @@ func (s *stage) wait(d time.Duration) {
 
 func (s *stage) resize(w, h int) {
 	s.t.Helper()
+	s.term.mu.Lock()
 	s.term.shown.Resize(w, h)
+	s.term.mu.Unlock()
 	s.sizes <- terminal.Resized
 	s.settle()
 }
 
-func (s *stage) text() string { return s.term.shown.Text() }
+func (s *stage) text() string {
+	s.term.mu.Lock()
+	defer s.term.mu.Unlock()
+	return s.term.shown.Text()
+}
 
 func (s *stage) shows(texts ...string) {
 	s.t.Helper()

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/admin"
@@ -286,7 +287,7 @@ func TestRefused(t *testing.T) {
 func TestHistoryOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := traffic()
-		g.down = &admin.StatusError{Status: http.StatusNotImplemented, Message: "there is nothing live here"}
+		g.still = &admin.StatusError{Status: http.StatusNotImplemented, Message: "there is nothing live here"}
 		s := play(t, g, 80, 24, full, "")
 		s.shows("● no gateway runs: history only", "7 calls")
 		s.end()
@@ -380,7 +381,7 @@ func TestInjection(t *testing.T) {
 			s.keys("q", "k", "G")
 		}
 		for _, text := range s.m.Parting() {
-			if strings.ContainsAny(text, "\x1b\u009b\u009d\x07\u202e\x9b") {
+			if strings.ContainsAny(text, "\x1b\u009b\u009d\x07\u202e") || !utf8.ValidString(text) {
 				t.Errorf("printed at the end: %q", text)
 			}
 		}
