@@ -437,3 +437,25 @@ func TestTaskPanics(t *testing.T) {
 		r.run(t.Context())
 	})
 }
+
+// TestOpenKeepsUp: what becomes of the record of an open call is shown as it happens.
+func TestOpenKeepsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := traffic()
+		state := func(s string) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			d := g.details["id-2"]
+			d.Deliveries = []tapway.DeliveryState{{Destination: "audit", State: s}}
+			g.details["id-2"] = d
+		}
+		state("queued")
+		s := play(t, g, 80, 24, full, "")
+		s.keys("gj\r")
+		s.shows("audit  queued")
+		state("delivered")
+		s.wait(3 * time.Second)
+		s.shows("audit  delivered")
+		s.end()
+	})
+}
