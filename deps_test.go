@@ -77,6 +77,9 @@ internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github
 internal/lambdaruntime:             # the Runtime API's client: standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
+internal/terminal:          golang.org/x/sys # cells and keys of a terminal
+internal/terminal/terminaltest: golang.org/x/sys # a terminal for tests
+internal/top:               . internal/admin internal/content internal/filter internal/terminal # what tapway top shows
 internal/console:           # the web console's files: standard library only
 internal/admin:             . internal/cache internal/content internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
