@@ -43,6 +43,7 @@ func (a *App) openGate(c *config.Config) (err error) {
 		Client: fetcher(a.way), More: a.options.Rules,
 		Refused: func(rule string) { a.metrics.refused.WithLabelValues(rule).Inc() },
 	}
+	g.access.State.KeyDir = c.Data
 	if g.access.Keys, err = access.OpenKeyFile(KeysFile(c.Data), g.access.State, a.log); err != nil {
 		return err
 	}

@@ -23,8 +23,9 @@ func balancerTLS(c *config.Config) lambdahttp.BalancerTLS {
 }
 
 // newGate makes the access rules.
-func newGate(c *config.Config, h *proxy.Handler, apis *tables, region string, way *egress.Dialer, count counting, log *slog.Logger) (*access.Gate, error) {
-	rules := stages.Access{State: access.NewState(count.counter, time.Now()), Region: region, Page: h.Refuse, Log: log}
+func newGate(c *config.Config, h *proxy.Handler, apis *tables, cloud *cloud, way *egress.Dialer, count counting, log *slog.Logger) (*access.Gate, error) {
+	rules := stages.Access{State: access.NewState(count.counter, time.Now()), Region: cloud.base.Region, Page: h.Refuse, Log: log}
+	rules.State.KeyDir = cloud.scratch
 	rules.Price, rules.Refused, rules.Near = count.price, count.refused, count.near
 	rules.Client = func(urls ...string) *http.Client { return stages.FetchClient(way, urls...) }
 	if apis != nil {

@@ -77,12 +77,12 @@ func TestAccessInitErrors(t *testing.T) {
 		"access: {client_certificate: {truststore: nowhere.pem}}\n":                                                 "access.client_certificate.truststore",
 		"access: {webhook: {provider: github, secret: a-shared-secret, addresses: github-hooks}}\n":                 "",
 		"access: {jwt: {issuer: https://idp.example.com/, audience: api}}\n":                                        "",
-		"limits: {daily_calls: 5}\n": "limits.daily_calls: rates and quotas need a store that all execution environments share, and so do ceilings; set access.counters: dynamodb://TABLE",
-		"limits: {daily_cost: 5}\n":  "limits.daily_cost: rates",
-		"limits: {daily_cost: 5}\naccess: {counters: \"dynamodb://counts\"}\n":                   "",
-		"access: {throttle: {rate: 5}, counters: \"dynamodb://counts/shop\"}\n":                  "",
-		"access: {throttle: {rate: 5}, counters: local}\n":                                       "",
-		"access: {usage_plans: [{name: a}], api_keys: [{name: p, value: " + partnerKey + "}]}\n": "",
+		"limits: {daily_calls: 5}\n":                                                                                "limits.daily_calls: rates and quotas need a store that all execution environments share, and so do ceilings; set access.counters: dynamodb://TABLE",
+		"limits: {daily_cost: 5}\n":                                                                                 "limits.daily_cost: rates",
+		"limits: {daily_cost: 5}\naccess: {counters: \"dynamodb://counts\"}\n":                                      "",
+		"access: {throttle: {rate: 5}, counters: \"dynamodb://counts/shop\"}\n":                                     "",
+		"access: {throttle: {rate: 5}, counters: local}\n":                                                          "",
+		"access: {usage_plans: [{name: a}], api_keys: [{name: p, value: " + partnerKey + "}]}\n":                    "",
 	} {
 		writeFile(t, dir+"/tapway.yaml", text)
 		w := newWorld(t)

@@ -3,15 +3,19 @@ package lambdaapp
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -176,4 +180,36 @@ func TestSignatures(t *testing.T) {
 			t.Fatalf("the backend is told %q", asked.Header.Get("X-Caller"))
 		}
 	}
+}
+
+// TestKeysOutliveAnEnvironmentsProcess: an environment whose process begins anew verifies tokens while the identity
+// provider is down.
+func TestKeysOutliveAnEnvironmentsProcess(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","x":%q}]}`, b64(public))
+	}))
+	defer idp.Close()
+	text := b64([]byte(`{"alg":"EdDSA"}`)) + "." + b64(fmt.Appendf(nil, `{"iss":"idp","aud":"api","exp":%d}`, time.Now().Unix()+600))
+	event, err := eventtest.HTTP2.Event(eventtest.Request{Target: "/x", Header: []tapway.Field{{Name: "Authorization", Value: "Bearer " + text + "." + b64(ed25519.Sign(private, []byte(text)))}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	writeFile(t, dir+"/tapway.yaml", "access: {jwt: {issuer: idp, audience: api, jwks: \""+idp.URL+"\"}}\n")
+	w := newWorld(t)
+	ask := func(want int) {
+		t.Helper()
+		f := w.start(Proxy, "TAPWAY_CONFIG="+dir+"/tapway.yaml")
+		same(t, "status", gjson.GetBytes(f.Do(t.Context(), invocation(event, 10*time.Second)).Body, "statusCode").Int(), want)
+	}
+	ask(200)
+	idp.Close()
+	ask(200)
+	w.env["TMPDIR"] = t.TempDir()
+	ask(503)
 }

@@ -74,7 +74,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 		settings.Router = apis
 	}
 	handler := proxy.New(settings)
-	gate, err := newGate(c, handler, apis, cloud.base.Region, way, count, log)
+	gate, err := newGate(c, handler, apis, cloud, way, count, log)
 	if err != nil {
 		return nil, err
 	}
