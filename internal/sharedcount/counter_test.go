@@ -249,7 +249,7 @@ func TestChargeLater(t *testing.T) {
 			t.Error(v)
 		}
 		synctest.Wait()
-		if before, after := f.count(c.id("quota/cost", start)), f.count(c.id("quota/cost", end)); before != 1 || after != 501 {
+		if before, after := f.count(c.id("quota/cost", start)), f.count(c.id("quota/cost", end)); before != 1 || after < 501 || after > 510 { // a lease is in it
 			t.Errorf("%d before and %d after", before, after)
 		}
 	})
