@@ -202,14 +202,15 @@ func TestKeysOutliveAnEnvironmentsProcess(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir+"/tapway.yaml", "access: {jwt: {issuer: idp, audience: api, jwks: \""+idp.URL+"\"}}\n")
 	w := newWorld(t)
-	ask := func(want int) {
+	ask := func(scratch string, want int) {
 		t.Helper()
-		f := w.start(Proxy, "TAPWAY_CONFIG="+dir+"/tapway.yaml")
+		f := w.start(Proxy, "TAPWAY_CONFIG="+dir+"/tapway.yaml", "TMPDIR="+scratch)
 		same(t, "status", gjson.GetBytes(f.Do(t.Context(), invocation(event, 10*time.Second)).Body, "statusCode").Int(), want)
+		f.settled(t)
 	}
-	ask(200)
+	scratch := t.TempDir()
+	ask(scratch, 200)
 	idp.Close()
-	ask(200)
-	w.env["TMPDIR"] = t.TempDir()
-	ask(503)
+	ask(scratch, 200)
+	ask(t.TempDir(), 503)
 }
