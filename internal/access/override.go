@@ -37,7 +37,7 @@ const (
 )
 
 var (
-	overrideRefused = Refusal{Status: http.StatusForbidden, Type: methodRefused.Type, Body: methodRefused.Body, Reason: "method not allowed: override"}
+	overrideRefused = Refusal{Status: http.StatusForbidden, Type: methodRefused.Type, Body: methodRefused.Body, Reason: methodRefused.Reason}
 	formBroken      = &Refusal{Status: http.StatusBadRequest, Type: "BadRequestException", Body: `{"message":"Bad Request"}`, Reason: "form could not be read"}
 
 	errOverride = errors.New("access: a form asks for a method that is not allowed")
