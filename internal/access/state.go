@@ -10,6 +10,10 @@ import (
 // its bucket and a call under way its place, whatever becomes of the configuration. Make one
 // with NewState.
 type State struct {
+	// KeyDir is a directory where identity providers' keys outlive a restart; "" for none. It is set
+	// before use.
+	KeyDir string
+
 	start   time.Time // buckets count from here, by the monotonic clock
 	counter Counter
 	places  places

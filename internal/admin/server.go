@@ -62,7 +62,12 @@ type Server struct {
 	Gateway string         // base URL of the gateway beside it; "": none
 	Routes  func() []Route // where its calls go; nil: nowhere
 
+	// LoginRefused is told of every token that was "wrong", or not looked at ("throttled") because too
+	// many were. nil: nobody is.
+	LoginRefused func(reason string)
+
 	sessions sessions
+	attempts attempts
 }
 
 // Destination is a live destination that can be looked at and stopped.
@@ -178,13 +183,26 @@ func (s *Server) local(next http.Handler) http.Handler {
 func (s *Server) guard(next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte("Bearer " + s.Token.Reveal()))
 	return s.local(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
-		if s.Token != "" && subtle.ConstantTimeCompare(got[:], want[:]) != 1 && !s.sessions.admits(r, time.Now()) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="tapway"`)
-			writeError(w, http.StatusUnauthorized, "the admin API wants its token: Authorization: Bearer … (admin.token, --token, TAPWAY_TOKEN)")
+		if s.Token == "" || s.sessions.admits(r, time.Now()) {
+			next.ServeHTTP(w, r)
 			return
 		}
-		next.ServeHTTP(w, r)
+		refuse := func() {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="tapway"`)
+			writeError(w, http.StatusUnauthorized, "the admin API wants its token: Authorization: Bearer … (admin.token, --token, TAPWAY_TOKEN)")
+		}
+		said := r.Header.Get("Authorization")
+		if said == "" { // nothing is guessed
+			refuse()
+			return
+		}
+		right := func() bool {
+			got := sha256.Sum256([]byte(said))
+			return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+		}
+		if s.proves(w, r, right, refuse) {
+			next.ServeHTTP(w, r)
+		}
 	}))
 }
 

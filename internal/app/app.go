@@ -305,6 +305,7 @@ func (a *App) admin(c *config.Config) *admin.Server {
 		Console: console.Handler(), Gateway: a.gatewayURL(c), Routes: a.routeList,
 	}
 	s.Cache = a.cache
+	s.LoginRefused = a.metrics.loginRefused
 	a.queue.serve(s)
 	return s
 }

@@ -86,6 +86,7 @@ func (f *Forwarder) build(c *config.Config) (err error) {
 		Ready: f.ready, Reload: f.Reload, Live: f.destinations.live, Metrics: f.metrics.handler(),
 		Deliver: f.once.deliver, Resend: f.once.resend, Console: console.Handler(),
 	}
+	s.LoginRefused = f.metrics.loginRefused
 	f.queue.serve(s)
 	f.adminServer = newAdminServer(s, f.log)
 	return nil

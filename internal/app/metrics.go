@@ -30,6 +30,7 @@ type metrics struct {
 	egress   *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	rules    sync.Map // from a rule to its counter in refused
+	logins   *prometheus.CounterVec
 }
 
 var (
@@ -50,13 +51,17 @@ func newMetrics() *metrics {
 		egress:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_egress_total", Help: "Connections that were to be made, by the egress policy's verdict (allowed, denied, would_deny) and the rule that gave it."}, []string{"verdict", "rule"}),
 	}
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_refused_total", Help: "Calls and connections that an access rule refused, by the rule."}, []string{"rule"})
+	m.logins = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_admin_tokens_refused_total", Help: "Tokens that the admin API has refused: wrong, or throttled because too many were."}, []string{"reason"})
+	for _, reason := range []string{"wrong", "throttled"} {
+		m.logins.WithLabelValues(reason)
+	}
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_calls_total", Help: "Calls by the class of their status and who answered."}, []string{"status", "origin"})
 	for i, class := range classes {
 		for j, origin := range origins {
 			m.calls[i][j] = calls.WithLabelValues(class, string(origin))
 		}
 	}
-	m.registry.MustRegister(calls, m.duration, m.overhead, m.commit, m.lost, m.attempts, m.took, m.egress, m.refused,
+	m.registry.MustRegister(calls, m.duration, m.overhead, m.commit, m.lost, m.attempts, m.took, m.egress, m.refused, m.logins,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -219,3 +224,6 @@ func flag(on bool) float64 {
 	}
 	return 0
 }
+
+// loginRefused counts a token that the admin API did not take.
+func (m *metrics) loginRefused(reason string) { m.logins.WithLabelValues(reason).Inc() }

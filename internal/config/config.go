@@ -109,7 +109,7 @@ type Capture struct {
 // Redact is added to the built-in rules.
 type Redact struct {
 	Defaults bool          `yaml:"defaults" def:"true" doc:"Keep the built-in rules (Authorization, cookies, API keys, common password and token names) and add these."`
-	Headers  []string      `yaml:"headers" example:"X-Internal-Token" doc:"Header names."`
+	Headers  []string      `yaml:"headers" example:"X-Internal-Token" doc:"Header names; X-Auth-* is every name that begins so."`
 	Cookies  []string      `yaml:"cookies" doc:"Cookie names, for when whole Cookie headers are not redacted."`
 	Query    []string      `yaml:"query" example:"session" doc:"Query parameter names."`
 	Path     []string      `yaml:"path" doc:"Path parameter names of routes."`

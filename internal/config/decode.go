@@ -25,6 +25,7 @@ type decoder struct {
 	places   map[string]*token.Position // by key path
 	origins  map[string]string          // by key path, of values that are not from the file
 	forwards bool                       // see Source.Forwards
+	function bool                       // see Source.Function
 	anchors  map[string]ast.Node
 	resolved int // aliases followed, to stop a bomb
 

@@ -74,7 +74,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 		settings.Router = apis
 	}
 	handler := proxy.New(settings)
-	gate, err := newGate(c, handler, apis, cloud.base.Region, way, count, log)
+	gate, err := newGate(c, handler, apis, cloud, way, count, log)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +92,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 	}
 	door := &lambdahttp.Door{
 		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, OwnEvents: apis == nil && c.OpenAPI == "", Log: log, // else the routes look into events
+		BalancerTLS: balancerTLS(c),
 		BadRequest: func(w http.ResponseWriter, r *http.Request, bad *lambdahttp.EventError) {
 			recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handler.Refuse(w, r, http.StatusBadRequest, "Malformed event", "malformed event: "+bad.What)
