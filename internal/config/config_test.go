@@ -110,7 +110,6 @@ func TestProblems(t *testing.T) {
 		{"no backend", "listen: :8080\n", `tapway.yaml: backend: there is nowhere to send calls; set backend`},
 		{"two ways", "backend: http://a\nroutes: [{match: /x, backend: http://b}]\n", `tapway.yaml:1:10: backend: backend, routes and openapi exclude each other`},
 		{"admin without a token", "backend: http://a\nadmin: {listen: \":9090\"}\n", `tapway.yaml:2:8: admin.token: the admin API listens beyond loopback without a token`},
-		{"not carried out at the top", "backend: http://a\nalarms: {}\n", `tapway.yaml:2:1: alarms: this version does not carry it out`},
 		{"syntax", "backend: \"http://a\nlisten: x\n", `tapway.yaml:1:10: not valid YAML: `},
 		{"key twice", "backend: http://a\nbackend: http://b\n", `backend`},
 		{"two documents", "backend: http://a\n---\nlisten: :1\n", `a second YAML document`},
