@@ -85,8 +85,10 @@ func (e *entry) step(rule Rule, s Sample, now time.Time) *change {
 	if s.Quality == Unknown {
 		return nil
 	}
-	e.Value = s.Value
 	breach := s.Quality != Few && rule.breach(e.Name, s.Value)
+	if breach || e.State != Firing || s.Quality != Early {
+		e.Value = s.Value
+	}
 	switch {
 	case e.State != Firing && !breach:
 		if e.State != OK {

@@ -41,7 +41,10 @@ func (w *Watch) Run(ctx context.Context) error {
 		}
 	}
 	w.finish(&under, stop)
-	return w.save()
+	if err := w.save(); err != nil {
+		w.log().Error("alarms are not remembered", "err", err)
+	}
+	return nil
 }
 
 // finish waits for messages under way, for a few seconds.

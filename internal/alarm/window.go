@@ -13,6 +13,9 @@ type point struct {
 	total, bad uint64
 }
 
+// Empty reports whether it has seen nothing.
+func (w *Window) Empty() bool { return len(w.points) == 0 }
+
 // Over notes the counts as they are at now and gives how much they have grown within span.
 // whole is false while less than span has been seen. Counts that shrink begin anew.
 func (w *Window) Over(now time.Time, span time.Duration, total, bad uint64) (totals, bads uint64, whole bool) {

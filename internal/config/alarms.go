@@ -92,7 +92,7 @@ type Notify struct {
 type SMTP struct {
 	Host     string        `yaml:"host" example:"smtp.example.com" doc:"Its name."`
 	Port     int           `yaml:"port" def:"0" doc:"Its port; 0 is 587 with starttls, 465 with implicit and 25 with none."`
-	Username string        `yaml:"username" example:"tapway" doc:"User name, if it wants one. It is sent over TLS only."`
+	Username string        `yaml:"username" doc:"User name, if it wants one. It is sent over TLS only."`
 	Password tapway.Secret `yaml:"password" doc:"Password."`
 	TLS      string        `yaml:"tls" def:"starttls" enum:"starttls implicit none" doc:"starttls: a connection that does not become TLS is given up. implicit: TLS from the start. none: mails pass in the clear, and without a password. Certificates are verified."`
 	CA       string        `yaml:"ca" kind:"pem" doc:"CA that signed its certificate: a PEM file, or the PEM itself; default the system's."`
