@@ -237,4 +237,3 @@ func freeSpace(dir string) (int64, error) {
 	}
 	return n, err
 }
-
