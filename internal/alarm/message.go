@@ -144,6 +144,9 @@ func link(console string) string {
 	if err != nil {
 		return ""
 	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
 	u.Fragment = "/alarms"
 	return u.String()
 }

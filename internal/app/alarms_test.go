@@ -172,7 +172,7 @@ alarms:
 	if mail.User != "tapway" || !mail.TLS || mail.From != "tapway@example.com" || fmt.Sprint(mail.To) != "[ops@example.com]" {
 		t.Errorf("mail %+v", mail)
 	}
-	for _, part := range []string{"CRITICAL dead_letters of siem", "422 Unprocessable Entity", s.Records[0], "tapway dlq list --destination siem", "https://tapway.example.com#/alarms"} {
+	for _, part := range []string{"CRITICAL dead_letters of siem", "422 Unprocessable Entity", s.Records[0], "tapway dlq list --destination siem", "https://tapway.example.com/#/alarms"} {
 		if !strings.Contains(strings.ReplaceAll(mail.Data, "=\r\n", ""), part) {
 			t.Errorf("%q is not in the mail:\n%s", part, mail.Data)
 		}
