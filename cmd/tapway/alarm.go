@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -87,7 +88,7 @@ func showAlarms(cmd *cobra.Command, l *alarm.Listing, asJSON bool) error {
 				if s.Unknown != "" {
 					value = "unknown"
 				}
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", stateText(&s), s.Name, printable(or(s.Destination, "-")), s.Severity, value, alarm.Text(s.Unit, s.Threshold), ago(s.Since))
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", stateText(&s), s.Name, printable(cmp.Or(s.Destination, "-")), s.Severity, value, alarm.Text(s.Unit, s.Threshold), ago(s.Since))
 			}
 		}
 	}
@@ -105,7 +106,7 @@ func showAlarms(cmd *cobra.Command, l *alarm.Listing, asJSON bool) error {
 		}
 	}
 	for _, s := range l.Silences {
-		fmt.Fprintf(out, "\nsilence %s: %s until %s%s\n", s.ID, title(or(s.Name, "every alarm"), s.Destination), s.Until.Local().Format(time.DateTime), noted(s.Note))
+		fmt.Fprintf(out, "\nsilence %s: %s until %s%s\n", s.ID, title(cmp.Or(s.Name, "every alarm"), s.Destination), s.Until.Local().Format(time.DateTime), noted(s.Note))
 	}
 	return showNotify(out, l.Notify)
 }
@@ -151,7 +152,7 @@ func showNotify(out io.Writer, list []alarm.NotifyState) error {
 		if n.Format != "" {
 			by += " (" + n.Format + ")"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", n.Name, by, ago(n.LastSent), n.Failures, printable(or(n.LastError, "-")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", n.Name, by, ago(n.LastSent), n.Failures, printable(cmp.Or(n.LastError, "-")))
 	}
 	return t.Flush()
 }
@@ -168,13 +169,6 @@ func noted(note string) string {
 		return ""
 	}
 	return ": " + printable(note)
-}
-
-func or(s, instead string) string {
-	if s == "" {
-		return instead
-	}
-	return s
 }
 
 func newAlarmHistory() *cobra.Command {
@@ -312,7 +306,7 @@ func newAlarmSilence() *cobra.Command {
 				if state.json {
 					return printJSON(out, s)
 				}
-				fmt.Fprintf(out, "No messages of %s until %s. To end it: tapway alarm silence --remove %s\n", title(or(s.Name, "every alarm"), s.Destination), s.Until.Local().Format(time.DateTime), s.ID)
+				fmt.Fprintf(out, "No messages of %s until %s. To end it: tapway alarm silence --remove %s\n", title(cmp.Or(s.Name, "every alarm"), s.Destination), s.Until.Local().Format(time.DateTime), s.ID)
 				return nil
 			})
 		},

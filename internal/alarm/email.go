@@ -77,7 +77,7 @@ func (e *Email) Send(ctx context.Context, m *Message) (answer string, err error)
 	var left []string
 	for _, to := range e.To {
 		if refusal := client.Rcpt(to); refusal != nil {
-			left = append(left, fmt.Sprintf("not to %s: %s", to, e.scrub(refusal.Error())))
+			left = append(left, fmt.Sprintf("not to %s: %s", to, e.scrub(textOf(refusal))))
 			err = refusal
 			if !isReply(refusal) {
 				return "", refusal
@@ -214,7 +214,7 @@ func (e *Email) failure(ctx context.Context, step string, err error) error {
 		err = errors.New("it takes too long")
 	}
 	return &SendError{
-		Err:     fmt.Errorf("%s the mail server %s:%d: %s", step, e.Host, e.Port, clip(clean(e.scrub(err.Error())), 300)),
+		Err:     fmt.Errorf("%s the mail server %s:%d: %s", step, e.Host, e.Port, clip(clean(e.scrub(textOf(err))), 300)),
 		Refused: step != unsureStep || isReply(err),
 	}
 }
@@ -222,6 +222,15 @@ func (e *Email) failure(ctx context.Context, step string, err error) error {
 func isReply(err error) bool {
 	var reply *textproto.Error
 	return errors.As(err, &reply)
+}
+
+// textOf is an error without the quotation marks that net/textproto puts around a reply.
+func textOf(err error) string {
+	var reply *textproto.Error
+	if errors.As(err, &reply) {
+		return fmt.Sprintf("%d %s", reply.Code, reply.Msg)
+	}
+	return err.Error()
 }
 
 // scrub takes the password out of what a server says, in the forms in which it was sent.

@@ -131,8 +131,7 @@ func (p *posts) events() (out []string) {
 // TestAlarmEndToEnd: a destination that refuses makes dead letters, which mails and posts once; a
 // restart repeats nothing; when they are redriven, the end is told once.
 func TestAlarmEndToEnd(t *testing.T) {
-	mails := smtptest.New(t)
-	mails.Mechanisms, mails.User, mails.Password = "PLAIN LOGIN", "tapway", "open sesame"
+	mails := smtptest.New(t, func(s *smtptest.Server) { s.Mechanisms, s.User, s.Password = "PLAIN LOGIN", "tapway", "open sesame" })
 	hook := newPosts(t)
 	var well atomic.Bool
 	sink := httpBackend(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -30,7 +30,7 @@ type Mail struct {
 	Data string // lines end in "\r\n"; dots are unstuffed
 }
 
-// Server is a mail server. Its fields are set before the first connection.
+// Server is a mail server. Its fields are set in New.
 type Server struct {
 	Implicit   bool              // TLS from the start
 	NoStartTLS bool              // STARTTLS is not offered
@@ -52,8 +52,9 @@ type Server struct {
 	closed bool
 }
 
-// New makes a server that listens on 127.0.0.1, and ends it with the test.
-func New(t testing.TB) *Server {
+// New makes a server that listens on 127.0.0.1, and ends it with the test. set, if not nil, sets
+// its fields.
+func New(t testing.TB, set func(*Server)) *Server {
 	t.Helper()
 	certs := httptest.NewTLSServer(nil) // it has a certificate for 127.0.0.1
 	defer certs.Close()
@@ -62,6 +63,9 @@ func New(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	s := &Server{t: t, listener: l, cert: certs.TLS.Certificates[0], conns: map[net.Conn]bool{}}
+	if set != nil {
+		set(s)
+	}
 	s.pem = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certs.Certificate().Raw}))
 	var all sync.WaitGroup
 	t.Cleanup(func() {
