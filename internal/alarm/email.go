@@ -44,6 +44,8 @@ const answerMost = 256 << 10
 // Send is a Target's Send. Addresses that the server does not take are an error only if it takes
 // none; the answer names them otherwise.
 func (e *Email) Send(ctx context.Context, m *Message) (answer string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sendMost)
+	defer cancel()
 	step := "connect to"
 	defer func() {
 		if err != nil {
@@ -55,11 +57,6 @@ func (e *Email) Send(ctx context.Context, m *Message) (answer string, err error)
 		return "", err
 	}
 	defer conn.Close()
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(sendMost)
-	}
-	conn.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	client, err := e.open(ctx, &boundedConn{conn, answerMost}, &step)

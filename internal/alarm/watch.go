@@ -37,6 +37,7 @@ type Watch struct {
 	Log     *slog.Logger  // nil: slog.Default()
 
 	path string
+	put  func(path string, text []byte) error // write, except in tests
 
 	mu       sync.Mutex
 	settings Settings
@@ -63,7 +64,7 @@ func (e *entry) key() key { return key{e.Name, e.Destination} }
 func New(path string, now time.Time) (*Watch, error) {
 	m, err := load(path, now)
 	w := &Watch{
-		path: path, all: map[key]*entry{}, history: m.History, silences: m.Silences, counts: m.Counts, notify: m.Notify,
+		path: path, put: write, all: map[key]*entry{}, history: m.History, silences: m.Silences, counts: m.Counts, notify: m.Notify,
 		totals: map[string]*[2]uint64{}, busy: map[string]bool{},
 	}
 	if w.counts == nil {
@@ -346,7 +347,7 @@ func (w *Watch) save() error {
 	text, err := json.Marshal(memory{Version: version, Alarms: w.sorted(), History: w.history, Silences: w.silences, Counts: w.counts, Notify: w.notify})
 	w.mu.Unlock()
 	if err == nil {
-		err = write(w.path, append(text, '\n'))
+		err = w.put(w.path, append(text, '\n'))
 	}
 	if err == nil {
 		w.failed = false

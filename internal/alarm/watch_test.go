@@ -348,7 +348,7 @@ func TestBadFile(t *testing.T) {
 // TestNoFile: without a directory to write to alarms go on, and it is told once.
 func TestNoFile(t *testing.T) {
 	w := newWorld(t, Settings{Rules: rules}, "ops")
-	w.Watch.path = filepath.Join(t.TempDir(), "gone", "alarms.json")
+	w.Watch.path, w.put = filepath.Join(t.TempDir(), "gone", "alarms.json"), write
 	w.Evaluate(Reading{Samples: []Sample{dead(1)}}, w.now)
 	if err := w.save(); err == nil || !strings.Contains(err.Error(), "messages may come twice") {
 		t.Errorf("save: %v", err)
