@@ -30,9 +30,6 @@ type Webhook struct {
 	Sign func(id string, unix int64, body []byte) string
 }
 
-// PagerDuty is where its Events API v2 is.
-const PagerDuty = "https://events.pagerduty.com/v2/enqueue"
-
 // bodies makes the form of a message by format.
 var bodies = map[string]func(w *Webhook, m *Message) any{
 	"json": plainJSON, "slack": slackJSON, "teams": teamsJSON, "pagerduty": pagerDutyJSON,

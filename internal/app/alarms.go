@@ -141,10 +141,7 @@ func mailer(s *config.SMTP, n config.Notify, way *egress.Dialer) (sendMessage, e
 }
 
 func poster(n config.Notify, way *egress.Dialer) (sendMessage, error) {
-	w := &alarm.Webhook{URL: n.Webhook, Format: n.Format, Header: n.Headers, RoutingKey: n.RoutingKey}
-	if w.URL == "" {
-		w.URL = alarm.PagerDuty
-	}
+	w := &alarm.Webhook{URL: n.URL(), Format: n.Format, Header: n.Headers, RoutingKey: n.RoutingKey}
 	sign, err := delivery.Signature(n.Signing)
 	if err != nil {
 		return nil, err

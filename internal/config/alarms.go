@@ -88,6 +88,17 @@ type Notify struct {
 	Severity   string                   `yaml:"severity" def:"warning" enum:"warning critical" doc:"The least severe alarms it is told of: warning is all of them, critical only those."`
 }
 
+// PagerDuty is where its Events API v2 is.
+const PagerDuty = "https://events.pagerduty.com/v2/enqueue"
+
+// URL is where a webhook's messages go; "" for mails.
+func (n *Notify) URL() tapway.Secret {
+	if n.Webhook == "" && n.Format == "pagerduty" {
+		return PagerDuty
+	}
+	return n.Webhook
+}
+
 // SMTP is a mail server.
 type SMTP struct {
 	Host     string        `yaml:"host" example:"smtp.example.com" doc:"Its name."`
@@ -264,9 +275,9 @@ func (k *checker) smtp(a *Alarms, mails bool) {
 
 // places tells of the URLs that alarm messages go to, the mail server's as one of http.
 func (a *Alarms) places(one func(key, to string)) {
-	for i, n := range a.Notify {
-		if n.Webhook != "" {
-			one(fmt.Sprintf("alarms.notify[%d].webhook", i), n.Webhook.Reveal())
+	for i := range a.Notify {
+		if to := a.Notify[i].URL(); to != "" {
+			one(fmt.Sprintf("alarms.notify[%d].webhook", i), to.Reveal())
 		}
 	}
 	if a.SMTP.Host != "" {

@@ -247,6 +247,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("routes: [{match: 'GET /{a}', backend: 'http://x/{a}'}]\ncapture: {rules: [{if: 'status > 1'}]}")
 	f.Add("backend: ${A}\nproxy:\n  <<: {timeout: 1s}\n")
 	f.Add("? [a]\n: b\n")
+	f.Add("backend: http://a\nalarms: {error_rate: {above: 5%}, smtp: {host: a, from: t@a, username: u, password: '${aws-secretsmanager:p#q}'}, notify: [{name: a, email: [b@c]}, {name: d, webhook: '${aws-secretsmanager:p#q}', format: slack}]}\n")
 	f.Add("backend: ${aws-ssm:/b}\nproxy: {timeout: '${aws-ssm:/b}', tls: {ca: '${aws-secretsmanager:p#q}', key: '${aws-ssm'}}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		_, err := Load(Source{File: "tapway.yaml", Text: []byte(text), Getenv: env("A", "http://a"), Resolve: func(refs []Ref) (map[string]string, map[string]error) {
