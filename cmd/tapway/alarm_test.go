@@ -40,7 +40,7 @@ alarms:
 	waitFor(t, "the alarm", func() bool { return strings.Contains(must(t, w.dir, "alarm", "list"), "FIRING") })
 
 	out := must(t, w.dir, "alarm", "list")
-	mustContain(t, out, "FIRING  dead_letters", "dead_letters of sink: 1 record of sink are dead letters", "last error  422 Unprocessable Entity", "see         tapway dlq list --destination sink", "webhook (slack)")
+	mustContain(t, out, "FIRING  dead_letters", "dead_letters of sink: 1 record of sink is a dead letter", "last error  422 Unprocessable Entity", "see         tapway dlq list --destination sink", "webhook (slack)")
 	l := decode[alarm.Listing](t, must(t, w.dir, "alarm", "list", "--json"))
 	if l.Alarms[0].State != alarm.Firing || !l.Watching {
 		t.Errorf("%+v", l)

@@ -101,6 +101,9 @@ func (e *entry) sentence() string {
 	switch e.Name {
 	case DeadLetters:
 		out = fmt.Sprintf("%s of %s are dead letters", counted(e.Value, "record"), e.Destination)
+		if e.Value == 1 {
+			out = fmt.Sprintf("1 record of %s is a dead letter", e.Destination)
+		}
 	case OldestAge:
 		out = fmt.Sprintf("the oldest record for %s has waited for %s", e.Destination, value)
 	case ErrorRate:

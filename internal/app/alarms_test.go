@@ -186,8 +186,10 @@ alarms:
 		t.Errorf("after a restart it is %+v", s)
 	}
 	well.Store(true)
-	if _, err := admin.JSON[map[string]any](w.client.Post(context.Background(), "/api/v1/deadletters/redrive", admin.Selection{})); err != nil {
-		t.Fatal(err)
+	for _, err := range admin.Stream[admin.Progress](w.client.Post(context.Background(), "/api/v1/deadletters/redrive", admin.Selection{})) {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	eventually(t, "its end to be told", func() bool { return len(mails.Mails()) == 2 && len(hook.events()) == 2 })
 	if got := hook.events()[1]; got != "resolved dead_letters siem" {

@@ -38,7 +38,7 @@ type DeadLettersAlarm struct {
 
 type OldestAgeAlarm struct {
 	Above    Duration `yaml:"above" def:"5m" doc:"Fires above this age."`
-	For      Duration `yaml:"for" def:"0s" doc:"How long it must last before it fires."`
+	For      Duration `yaml:"for" def:"3m" doc:"How long it must last before it fires."`
 	Severity string   `yaml:"severity" def:"warning" enum:"critical warning" doc:"How bad it is."`
 	Off      bool     `yaml:"off" doc:"Do not watch it."`
 }

@@ -50,7 +50,7 @@ func TestAlarmDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := c.Alarms
-	if a.DeadLetters != (DeadLettersAlarm{Severity: "critical"}) || a.OldestAge != (OldestAgeAlarm{Above: Duration(5 * time.Minute), Severity: "warning", For: a.OldestAge.For}) ||
+	if a.DeadLetters != (DeadLettersAlarm{Severity: "critical"}) || a.OldestAge != (OldestAgeAlarm{Above: Duration(5 * time.Minute), Severity: "warning", For: Duration(3 * time.Minute)}) ||
 		a.LedgerDrops.Above != 0 || a.LedgerDrops.Severity != "warning" || a.ErrorRate.Above != .05 || a.Disk.Below != 1<<30 || a.Repeat.D() != 4*time.Hour || len(a.Notify) != 0 {
 		t.Errorf("%+v", a)
 	}
