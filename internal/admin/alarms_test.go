@@ -77,7 +77,7 @@ func TestAlarmContract(t *testing.T) {
 	if _, err := time.Parse(time.RFC3339, fired["since"].(string)); err != nil || len(fired["records"].([]any)) != 3 || fired["acknowledged"] != nil || fired["silenced_until"] != nil {
 		t.Errorf("%v", fired)
 	}
-	if disk := l["alarms"][1]; disk["state"] != "ok" || disk["destination"] != "" || disk["unit"] != "bytes" {
+	if disk := l["alarms"][1]; disk["state"] != "ok" || disk["last_error"] != "" || disk["records"] == nil || disk["destination"] != "" || disk["unit"] != "bytes" {
 		t.Errorf("%v", disk)
 	}
 	if h := l["history"][0]; h["from"] != "ok" || h["to"] != "firing" || h["name"] != "dead_letters" || h["value"] != 3.0 || h["message"] == "" {

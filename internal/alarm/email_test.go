@@ -166,6 +166,8 @@ func TestMailFailures(t *testing.T) {
 		{"no AUTH", nil, nil, "takes no password", true},
 		{"no AUTH that we can", func(s *smtptest.Server) { s.Mechanisms = "GSSAPI" }, nil, "it wants a password as GSSAPI", true},
 		{"password in the clear", func(s *smtptest.Server) { s.Mechanisms = "PLAIN LOGIN" }, func(e *Email) { e.TLS = "none" }, "a password is sent over TLS only", true},
+		{"sender with a line end", nil, func(e *Email) { e.Username, e.From = "", "a@example.com>\r\nRCPT TO:<b@example.com" }, "must not contain CR or LF", true},
+		{"receiver with a line end", nil, func(e *Email) { e.Username, e.To = "", []string{"a@example.com>\r\nDATA"} }, "must not contain CR or LF", true},
 		{"sender refused", func(s *smtptest.Server) { s.Answers = map[string]string{"MAIL": "550 go away"} }, noLogin, "550 go away", true},
 		{"receiver refused", func(s *smtptest.Server) { s.Answers = map[string]string{"RCPT ops@example.com": "550 unknown"} }, noLogin, "550 unknown", true},
 		{"data refused", func(s *smtptest.Server) { s.Answers = map[string]string{"DATA": "451 later"} }, noLogin, "451 later", true},

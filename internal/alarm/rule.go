@@ -93,8 +93,8 @@ type Sample struct {
 
 // Detail helps whoever gets a message. It holds no value of a record.
 type Detail struct {
-	LastError string   `json:"last_error,omitempty"`
-	Records   []string `json:"records,omitempty"` // ids, at most three
+	LastError string   `json:"last_error"`
+	Records   []string `json:"records"` // ids, at most three
 }
 
 // Reading is everything that was measured at one time. An alarm that is in neither part is not

@@ -80,6 +80,9 @@ func (e *entry) status() Status {
 	if e.State != OK {
 		s.Detail = e.Detail
 	}
+	if s.Records == nil {
+		s.Records = []string{}
+	}
 	if e.Ack != nil {
 		ack := *e.Ack
 		s.Acknowledged = &ack
