@@ -54,8 +54,8 @@ type ErrorRateAlarm struct {
 
 type DeliveryErrorAlarm struct {
 	Above       Share    `yaml:"above" def:"20%" doc:"Fires above this share."`
-	Window      Duration `yaml:"window" def:"5m" doc:"Time over which attempts are counted."`
-	MinAttempts int      `yaml:"min_attempts" def:"20" doc:"With fewer attempts in the window there is no alarm."`
+	Window      Duration `yaml:"window" def:"10m" doc:"Time over which attempts are counted."`
+	MinAttempts int      `yaml:"min_attempts" def:"5" doc:"With fewer attempts in the window there is no alarm."`
 	For         Duration `yaml:"for" def:"1m" doc:"How long it must last before it fires."`
 	Severity    string   `yaml:"severity" def:"warning" enum:"critical warning" doc:"How bad it is."`
 	Off         bool     `yaml:"off" doc:"Do not watch it."`
