@@ -134,7 +134,7 @@ func newRoot() *cobra.Command {
 	group(root,
 		newDemo(), newServe(), newForward(), newTail(), newTop(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
 		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newDeploy(), newDestroy(), newCost(), newTune(),
-		newAccess(), newKeys(), newEgress(), newCache(), newConfig(), newDoctor(), newVersion(),
+		newAccess(), newKeys(), newEgress(), newCache(), newAlarm(), newConfig(), newDoctor(), newVersion(),
 	)
 	for _, more := range moreCommands {
 		root.AddCommand(more())

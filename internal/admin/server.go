@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/alarm"
 	"github.com/tapway/tapway/internal/cache"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
@@ -55,6 +56,7 @@ type Server struct {
 	Deliver Deliver                         // sends records to a URL; nil: redrive --to and replay --record are refused
 	Resend  func(to string) (Resend, error) // prepares repeating requests against a URL
 	Cache   *cache.Cache                    // nil: there is no running gateway
+	Alarms  *alarm.Watch                    // nil: nobody watches
 	Metrics http.Handler                    // nil: no /metrics
 	Log     *slog.Logger                    // nil: slog.Default()
 
@@ -125,6 +127,11 @@ func (s *Server) Handler() http.Handler {
 	api.HandleFunc("POST /api/v1/destinations/{name}/{action}", s.control)
 	api.HandleFunc("GET /api/v1/cache", s.cacheStats)
 	api.HandleFunc("POST /api/v1/cache/purge", s.cachePurge)
+	api.HandleFunc("GET /api/v1/alarms", s.alarms)
+	api.HandleFunc("POST /api/v1/alarms/ack", s.watched(s.alarmAck))
+	api.HandleFunc("POST /api/v1/alarms/silence", s.watched(s.alarmSilence))
+	api.HandleFunc("DELETE /api/v1/alarms/silence/{id}", s.watched(s.alarmUnsilence))
+	api.HandleFunc("POST /api/v1/alarms/test", s.watched(s.alarmTest))
 	api.HandleFunc("POST /reload", s.reload)
 	if s.Metrics != nil {
 		api.Handle("GET /metrics", s.Metrics)

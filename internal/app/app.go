@@ -59,6 +59,7 @@ type App struct {
 	certificate  certificate
 	tunnels      tunnels
 	destinations *destinations
+	alarms       *alarms
 	server       *http1.Server
 	listener     net.Listener
 	adminServer  *http.Server
@@ -131,12 +132,20 @@ func (a *App) build(c *config.Config) (err error) {
 	if err = a.newServer(c); err != nil {
 		return err
 	}
-	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics,
+	a.alarms = newAlarms(c, a.options, a.queue, a.log)
+	targets, err := alarmTargets(c, a.way)
+	if err != nil {
+		return err
+	}
+	a.alarms.use(c, targets)
+	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics, attempted: a.alarms.attempt,
 		pauses: openPauses(c.Data, c.Destinations, a.queue, a.log)}
 	if err = a.destinations.set(c.Destinations, a.way); err != nil {
 		return err
 	}
+	a.alarms.names = a.destinations.names
 	a.metrics.watch(a.queue, a.recorder, a.destinations)
+	a.metrics.registry.MustRegister(a.alarms)
 	a.metrics.registry.MustRegister(cacheCollector{a.cache})
 	a.adminServer = newAdminServer(a.admin(c), a.log)
 	return nil
@@ -206,7 +215,7 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 	defer a.close()
 	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx: it ends after the last call
 	defer stopUpkeep()
-	failed := make(chan error, 3)
+	failed := make(chan error, 5)
 	var tasks sync.WaitGroup
 	start := func(what string, run func() error) {
 		tasks.Go(func() {
@@ -218,6 +227,7 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 	start("queue", func() error { return a.queue.Run(upkeep) })
 	start("API keys", func() error { return a.gate.run(upkeep) })
 	a.destinations.start()
+	start("alarms", func() error { return a.alarms.watch.Run(upkeep) })
 	start("gateway", func() error { return a.server.Serve(a.listener) })
 	if a.adminLis != nil {
 		start("admin API", func() error { return a.adminServer.Serve(a.adminLis) })
@@ -289,6 +299,7 @@ func (a *App) close() {
 // observe is told of every call by the capture.
 func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
 	a.metrics.call(ex, err, took)
+	a.alarms.call(ex)
 	a.health.stored(err)
 	if a.rules.LogCalls() {
 		a.log.Info("call", "id", ex.ID, "method", ex.Method, "path", ex.Path, "status", ex.Status, "duration", ex.Duration,
@@ -304,7 +315,7 @@ func (a *App) admin(c *config.Config) *admin.Server {
 		Deliver: a.once.deliver, Resend: a.once.resend,
 		Console: console.Handler(), Gateway: a.gatewayURL(c), Routes: a.routeList,
 	}
-	s.Cache = a.cache
+	s.Cache, s.Alarms = a.cache, a.alarms.watch
 	s.LoginRefused = a.metrics.loginRefused
 	a.queue.serve(s)
 	return s

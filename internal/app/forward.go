@@ -131,6 +131,9 @@ func (f *Forwarder) RunNotify(ctx context.Context, ready func()) error {
 		start("admin API", func() error { return f.adminServer.Serve(f.adminLis) })
 	}
 	f.serving.Store(true)
+	if len(f.config.Alarms.Notify) > 0 {
+		f.log.Warn("alarms.notify has no effect here: alarms are watched by `tapway serve`, those of the queues by CloudWatch")
+	}
 	f.log.Info("forwarding", "queue", f.config.Queue, "admin", f.AdminAddr(), "destinations", f.destinations.names(), "version", f.options.Version)
 	ready()
 

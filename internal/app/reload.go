@@ -70,6 +70,10 @@ func (a *App) reload() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	targets, err := alarmTargets(c, way)
+	if err != nil {
+		return nil, err
+	}
 	plan, err := a.destinations.plan(c.Destinations, way) // last: it makes positions in the queue
 	if err != nil {
 		return nil, err
@@ -85,6 +89,7 @@ func (a *App) reload() ([]string, error) {
 	a.routes, a.config, a.way = routes, c, way
 	a.once.use(way)
 	a.destinations.apply(plan)
+	a.alarms.use(c, targets)
 	a.log.Info("reloaded", "file", a.options.Source.File, "routes", routes.Count(), "destinations", a.destinations.names())
 	warnRestart(a.log, restart)
 	a.queue.warnLeft(a.destinations.names())

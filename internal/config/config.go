@@ -3,8 +3,7 @@
 //
 // What a newcomer gets wrong: loading never stops at the first mistake. It walks the YAML
 // tree beside the struct, collects every problem with file, line and column, and only a
-// file without any becomes a Config. A key that this version knows but does not carry out
-// is a problem too: an ignored access rule would be an open door.
+// file without any becomes a Config.
 package config
 
 import (
@@ -39,6 +38,7 @@ type Config struct {
 	Egress       Egress        `yaml:"egress" doc:"Where tapway itself may go: every dial, to backends, destinations and whatever else, is asked about. docs/egress.md has the rules. Without this key the backends and destinations of this file may be dialled wherever they are, but a name not when it leads to link-local or metadata addresses; hosts that others name only when they are public."`
 	Cache        Cache         `yaml:"cache" doc:"Answers that are kept in memory, so that the backend is not asked twice. docs/cache.md has the rules."`
 	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
+	Alarms       Alarms        `yaml:"alarms" doc:"When somebody is told that something is wrong, and who. The rules hold without this key as well; they are then only shown. docs/alarms.md has the rules. In AWS Lambda it has no effect: the alarms are CloudWatch's there."`
 	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
 	AWS          AWS           `yaml:"aws" doc:"What tapway deploy makes on AWS. Its flags win over these, and both over what it remembers in tapway.deploy.json."`
 }
@@ -245,9 +245,3 @@ func (d Duration) String() string { return time.Duration(d).String() }
 
 // Size is a number of bytes written as 512, "10KiB", "10MiB" or "1GB".
 type Size int64
-
-// unsupported are keys of the design that this version does not carry out. They are
-// refused rather than ignored: nothing would enforce them.
-var unsupported = map[string]bool{
-	"alarms": true,
-}

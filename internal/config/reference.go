@@ -14,7 +14,7 @@ func Reference() string {
 Every key, made from the program by a test. ` + "`tapway config init`" + ` prints a file to begin with, ` + "`tapway config check`" + ` tells
 all that is wrong with one, and ` + "`tapway config schema`" + ` prints a JSON Schema for editors.
 
-- Unknown keys are errors. So are keys of things that this version does not do: ignoring them would be worse.
+- Unknown keys are errors.
 - Flags win over the environment, which wins over the file, which wins over the defaults.
 - ` + "`${NAME}`" + ` in a value reads the environment, ` + "`${NAME:-default}`" + ` with a fallback, ` + "`${file:/path}`" + ` a file; ` + "`$${`" + ` is the
   characters themselves. What they bring in is a value, never more YAML.
@@ -82,6 +82,8 @@ func kindName(t reflect.Type) string {
 		return "duration"
 	case t == sizeType:
 		return "size"
+	case t == shareType:
+		return "share"
 	case t == secretType:
 		return "secret"
 	}
