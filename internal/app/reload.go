@@ -15,7 +15,7 @@ import (
 
 // fixed are the keys, with everything below them, that only a restart can change.
 var fixed = []string{
-	"listen", "h2c", "data", "queue", "bucket", "lambda", "storage", "admin", "limits", "log.format", "log.level",
+	"listen", "h2c", "data", "queue", "bucket", "lambda", "storage", "admin", "limits", "access_log", "telemetry", "log.format", "log.level",
 	"capture.max_body", "capture.memory", "capture.durability", "capture.on_failure",
 	"access.proxy_protocol", "access.counters", "access.counters_on_failure", "access.counters_wait",
 }

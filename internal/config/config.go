@@ -40,6 +40,8 @@ type Config struct {
 	Cache        Cache         `yaml:"cache" doc:"Answers that are kept in memory, so that the backend is not asked twice. docs/cache.md has the rules."`
 	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
 	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
+	AccessLog    AccessLog     `yaml:"access_log" doc:"One line per call for people and log shippers, redacted like the records. docs/telemetry.md has the formats. Not on Lambda."`
+	Telemetry    Telemetry     `yaml:"telemetry" doc:"Metrics and traces for an OpenTelemetry collector. docs/telemetry.md has the names and an example. Not on Lambda."`
 	AWS          AWS           `yaml:"aws" doc:"What tapway deploy makes on AWS. Its flags win over these, and both over what it remembers in tapway.deploy.json."`
 }
 

@@ -30,6 +30,9 @@ type Source struct {
 	// Forwards says that records are only delivered: a backend is not needed then.
 	Forwards bool
 
+	// OTel lets OpenTelemetry's own variables (OTEL_…) set keys below telemetry.
+	OTel bool
+
 	Getenv   func(string) (string, bool)  // nil: os.LookupEnv
 	ReadFile func(string) ([]byte, error) // nil: os.ReadFile
 
@@ -98,6 +101,9 @@ func (s *Source) read(l *lookups) (*Config, *decoder) {
 	d.text(s.Text, c)
 	v := reflect.ValueOf(c).Elem()
 	d.environment(v, "")
+	if s.OTel {
+		d.otel(c)
+	}
 	d.flags(v, s.Set)
 	check(d, c)
 	return c, d
