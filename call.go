@@ -34,10 +34,12 @@ type Call struct {
 
 // Trace is a call's place in a distributed trace (W3C Trace Context).
 type Trace struct {
-	ID      string // 32 hex digits: the record's trace_id
-	Header  string // the traceparent that the backend gets; "" passes the client's on
-	Fresh   bool   // the trace begins here: a tracestate that arrived belongs to another
+	ID      string  // 32 hex digits: the record's trace_id
+	Parent  [8]byte // the caller's span; zero if there is none
+	Flags   byte    // of traceparent
 	Sampled bool
+	Header  string // the traceparent that the backend gets; "" passes the client's on
+	Fresh   bool   // no traceparent came: a tracestate that did belongs to nothing
 }
 
 // Asked is what the proxy has asked of a backend for one call.

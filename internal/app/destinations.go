@@ -25,6 +25,8 @@ type destinations struct {
 	metrics *metrics
 	pauses  *delivery.Pauses
 
+	telemetry *telemetry // nil: there is no collector
+
 	mu      sync.Mutex
 	all     []*destination
 	running bool
@@ -90,6 +92,7 @@ func (ds *destinations) make(c config.Destination, way *egress.Dialer) (*destina
 	if err != nil {
 		return nil, err
 	}
+	d.Sender.Begin = ds.telemetry.sender()
 	worker := &delivery.Worker{Sender: d.Sender, Match: d.Match, Concurrency: c.Concurrency, Log: ds.log}
 	if reason, paused := ds.pauses.Reason(c.Name); paused {
 		worker.Pause(reason)
