@@ -23,6 +23,9 @@ const policy = `
 schema:                     # the published JSON Schemas, embedded
 
 internal/suggest:
+internal/otlp:              # OpenTelemetry's protocol without its SDK, which would bring gRPC: standard library only
+internal/otlp/otlptest:     go.opentelemetry.io/proto/otlp google.golang.org/protobuf # a collector for tests
+internal/accesslog:         . internal/jsonstring
 internal/filter:            . internal/suggest
 internal/content:           . github.com/andybalholm/brotli github.com/klauspost/compress/zstd
 internal/redact:            . internal/content
@@ -90,7 +93,7 @@ internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 git
 internal/tapstate:          internal/attach github.com/aws/aws-sdk-go-v2 # what the queues, alarms and metrics of a deployed tap say
 internal/cost:              # what AWS asks for it: standard library only
 internal/demo:              . github.com/coder/websocket
-internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys github.com/aws/aws-sdk-go-v2
+internal/app:               . internal/* github.com/prometheus/client_golang github.com/prometheus/client_model golang.org/x/sys github.com/aws/aws-sdk-go-v2
 cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml github.com/aws/aws-sdk-go-v2
 bench:                      . internal/*

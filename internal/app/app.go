@@ -20,6 +20,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/access"
+	"github.com/tapway/tapway/internal/accesslog"
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/cache"
 	"github.com/tapway/tapway/internal/capture"
@@ -68,6 +69,9 @@ type App struct {
 	once   *once
 	health health
 
+	telemetry *telemetry     // nil: there is no collector
+	accessLog *accesslog.Log // nil: there is none
+
 	mu     sync.Mutex // of what Reload changes
 	config *config.Config
 	routes *stages.Routes
@@ -94,6 +98,9 @@ func (a *App) build(c *config.Config) (err error) {
 		return err
 	}
 	a.once.use(a.way)
+	if err = a.openTelemetry(c); err != nil {
+		return err
+	}
 	if a.routes, err = stages.NewRoutes(c, a.way); err != nil {
 		return err
 	}
@@ -127,7 +134,7 @@ func (a *App) build(c *config.Config) (err error) {
 	a.recorder = &capture.Recorder{
 		Queue: a.queue, Redact: a.rules.Redact, Decide: a.rules.Decide,
 		MaxBody: int64(c.Capture.MaxBody), Memory: int64(c.Capture.Memory), SpoolDir: filepath.Join(c.Data, "spool"),
-		Refuse: c.Capture.OnFailure == "refuse", Observe: a.observe, Log: a.log,
+		Refuse: c.Capture.OnFailure == "refuse", Observe: a.observe, Ended: a.ended, Log: a.log,
 	}
 	if err = a.newServer(c); err != nil {
 		return err
@@ -138,7 +145,7 @@ func (a *App) build(c *config.Config) (err error) {
 		return err
 	}
 	a.alarms.use(c, targets)
-	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics, attempted: a.alarms.attempt,
+	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics, attempted: a.alarms.attempt, telemetry: a.telemetry,
 		pauses: openPauses(c.Data, c.Destinations, a.queue, a.log)}
 	if err = a.destinations.set(c.Destinations, a.way); err != nil {
 		return err
@@ -165,7 +172,7 @@ func listen(what, addr string) (net.Listener, error) {
 
 // newServer makes the front.
 func (a *App) newServer(c *config.Config) error {
-	handler := a.tunnels.wrap(a.recorder.Wrap(a.gate.Wrap(a.cache.Wrap(a.proxy))))
+	handler := a.tunnels.wrap(a.recorder.Wrap(a.telemetry.wrap(a.gate.Wrap(a.cache.Wrap(a.proxy)))))
 	a.server = &http1.Server{
 		Handler: handler, BadRequest: a.badRequest,
 		ReadHeaderTimeout: limit(c.Limits.HeaderTimeout), IdleTimeout: limit(c.Limits.IdleTimeout),
@@ -215,7 +222,7 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 	defer a.close()
 	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx: it ends after the last call
 	defer stopUpkeep()
-	failed := make(chan error, 5)
+	failed := make(chan error, 8)
 	var tasks sync.WaitGroup
 	start := func(what string, run func() error) {
 		tasks.Go(func() {
@@ -225,6 +232,8 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 		})
 	}
 	start("queue", func() error { return a.queue.Run(upkeep) })
+	start("telemetry", func() error { return a.telemetry.Run(upkeep) })
+	start("access log", func() error { return a.writeAccessLog(upkeep) })
 	start("API keys", func() error { return a.gate.run(upkeep) })
 	a.destinations.start()
 	start("alarms", func() error { return a.alarms.watch.Run(upkeep) })

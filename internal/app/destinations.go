@@ -26,6 +26,7 @@ type destinations struct {
 	pauses  *delivery.Pauses
 
 	attempted func(delivery.Attempt) // is told of every request; nil: nobody is
+	telemetry *telemetry             // nil: there is no collector
 
 	mu      sync.Mutex
 	all     []*destination
@@ -92,6 +93,7 @@ func (ds *destinations) make(c config.Destination, way *egress.Dialer) (*destina
 	if err != nil {
 		return nil, err
 	}
+	d.Sender.Begin = ds.telemetry.sender()
 	worker := &delivery.Worker{Sender: d.Sender, Match: d.Match, Concurrency: c.Concurrency, Log: ds.log}
 	if reason, paused := ds.pauses.Reason(c.Name); paused {
 		worker.Pause(reason)

@@ -31,6 +31,7 @@ type metrics struct {
 	refused  *prometheus.CounterVec
 	rules    sync.Map // from a rule to its counter in refused
 	logins   *prometheus.CounterVec
+	traced   bool // durationOf is told of every call, and call need not count its duration
 }
 
 var (
@@ -67,7 +68,7 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}) // which has exemplars
 }
 
 func (m *metrics) call(ex *tapway.Exchange, err error, took time.Duration) {
@@ -81,7 +82,9 @@ func (m *metrics) call(ex *tapway.Exchange, err error, took time.Duration) {
 		}
 	}
 	m.calls[class][origin].Inc()
-	m.duration.Observe(ex.Duration.Seconds())
+	if !m.traced {
+		m.duration.Observe(ex.Duration.Seconds())
+	}
 	m.overhead.Observe(ex.Overhead.Seconds())
 	m.commit.Observe(took.Seconds())
 	if err != nil {
@@ -97,6 +100,16 @@ func (m *metrics) refusal(rule string) {
 		c, _ = m.rules.LoadOrStore(rule, m.refused.WithLabelValues(rule))
 	}
 	c.(prometheus.Counter).Inc()
+}
+
+// durationOf counts how long a call took; a sampled one becomes an exemplar, by which Grafana finds the
+// trace behind a bucket.
+func (m *metrics) durationOf(ex *tapway.Exchange, sampled bool) {
+	if sampled {
+		m.duration.(prometheus.ExemplarObserver).ObserveWithExemplar(ex.Duration.Seconds(), prometheus.Labels{"trace_id": ex.TraceID})
+		return
+	}
+	m.duration.Observe(ex.Duration.Seconds())
 }
 
 func (m *metrics) attempt(a delivery.Attempt) {

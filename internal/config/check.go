@@ -32,6 +32,7 @@ func check(d *decoder, c *Config) {
 	k.access(c)
 	k.cache(c)
 	k.alarms(c)
+	k.telemetry(c)
 	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !d.unchecked["admin.listen"] && !loopback(host) && c.Admin.Token == "" && !k.failed("admin.token") {
 		k.fail("admin.token", "the admin API listens beyond loopback without a token", "set admin.token, or listen on 127.0.0.1")
 	}

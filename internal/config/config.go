@@ -40,6 +40,8 @@ type Config struct {
 	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
 	Alarms       Alarms        `yaml:"alarms" doc:"When somebody is told that something is wrong, and who. The rules hold without this key as well; they are then only shown. docs/alarms.md has the rules. In AWS Lambda it has no effect: the alarms are CloudWatch's there."`
 	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
+	AccessLog    AccessLog     `yaml:"access_log" doc:"One line per call for people and log shippers, redacted like the records. docs/telemetry.md has the formats. Not on Lambda."`
+	Telemetry    Telemetry     `yaml:"telemetry" doc:"Metrics and traces for an OpenTelemetry collector. docs/telemetry.md has the names and an example. Not on Lambda."`
 	AWS          AWS           `yaml:"aws" doc:"What tapway deploy makes on AWS. Its flags win over these, and both over what it remembers in tapway.deploy.json."`
 }
 

@@ -32,6 +32,8 @@ type Source struct {
 
 	// Function says that this is a Lambda function: clients' TLS ends at a front.
 	Function bool
+	// OTel lets OpenTelemetry's own variables (OTEL_…) set keys below telemetry.
+	OTel bool
 
 	Getenv   func(string) (string, bool)  // nil: os.LookupEnv
 	ReadFile func(string) ([]byte, error) // nil: os.ReadFile
@@ -101,6 +103,9 @@ func (s *Source) read(l *lookups) (*Config, *decoder) {
 	d.text(s.Text, c)
 	v := reflect.ValueOf(c).Elem()
 	d.environment(v, "")
+	if s.OTel {
+		d.otel(c)
+	}
 	d.flags(v, s.Set)
 	check(d, c)
 	return c, d

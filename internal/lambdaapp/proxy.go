@@ -52,6 +52,9 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 	if len(c.Cache.Routes) > 0 {
 		return nil, &SettingsError{"cache: a function keeps no answers: every execution environment would have its own; remove cache.routes, or use the cache of the API Gateway's stage"}
 	}
+	if c.Telemetry.On() || c.AccessLog.Path != "" {
+		log.Warn("telemetry and access_log are not for functions: their metrics and lines are in CloudWatch, and traceparent passes through")
+	}
 	functions := newFunctions(cloud.base, cloud.lambdaEndpoint, log)
 	routes, err := ownRoutes(ctx, c, cloud, way, functions)
 	if err != nil {
