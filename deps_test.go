@@ -23,7 +23,7 @@ const policy = `
 schema:                     # the published JSON Schemas, embedded
 
 internal/suggest:
-internal/filter:            . internal/suggest
+internal/filter:            . internal/content internal/suggest # a condition on a body reads it without its codings
 internal/content:           . github.com/andybalholm/brotli github.com/klauspost/compress/zstd
 internal/redact:            . internal/content
 internal/record:            . schema internal/content github.com/tidwall/gjson

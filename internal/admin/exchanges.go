@@ -176,9 +176,7 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 			}
 			return
 		}
-		env := filter.Env{Meta: &ex.Meta, Now: time.Now(), Header: func() (tapway.Header, tapway.Header) {
-			return ex.RequestHeader, ex.ResponseHeader
-		}}
+		env := filter.EnvOf(ex)
 		if f.Match(&env) && show(out, ex) != nil {
 			return
 		}

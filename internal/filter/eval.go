@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/tapway/tapway"
 )
@@ -14,6 +15,9 @@ type run struct {
 	loaded            bool
 	request, response tapway.Header
 	now               time.Time
+
+	read                      bool
+	requestBody, responseBody []byte
 }
 
 func (r *run) eval(n *node) bool {
@@ -41,6 +45,8 @@ func (r *run) compare(n *node) bool {
 	switch k := n.field.kind; {
 	case k == kindHeader:
 		return r.compareHeader(n)
+	case k == kindBody:
+		return r.compareBody(n)
 	case k == kindIP:
 		return compareIP(n, r.env.Meta.ClientIP)
 	case k == kindID:
@@ -224,3 +230,27 @@ func (r *run) compareHeader(n *node) bool {
 	}
 	return !found && compareText(n, "")
 }
+
+// compareBody holds when a body that there is satisfies the comparison; without one the value
+// is "".
+func (r *run) compareBody(n *node) bool {
+	if !r.read {
+		r.read = true
+		if r.env.Body != nil {
+			r.requestBody, r.responseBody = r.env.Body()
+		}
+	}
+	request, response := text(r.requestBody), text(r.responseBody)
+	switch {
+	case n.field.id == fieldRequestBody:
+		return compareText(n, request)
+	case n.field.id == fieldResponseBody:
+		return compareText(n, response)
+	case request == "" || response == "":
+		return compareText(n, request+response)
+	}
+	return compareText(n, request) || compareText(n, response)
+}
+
+// text is b without a copy: nobody changes a body while a filter reads it.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
