@@ -153,8 +153,9 @@ type Search struct {
 	// not keep m. nil: nothing is known; an engine without an index does not ask.
 	Maybe func(m *Meta) bool
 
-	// Progress is called now and then by the goroutine that searches, and once when everything
-	// has been looked at. nil: nobody wants to know.
+	// Progress is called now and then by the goroutine that searches, and when the search ends
+	// by itself: at its limit, when everything has been looked at, or with an error. nil: nobody
+	// wants to know, and an engine that is always quick does not tell.
 	Progress func(SearchProgress)
 
 	// Hint lets the engine pass over whole regions without asking Match. It must hold for

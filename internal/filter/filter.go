@@ -125,7 +125,7 @@ func (f *Filter) Match(e *Env) bool {
 	if f == nil || f.root == nil {
 		return true
 	}
-	r := run{env: e}
+	r := run{meta: e.Meta, env: e}
 	return r.eval(f.root)
 }
 

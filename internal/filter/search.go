@@ -27,7 +27,7 @@ func (f *Filter) SearchAt(now time.Time) tapway.Search {
 	}
 	if f.root.indexed() {
 		s.Maybe = func(m *tapway.Meta) bool {
-			r := run{env: &Env{Meta: m, Now: now}}
+			r := run{meta: m, now: now.Round(0)}
 			return r.maybe(f.root)
 		}
 	}

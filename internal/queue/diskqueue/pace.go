@@ -73,11 +73,16 @@ func (q *Queue) newPace(ctx context.Context, s *tapway.Search) *pace {
 	return &pace{q: q, ctx: ctx, search: s, began: now, told: now, seen: q.last.Load()}
 }
 
-// did counts one record that was looked at. Its error ends the search.
-func (p *pace) did(seq uint64, cost int) error {
+// at counts one record that was looked at.
+func (p *pace) at(seq uint64) {
 	p.searched++
 	p.position = seq
-	if p.cost += cost; p.cost < costLook {
+}
+
+// did is at, and a rest if it is time for one. Its error ends the search.
+func (p *pace) did(seq uint64) error {
+	p.at(seq)
+	if p.cost += costRow; p.cost < costLook {
 		return nil
 	}
 	p.cost = 0

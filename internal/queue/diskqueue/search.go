@@ -43,6 +43,7 @@ func (q *Queue) Search(ctx context.Context, s tapway.Search) iter.Seq2[tapway.Me
 					return
 				}
 				if !more {
+					p.tell(true)
 					return
 				}
 			}
@@ -168,28 +169,40 @@ func (q *Queue) searchSegment(seg *segment, s *tapway.Search, last uint64, p *pa
 		if !s.Oldest {
 			i = rows.to - 1 - n
 		}
-		seq, cost := x.first+uint64(x.seqs[i]), costRow
-		if rows.match(i) && rows.maybe(i, &row) {
-			cost += costMeta
-			m, ok := metas.read(seq, int64(x.offs[i])*8, !s.Oldest)
-			load := func() (*tapway.Exchange, error) {
-				frame := metas.whole(seq, int64(x.offs[i])*8)
-				cost += costLoad + len(frame)/256
-				p.bytes += int64(len(frame))
-				if frame == nil {
-					return q.LoadSeq(p.ctx, seq) // the index may be what is wrong
-				}
-				return decode(seq, frame)
-			}
-			if ok && (s.Match == nil || s.Match(&m, load)) && !yield(m) {
-				return false, nil
-			}
+		if rows.match(i) && rows.maybe(i, &row) && !q.searchRecord(&metas, x, i, s, p, yield) {
+			p.at(x.first + uint64(x.seqs[i]))
+			return false, nil
 		}
-		if err := p.did(seq, cost); err != nil {
+		if err := p.did(x.first + uint64(x.seqs[i])); err != nil {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// searchRecord looks at the record of row i itself. It reports whether the search goes on.
+func (q *Queue) searchRecord(metas *metaReader, x *index, i int, s *tapway.Search, p *pace, yield func(tapway.Meta) bool) bool {
+	seq, off := x.first+uint64(x.seqs[i]), int64(x.offs[i])*8
+	p.cost += costMeta
+	m, ok := metas.read(seq, off, !s.Oldest)
+	if !ok {
+		return true
+	}
+	if s.Match != nil {
+		load := func() (*tapway.Exchange, error) {
+			frame := metas.whole(seq, off)
+			p.cost += costLoad + len(frame)/256
+			p.bytes += int64(len(frame))
+			if frame == nil {
+				return q.LoadSeq(p.ctx, seq) // the index may be what is wrong
+			}
+			return decode(seq, frame)
+		}
+		if !s.Match(&m, load) {
+			return true
+		}
+	}
+	return yield(m)
 }
 
 // ended gives the error with which a long walk stops.
