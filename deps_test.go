@@ -79,6 +79,7 @@ internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
 internal/console:           # the web console's files: standard library only
 internal/admin:             . internal/cache internal/content internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
+internal/mcp:               . internal/admin # what an agent may ask; its client in tests is another's
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml

@@ -87,6 +87,7 @@ func (f *Forwarder) build(c *config.Config) (err error) {
 		Deliver: f.once.deliver, Resend: f.once.resend, Console: console.Handler(),
 	}
 	f.queue.serve(s)
+	serveAgents(s, c, f.options, f.log)
 	f.adminServer = newAdminServer(s, f.log)
 	return nil
 }
