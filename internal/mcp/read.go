@@ -131,8 +131,12 @@ func bounded(record map[string]json.RawMessage, body int) map[string]any {
 		if json.Unmarshal(value, &s) == nil {
 			plain = s
 		}
+		if len(plain) <= most {
+			out[name] = value
+			continue
+		}
 		out[name] = cut(plain, most)
-		cuts = append(cuts, fmt.Sprintf("%s: the first %d of %d bytes", name, min(most, len(plain)), len(plain)))
+		cuts = append(cuts, fmt.Sprintf("%s: the first %d of %d bytes", name, most, len(plain)))
 	}
 	if len(cuts) > 0 {
 		slices.Sort(cuts)

@@ -307,3 +307,27 @@ func FuzzMessage(f *testing.F) {
 		}
 	})
 }
+
+// Where there is no history, as on SQS, a dead letter can be read all the same.
+func TestDeadLetterWithoutHistory(t *testing.T) {
+	const id = "0198c2f0-7c1e-7b3a-9d2e-3f1f7b6a5c4d"
+	api := http.NewServeMux()
+	api.HandleFunc("GET /api/v1/exchanges/"+id, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotImplemented) })
+	api.HandleFunc("GET /api/v1/deadletters/"+id, func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"deliveries":[{"destination":"siem","state":"dead"}],"record":{"endpoint":"/x","body":"abcdef","response":null}}`)
+	})
+	backend := httptest.NewServer(api)
+	defer backend.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	s := &Server{Open: func(context.Context) (*admin.Client, func(), error) {
+		return &admin.Client{Base: backend.URL, HTTP: transport}, func() {}, nil
+	}}
+	r := read[struct {
+		Record     map[string]any
+		Deliveries []map[string]any
+	}](overPipes(t, s), true, "get_exchange", `{"id":"`+id+`","max_body":3}`)
+	if r.Record["endpoint"] != "/x" || r.Record["body"] != "abc…" || r.Record["response"] != nil || len(r.Deliveries) != 1 {
+		t.Errorf("%+v", r)
+	}
+}
