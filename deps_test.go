@@ -26,7 +26,7 @@ internal/suggest:
 internal/otlp:              # OpenTelemetry's protocol without its SDK, which would bring gRPC: standard library only
 internal/otlp/otlptest:     go.opentelemetry.io/proto/otlp google.golang.org/protobuf # a collector for tests
 internal/accesslog:         . internal/jsonstring
-internal/filter:            . internal/suggest
+internal/filter:            . internal/content internal/suggest # a condition on a body reads it without its codings
 internal/content:           . github.com/andybalholm/brotli github.com/klauspost/compress/zstd
 internal/redact:            . internal/content
 internal/record:            . schema internal/content github.com/tidwall/gjson
@@ -87,6 +87,7 @@ internal/console:           # the web console's files: standard library only
 internal/alarm:             . # evaluation, mails and webhooks; what is measured comes from internal/app
 internal/alarm/smtptest:    # a mail server for tests: standard library only
 internal/admin:             . internal/alarm internal/cache internal/content internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
+internal/mcp:               . internal/admin # what an agent may ask; its client in tests is another's
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml

@@ -36,7 +36,7 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a, err := app.New(c, app.Options{Version: versionText(), Log: newLog(c.Log), Source: source})
+			a, err := app.New(c, app.Options{Version: versionText(), Log: newLog(c.Log), Source: source, Explain: explainCall(given.file, c.Data)})
 			if err != nil {
 				return err
 			}

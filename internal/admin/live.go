@@ -195,9 +195,7 @@ func (v *watch) each(ctx context.Context, source iter.Seq2[*tapway.Exchange, err
 }
 
 func (v *watch) take(ex *tapway.Exchange) {
-	env := filter.Env{Meta: &ex.Meta, Now: time.Now(), Header: func() (tapway.Header, tapway.Header) {
-		return ex.RequestHeader, ex.ResponseHeader
-	}}
+	env := filter.EnvOf(ex)
 	match := v.filter.Match(&env)
 	v.mu.Lock()
 	if ex.Seq > v.position+1 && v.position > 0 { // what is in between has left the history

@@ -58,6 +58,7 @@ type Server struct {
 	Cache   *cache.Cache                    // nil: there is no running gateway
 	Alarms  *alarm.Watch                    // nil: nobody watches
 	Metrics http.Handler                    // nil: no /metrics
+	MCP     http.Handler                    // nil: no /mcp
 	Log     *slog.Logger                    // nil: slog.Default()
 
 	Console http.Handler   // the files of the web console at /, which ask for no token; nil: none
@@ -135,6 +136,9 @@ func (s *Server) Handler() http.Handler {
 	api.HandleFunc("POST /reload", s.reload)
 	if s.Metrics != nil {
 		api.Handle("GET /metrics", s.Metrics)
+	}
+	if s.MCP != nil {
+		api.Handle("/mcp", s.MCP)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {

@@ -28,6 +28,7 @@ import (
 	"github.com/tapway/tapway/internal/console"
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
+	"github.com/tapway/tapway/internal/mcp"
 	"github.com/tapway/tapway/internal/proxy"
 	"github.com/tapway/tapway/internal/stages"
 )
@@ -40,6 +41,9 @@ type Options struct {
 
 	// Rules makes further rules of the gate, at the start and at every reload; nil: none.
 	Rules func() ([]access.Decider, error)
+
+	// Explain tells an agent which access rule decides about a call; nil: it is not offered.
+	Explain func(context.Context, mcp.Call) (any, error)
 }
 
 // App is gateway, queue, forwarder and admin API in one process. Make it with New, run it
@@ -316,6 +320,18 @@ func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
 	}
 }
 
+// serveAgents adds /mcp to an admin API.
+func serveAgents(s *admin.Server, c *config.Config, o Options, log *slog.Logger) {
+	if c.Admin.MCP != "read" && c.Admin.MCP != "write" {
+		return
+	}
+	client := admin.Local(s)
+	s.MCP = &mcp.Server{
+		Version: o.Version, Write: c.Admin.MCP == "write", Log: log, Explain: o.Explain,
+		Open: func(context.Context) (*admin.Client, func(), error) { return client, func() {}, nil },
+	}
+}
+
 // admin builds the admin API.
 func (a *App) admin(c *config.Config) *admin.Server {
 	s := &admin.Server{
@@ -327,5 +343,6 @@ func (a *App) admin(c *config.Config) *admin.Server {
 	s.Cache, s.Alarms = a.cache, a.alarms.watch
 	s.LoginRefused = a.metrics.loginRefused
 	a.queue.serve(s)
+	serveAgents(s, c, a.options, a.log)
 	return s
 }

@@ -92,6 +92,7 @@ func (f *Forwarder) build(c *config.Config) (err error) {
 	}
 	s.LoginRefused = f.metrics.loginRefused
 	f.queue.serve(s)
+	serveAgents(s, c, f.options, f.log)
 	f.adminServer = newAdminServer(s, f.log)
 	return nil
 }

@@ -56,6 +56,7 @@ type ServerTLS struct {
 type Admin struct {
 	Listen string        `yaml:"listen" def:"127.0.0.1:9090" kind:"addr or off" doc:"Address of the admin API. \"off\" switches it off."`
 	Token  tapway.Secret `yaml:"token" env:"TAPWAY_TOKEN" doc:"Bearer token of the admin API. Required when it listens beyond loopback."`
+	MCP    string        `yaml:"mcp" def:"off" enum:"off read write" doc:"Whether agents are served at /mcp of the admin address (Model Context Protocol), with its token: not at all, to look only, or with tools that redrive dead letters and replay exchanges, which want a confirmation."`
 }
 
 // Route sends matching calls to a backend.
