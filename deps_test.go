@@ -77,8 +77,9 @@ internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github
 internal/lambdaruntime:             # the Runtime API's client: standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
+internal/series:            # the figures of the charts: standard library only
 internal/console:           # the web console's files: standard library only
-internal/admin:             . internal/cache internal/content internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
+internal/admin:             . internal/cache internal/content internal/filter internal/record internal/delivery internal/queue/sqsqueue internal/series github.com/prometheus/client_golang
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml

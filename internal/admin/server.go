@@ -24,6 +24,7 @@ import (
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/cache"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
+	"github.com/tapway/tapway/internal/series"
 )
 
 // Server is the admin API as an http.Handler (see Handler). Fields that are nil answer 501
@@ -61,6 +62,9 @@ type Server struct {
 	Console http.Handler   // the files of the web console at /, which ask for no token; nil: none
 	Gateway string         // base URL of the gateway beside it; "": none
 	Routes  func() []Route // where its calls go; nil: nowhere
+
+	Series *series.Series                           // figures of the calls; nil: there is no running gateway
+	Keys   func(ctx context.Context) (*Keys, error) // the API keys; nil likewise
 
 	sessions sessions
 }
@@ -118,6 +122,8 @@ func (s *Server) Handler() http.Handler {
 	api.HandleFunc("POST /api/v1/queue/check", s.stored("check", "SQS keeps its own storage sound; `tapway queue stats` tells whether it answers", s.check))
 	api.HandleFunc("GET /api/v1/ledger", s.ledger)
 	api.HandleFunc("POST /api/v1/destinations/{name}/{action}", s.control)
+	api.HandleFunc("GET /api/v1/charts", s.charts)
+	api.HandleFunc("GET /api/v1/keys", s.keys)
 	api.HandleFunc("GET /api/v1/cache", s.cacheStats)
 	api.HandleFunc("POST /api/v1/cache/purge", s.cachePurge)
 	api.HandleFunc("POST /reload", s.reload)

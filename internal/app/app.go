@@ -28,6 +28,7 @@ import (
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
 	"github.com/tapway/tapway/internal/proxy"
+	"github.com/tapway/tapway/internal/series"
 	"github.com/tapway/tapway/internal/stages"
 )
 
@@ -53,6 +54,8 @@ type App struct {
 	queue        engine
 	recorder     *capture.Recorder
 	gate         gate
+	shown        *lastShown
+	series       *series.Series
 	cache        *cache.Cache
 	proxy        *proxy.Handler
 	rules        stages.Rules
@@ -123,6 +126,7 @@ func (a *App) build(c *config.Config) (err error) {
 	if err = a.openGate(c); err != nil {
 		return err
 	}
+	a.openFigures(c)
 	a.recorder = &capture.Recorder{
 		Queue: a.queue, Redact: a.rules.Redact, Decide: a.rules.Decide,
 		MaxBody: int64(c.Capture.MaxBody), Memory: int64(c.Capture.Memory), SpoolDir: filepath.Join(c.Data, "spool"),
@@ -217,6 +221,7 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 	}
 	start("queue", func() error { return a.queue.Run(upkeep) })
 	start("API keys", func() error { return a.gate.run(upkeep) })
+	tasks.Go(func() { a.runFigures(upkeep) })
 	a.destinations.start()
 	start("gateway", func() error { return a.server.Serve(a.listener) })
 	if a.adminLis != nil {
@@ -284,11 +289,15 @@ func (a *App) close() {
 		a.removeAddress()
 		a.queue.Close()
 	}
+	if a.series != nil {
+		a.series.Close()
+	}
 }
 
 // observe is told of every call by the capture.
 func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
 	a.metrics.call(ex, err, took)
+	a.series.Add(series.Call{Status: ex.Status, Took: ex.Duration, In: ex.RequestSize, Out: ex.ResponseSize})
 	a.health.stored(err, time.Now())
 	if a.rules.LogCalls() {
 		a.log.Info("call", "id", ex.ID, "method", ex.Method, "path", ex.Path, "status", ex.Status, "duration", ex.Duration,
@@ -305,6 +314,7 @@ func (a *App) admin(c *config.Config) *admin.Server {
 		Console: console.Handler(), Gateway: a.gatewayURL(c), Routes: a.routeList,
 	}
 	s.Cache = a.cache
+	s.Series, s.Keys = a.series, a.keyList
 	a.queue.serve(s)
 	return s
 }
