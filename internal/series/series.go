@@ -250,7 +250,7 @@ func (s *Series) Points(from, to time.Time, step Step, now time.Time) []Point {
 	defer s.mu.Unlock()
 	s.drainLocked(now)
 	width := int64(time.Duration(step) / time.Second)
-	first, last := align(from.Unix(), width), min(to.Unix(), now.Unix()+1)
+	first, last := align(from.Unix(), width), min(to.Add(time.Second-1).Unix(), now.Unix()+1) // a second that has begun counts
 	if oldest := align(now.Add(-step.reach()).Unix(), width); first < oldest {
 		first = oldest
 	}

@@ -127,6 +127,13 @@ func TestPoints(t *testing.T) {
 	if got := s.Points(noon.Add(-time.Hour), noon, Fine, now); len(got) != 360 || got[359].Calls != 0 {
 		t.Errorf("the hour before has %d points, %+v the last", len(got), got[len(got)-1])
 	}
+	s.Add(Call{Status: 200})
+	if got := s.Points(noon, noon.Add(70*time.Second+1), Fine, noon.Add(70*time.Second+1)); len(got) != 8 || got[7].Calls != 1 {
+		t.Errorf("a moment after a step began it is left out: %+v", got)
+	}
+	if got := s.Points(noon, noon.Add(70*time.Second), Fine, noon.Add(71*time.Second)); len(got) != 7 {
+		t.Errorf("a step that begins at the end is told: %+v", got)
+	}
 	if got := s.Points(time.Time{}, now, Minute, now); len(got) != 1440 || got[0].At.Before(now.Add(-24*time.Hour)) {
 		t.Errorf("from the beginning: %d points from %v", len(got), got[0].At)
 	}
