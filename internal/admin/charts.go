@@ -10,6 +10,7 @@ import (
 // Charts is the answer to GET /api/v1/charts.
 type Charts struct {
 	Step   string         `json:"step"`   // "10s", "1m", "5m" or "1h"
+	Total  series.Point   `json:"total"`  // of all points, percentiles included
 	Points []series.Point `json:"points"` // oldest first; steps without calls are there too
 }
 
@@ -43,7 +44,8 @@ func (s *Server) charts(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	writeJSON(w, http.StatusOK, Charts{Step: step.String(), Points: s.Series.Points(from, to, step, now)})
+	total, points := s.Series.Points(from, to, step, now)
+	writeJSON(w, http.StatusOK, Charts{Step: step.String(), Total: total, Points: points})
 }
 
 func moment(text string, otherwise time.Time) (time.Time, error) {

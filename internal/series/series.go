@@ -242,10 +242,10 @@ func (s *Series) drainLocked(now time.Time) {
 	}
 }
 
-// Points gives the steps that begin in [from, to), oldest first; a step without calls is a point
-// too. It leaves out what is further back than the step reaches, what is to come, and what is
-// more than MostPoints.
-func (s *Series) Points(from, to time.Time, step Step, now time.Time) []Point {
+// Points gives the steps that begin in [from, to), oldest first, and their sum, whose percentiles
+// are those of all the calls; a step without calls is a point too. It leaves out what is further
+// back than the step reaches, what is to come, and what is more than MostPoints.
+func (s *Series) Points(from, to time.Time, step Step, now time.Time) (total Point, points []Point) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drainLocked(now)
@@ -256,7 +256,8 @@ func (s *Series) Points(from, to time.Time, step Step, now time.Time) []Point {
 	}
 	first = max(first, last-MostPoints*width)
 	ring := step.ring()
-	out := []Point{}
+	points = []Point{}
+	var all slot
 	for at := align(first, width); at < last; at += width {
 		var sum slot
 		part := int64(time.Duration(rings[ring].step) / time.Second)
@@ -265,9 +266,10 @@ func (s *Series) Points(from, to time.Time, step Step, now time.Time) []Point {
 				sum.merge(one)
 			}
 		}
-		out = append(out, sum.point(at))
+		all.merge(&sum)
+		points = append(points, sum.point(at))
 	}
-	return out
+	return all.point(align(first, width)), points
 }
 
 func align(t, width int64) int64 {

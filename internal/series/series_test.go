@@ -98,7 +98,10 @@ func TestPoints(t *testing.T) {
 	add(noon.Add(10*time.Second+1), Call{Status: 500, Took: 30 * time.Millisecond})
 	add(noon.Add(61*time.Second), Call{Status: 0, Took: time.Second, Out: 3})
 	now := noon.Add(65 * time.Second)
-	fine := s.Points(noon.Add(-10*time.Second), noon.Add(time.Hour), Fine, now)
+	total, fine := s.Points(noon.Add(-10*time.Second), noon.Add(time.Hour), Fine, now)
+	if total.Calls != 4 || total.Errors4xx != 1 || total.Errors5xx != 1 || total.BytesOut != 10 || total.P50 < 15 || total.P50 > 25 || total.P99 < 900 || !total.At.Equal(fine[0].At) {
+		t.Errorf("in all %+v", total)
+	}
 	if len(fine) != 8 {
 		t.Fatalf("%d points, not the 8 from a step before noon to now", len(fine))
 	}
@@ -117,27 +120,28 @@ func TestPoints(t *testing.T) {
 	}
 	for step, want := range map[Step][]uint64{Minute: {3, 1}, Five: {4}, Hour: {4}} {
 		var calls []uint64
-		for _, p := range s.Points(noon, now, step, now) {
+		_, points := s.Points(noon, now, step, now)
+		for _, p := range points {
 			calls = append(calls, p.Calls)
 		}
 		if !slices.Equal(calls, want) {
 			t.Errorf("by %v: %v, not %v", step, calls, want)
 		}
 	}
-	if got := s.Points(noon.Add(-time.Hour), noon, Fine, now); len(got) != 360 || got[359].Calls != 0 {
+	if _, got := s.Points(noon.Add(-time.Hour), noon, Fine, now); len(got) != 360 || got[359].Calls != 0 {
 		t.Errorf("the hour before has %d points, %+v the last", len(got), got[len(got)-1])
 	}
 	s.Add(Call{Status: 200})
-	if got := s.Points(noon, noon.Add(70*time.Second+1), Fine, noon.Add(70*time.Second+1)); len(got) != 8 || got[7].Calls != 1 {
+	if _, got := s.Points(noon, noon.Add(70*time.Second+1), Fine, noon.Add(70*time.Second+1)); len(got) != 8 || got[7].Calls != 1 {
 		t.Errorf("a moment after a step began it is left out: %+v", got)
 	}
-	if got := s.Points(noon, noon.Add(70*time.Second), Fine, noon.Add(71*time.Second)); len(got) != 7 {
+	if _, got := s.Points(noon, noon.Add(70*time.Second), Fine, noon.Add(71*time.Second)); len(got) != 7 {
 		t.Errorf("a step that begins at the end is told: %+v", got)
 	}
-	if got := s.Points(time.Time{}, now, Minute, now); len(got) != 1440 || got[0].At.Before(now.Add(-24*time.Hour)) {
+	if _, got := s.Points(time.Time{}, now, Minute, now); len(got) != 1440 || got[0].At.Before(now.Add(-24*time.Hour)) {
 		t.Errorf("from the beginning: %d points from %v", len(got), got[0].At)
 	}
-	if got := s.Points(now.Add(time.Hour), now.Add(2*time.Hour), Fine, now); len(got) != 0 {
+	if _, got := s.Points(now.Add(time.Hour), now.Add(2*time.Hour), Fine, now); len(got) != 0 {
 		t.Errorf("the future has %d points", len(got))
 	}
 }
@@ -148,16 +152,16 @@ func TestRound(t *testing.T) {
 	s.Add(Call{Status: 200})
 	s.Flush(noon.Add(time.Second))
 	later := noon.Add(2 * time.Hour) // the same slot
-	if got := s.Points(later, later.Add(10*time.Second), Fine, later.Add(5*time.Second)); len(got) != 1 || got[0].Calls != 0 {
+	if _, got := s.Points(later, later.Add(10*time.Second), Fine, later.Add(5*time.Second)); len(got) != 1 || got[0].Calls != 0 {
 		t.Errorf("two hours later: %+v", got)
 	}
 	s.Add(Call{Status: 200})
 	s.Add(Call{Status: 200})
 	s.Flush(later.Add(time.Second))
-	if got := s.Points(later, later.Add(10*time.Second), Fine, later.Add(5*time.Second)); got[0].Calls != 2 {
+	if _, got := s.Points(later, later.Add(10*time.Second), Fine, later.Add(5*time.Second)); got[0].Calls != 2 {
 		t.Errorf("two hours later, with calls: %+v", got)
 	}
-	if got := s.Points(noon, noon.Add(time.Minute), Minute, later); got[0].Calls != 1 {
+	if _, got := s.Points(noon, noon.Add(time.Minute), Minute, later); got[0].Calls != 1 {
 		t.Errorf("the minutes of noon: %+v", got)
 	}
 }
@@ -173,9 +177,9 @@ func TestKept(t *testing.T) {
 	if err := s.Flush(now); err != nil {
 		t.Fatal(err)
 	}
-	before := s.Points(now.Add(-time.Minute), now.Add(time.Minute), Hour, now)
+	_, before := s.Points(now.Add(-time.Minute), now.Add(time.Minute), Hour, now)
 	again := open(t, path) // as after kill -9: the first still has it open
-	if after := again.Points(now.Add(-time.Minute), now.Add(time.Minute), Hour, now); !slices.Equal(before, after) || after[len(after)-1].Errors5xx+after[0].Errors5xx < 5 {
+	if _, after := again.Points(now.Add(-time.Minute), now.Add(time.Minute), Hour, now); !slices.Equal(before, after) || after[len(after)-1].Errors5xx+after[0].Errors5xx < 5 {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 	if info, err := os.Stat(path); err != nil || info.Size() != fileSize() || info.Size() > 1536<<10 {
@@ -232,7 +236,8 @@ func TestDamage(t *testing.T) {
 		s.Close()
 		s = open(t, path)
 		sum := uint64(0)
-		for _, p := range s.Points(now.Add(-time.Minute), now.Add(time.Minute), Fine, now) {
+		_, points := s.Points(now.Add(-time.Minute), now.Add(time.Minute), Fine, now)
+		for _, p := range points {
 			sum += p.Errors4xx
 		}
 		if sum != 1 {
@@ -261,7 +266,7 @@ func TestTogether(t *testing.T) {
 		}
 	})
 	adding.Wait()
-	got := s.Points(noon, noon.Add(time.Hour), Hour, noon.Add(time.Minute))
+	_, got := s.Points(noon, noon.Add(time.Hour), Hour, noon.Add(time.Minute))
 	if p := got[0]; len(got) != 1 || p.Calls != 16000 || p.Errors4xx != 4000 || p.Errors5xx != 4000 || p.BytesIn != 16000 || p.BytesOut != 32000 {
 		t.Errorf("%+v", got)
 	}
@@ -276,7 +281,7 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		p := s.Points(time.Now().Add(-time.Hour), time.Now().Add(time.Hour), Hour, time.Now())
+		_, p := s.Points(time.Now().Add(-time.Hour), time.Now().Add(time.Hour), Hour, time.Now())
 		return p[len(p)-1].Calls + p[0].Calls
 	}
 	synctest.Test(t, func(t *testing.T) {
