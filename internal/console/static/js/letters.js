@@ -74,14 +74,14 @@ export function letters(box, at, place, onchange) {
   function group(name, of) {
     const [dest, reason] = name.split("\n");
     const all = of.every((l) => marks.has(key(l)));
-    const check = h("input", { type: "checkbox", checked: all, "aria-label": `Mark all of: ${reason}`, onclick: (e) => e.stopPropagation(), onchange: () => { of.forEach((l) => (all ? marks.delete(key(l)) : marks.add(key(l)))); draw(); } });
-    const el = h("details", { class: "card group", open: openGroups.has(name) }, h("summary", {}, check, h("b", { class: "count" }, num(of.length)), h("span", { class: "why" }, reason), h("span", { class: "hint" }, `${dest} · ${ago(of.reduce((a, l) => (l.died > a ? l.died : a), ""))}`)));
+    const check = h("input", { type: "checkbox", checked: all, "aria-label": `Mark all of: ${reason}`, onchange: () => { of.forEach((l) => (all ? marks.delete(key(l)) : marks.add(key(l)))); draw(); } });
+    const el = h("details", { class: "card group", open: openGroups.has(name) }, h("summary", {}, h("b", { class: "count" }, num(of.length)), h("span", { class: "why" }, reason), h("span", { class: "hint" }, `${dest} · ${ago(of.reduce((a, l) => (l.died > a ? l.died : a), ""))}`)));
     el.addEventListener("toggle", () => {
       el.open ? openGroups.add(name) : openGroups.delete(name);
       if (el.open && el.children.length === 1) el.append(rows(of));
     });
     if (el.hasAttribute("open")) el.append(rows(of));
-    return el;
+    return h("div", { class: "grouped" }, check, el);
   }
 
   function rows(of) {
