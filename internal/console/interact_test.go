@@ -42,10 +42,10 @@ func TestOverview(t *testing.T) {
 	b := newBrowser(t)
 	b.look("light", 1360, 860)
 	b.open(w.console + "#/overview?range=24h")
-	b.until("a day", ready["overview"]+` && document.querySelector(".segments [aria-current]").textContent === "24 hours"`)
+	b.until("a day", ready["overview"]+` && document.querySelector(".segments [aria-current]").textContent === "24 h"`)
 	b.shoot("overview-day-light")
 	b.open(w.console + "#/overview?range=1h")
-	b.until("an hour", ready["overview"]+` && document.querySelector(".segments [aria-current]").textContent === "1 hour"`)
+	b.until("an hour", ready["overview"]+` && document.querySelector(".segments [aria-current]").textContent === "1 h"`)
 	x, y := b.at(".plotbox", .5)
 	b.do("Input.dispatchMouseEvent", map[string]any{"type": "mouseMoved", "x": x, "y": y})
 	b.until("what is pointed at", `document.querySelector(".tip:not([hidden])")?.innerText.includes("answered")`)
@@ -189,4 +189,20 @@ func TestPhone(t *testing.T) {
 	b.until("both compared", `location.hash.startsWith("#/compare/") && document.querySelectorAll(".diff").length === 5`)
 	b.shoot("compare-phone-light")
 	b.quiet()
+}
+
+// TestFirstView: what a browser fetches until it shows a full list is small.
+func TestFirstView(t *testing.T) {
+	w, b := newWorld(t, ""), newBrowser(t)
+	for i := range 300 {
+		w.send(fmt.Sprintf("GET /users/%d?fields=name,mail,phone", i))
+	}
+	b.look("light", 1360, 860)
+	b.open(w.console)
+	b.until("the list", rows+`.length > 20 && document.querySelector(".livestate.live")`)
+	bytes := b.js(`["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind)).reduce((n, e) => n + e.transferSize, 0)`).(float64)
+	if bytes < 20<<10 || bytes > 150<<10 {
+		t.Errorf("the first view takes %.0f bytes over the wire", bytes)
+	}
+	t.Logf("%.0f bytes over the wire", bytes)
 }

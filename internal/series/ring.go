@@ -2,11 +2,12 @@ package series
 
 import "time"
 
-// rings are the resolutions that are kept. Their order and sizes are the file's layout.
+// rings are the resolutions that are kept: each a little longer than the two hours, the day and
+// the thirty days that are asked for. Their order and sizes are the file's layout.
 var rings = [3]struct {
 	step  Step
 	slots int
-}{{Fine, 720}, {Minute, 1440}, {Hour, 720}}
+}{{Fine, 750}, {Minute, 1500}, {Hour, 744}}
 
 // slot is what happened in one step.
 type slot struct {

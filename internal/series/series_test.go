@@ -138,7 +138,7 @@ func TestPoints(t *testing.T) {
 	if _, got := s.Points(noon, noon.Add(70*time.Second), Fine, noon.Add(71*time.Second)); len(got) != 7 {
 		t.Errorf("a step that begins at the end is told: %+v", got)
 	}
-	if _, got := s.Points(time.Time{}, now, Minute, now); len(got) != 1440 || got[0].At.Before(now.Add(-24*time.Hour)) {
+	if _, got := s.Points(time.Time{}, now, Minute, now); len(got) != 1500 || got[0].At.After(now.Add(-24*time.Hour)) {
 		t.Errorf("from the beginning: %d points from %v", len(got), got[0].At)
 	}
 	if _, got := s.Points(now.Add(time.Hour), now.Add(2*time.Hour), Fine, now); len(got) != 0 {
@@ -146,20 +146,20 @@ func TestPoints(t *testing.T) {
 	}
 }
 
-// TestRound: after two hours a fine slot is used again, and the old step is not taken for the new.
+// TestRound: after a little more than two hours a fine slot is used again, and the old step is not taken for the new.
 func TestRound(t *testing.T) {
 	s := open(t, "")
 	s.Add(Call{Status: 200})
 	s.Flush(noon.Add(time.Second))
-	later := noon.Add(2 * time.Hour) // the same slot
+	later := noon.Add(7500 * time.Second) // the same slot
 	if _, got := s.Points(later, later.Add(10*time.Second), Fine, later.Add(5*time.Second)); len(got) != 1 || got[0].Calls != 0 {
-		t.Errorf("two hours later: %+v", got)
+		t.Errorf("a round later: %+v", got)
 	}
 	s.Add(Call{Status: 200})
 	s.Add(Call{Status: 200})
 	s.Flush(later.Add(time.Second))
 	if _, got := s.Points(later, later.Add(10*time.Second), Fine, later.Add(5*time.Second)); got[0].Calls != 2 {
-		t.Errorf("two hours later, with calls: %+v", got)
+		t.Errorf("a round later, with calls: %+v", got)
 	}
 	if _, got := s.Points(noon, noon.Add(time.Minute), Minute, later); got[0].Calls != 1 {
 		t.Errorf("the minutes of noon: %+v", got)
@@ -326,7 +326,7 @@ func TestSteps(t *testing.T) {
 			t.Errorf("%q is a step", bad)
 		}
 	}
-	for span, want := range map[time.Duration]Step{15 * time.Minute: Fine, time.Hour: Fine, 2 * time.Hour: Minute, 6 * time.Hour: Minute, 23 * time.Hour: Five, 25 * time.Hour: Hour, 20 * 24 * time.Hour: Hour, 90 * 24 * time.Hour: Hour} {
+	for span, want := range map[time.Duration]Step{15 * time.Minute: Fine, time.Hour: Fine, 2 * time.Hour: Minute, 24 * time.Hour: Five, 6 * time.Hour: Minute, 23 * time.Hour: Five, 25 * time.Hour: Hour, 20 * 24 * time.Hour: Hour, 90 * 24 * time.Hour: Hour} {
 		if got := StepFor(noon.Add(-span), noon, noon); got != want {
 			t.Errorf("for %v: %v, not %v", span, got, want)
 		}

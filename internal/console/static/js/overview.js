@@ -6,7 +6,7 @@ import { json, query } from "./api.js";
 import { moment, seconds, timeChart } from "./chart.js";
 import { news } from "./news.js";
 
-const ranges = [["15m", 900, "15 min"], ["1h", 3600, "1 hour"], ["6h", 21600, "6 hours"], ["24h", 86400, "24 hours"], ["7d", 604800, "7 days"], ["30d", 2592000, "30 days"]];
+const ranges = [["15m", 900, "15 min"], ["1h", 3600, "1 h"], ["6h", 21600, "6 h"], ["24h", 86400, "24 h"], ["7d", 604800, "7 days"], ["30d", 2592000, "30 days"]];
 
 const short = (n) => (n >= 1e6 ? `${+(n / 1e6).toPrecision(3)}M` : n >= 1e5 ? `${+(n / 1e3).toPrecision(3)}k` : num(n));
 const share = (n, all) => (!n || !all ? "0 %" : n / all < 0.0005 ? "< 0.1 %" : `${((100 * n) / all).toFixed(1)} %`);
@@ -33,9 +33,9 @@ export function overview(main, at, place) {
   const charts = [
     timeChart({ ...shared, title: "Calls", bars: true, write: (v, axis) => (axis ? short(v) : num(v)), lines: [
       { name: "answered", kind: "ok", of: (p) => p.calls - p.errors_4xx - p.errors_5xx }, { name: "4xx", kind: "warn", of: (p) => p.errors_4xx }, { name: "5xx", kind: "bad", of: (p) => p.errors_5xx }] }),
-    timeChart({ ...shared, title: "Latency", write: (v) => (v ? ms(v) : "0"), lines: [
+    timeChart({ ...shared, title: "Latency", write: (v, axis) => (axis && !v ? "0" : axis ? ms(v).replace(/\.0+ /, " ") : ms(v)), lines: [
       { name: "p50", kind: "low", of: (p) => p.p50 }, { name: "p90", kind: "mid", of: (p) => p.p90 }, { name: "p99", kind: "high", of: (p) => p.p99 }] }),
-    timeChart({ ...shared, title: "Bodies", bars: true, bytes: true, write: (v) => size(v), lines: [
+    timeChart({ ...shared, title: "Bodies", bars: true, bytes: true, write: (v, axis) => (axis ? size(v).replace(".0 ", " ") : size(v)), lines: [
       { name: "responses", kind: "out", of: (p) => p.bytes_out }, { name: "requests", kind: "in", of: (p) => p.bytes_in }] }),
   ];
   put(page, h("div", { class: "pagehead" }, h("h1", {}, "Overview"), h("span", { class: "grow" }), chips), problem, tiles, picked, h("div", { class: "charts" }, charts.map((c) => c.el)), h("h2", { class: "part" }, "Behind the calls"), behind);
