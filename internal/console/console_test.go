@@ -76,6 +76,20 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestPreload: the page names every module, so that a browser fetches them side by side.
+func TestPreload(t *testing.T) {
+	page := get("/").Body.String()
+	names, err := fs.Glob(os.DirFS("static"), "js/*.js")
+	if err != nil || len(names) < 20 {
+		t.Fatalf("%d modules, %v", len(names), err)
+	}
+	for _, name := range names {
+		if strings.Count(page, `"/`+name+`"`) != 1 {
+			t.Errorf("the page does not name %s once", name)
+		}
+	}
+}
+
 // TestPolicy: nothing inline, nothing from elsewhere, no frames, no strings as markup.
 func TestPolicy(t *testing.T) {
 	for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'"} {
