@@ -93,10 +93,10 @@ func writeDay(t *testing.T, file string) {
 		at := now.Add(-ago)
 		sec := float64(at.Unix())
 		wave := 1 + .5*math.Sin(sec/180) + .35*math.Sin(sec/41) + .12*math.Sin(sec*7)
-		n := max(1, int(30*wave))
+		n := max(1, int(70*wave))
 		bad := math.Mod(sec, 5400) < 240 // now and then the backend has a bad moment
 		for i := range n {
-			took := time.Duration(float64(8+i*i/12)*(1.2+.6*math.Sin(sec/97)+.2*math.Sin(sec*3))) * time.Millisecond
+			took := time.Duration(float64(8+i*i/60)*(1.2+.6*math.Sin(sec/97)+.2*math.Sin(sec*3))) * time.Millisecond
 			status := 200
 			switch {
 			case bad && i%3 == 0:

@@ -140,7 +140,7 @@ export function timeChart({ title, note, lines, bars, bytes, write, onpoint, ons
     if (!points.length) return;
     const i = index(e);
     onpoint(i);
-    hint(i);
+    hint(from < 0 ? i : -1);
     if (from >= 0 && (i !== from || span)) onselect(range(from, i));
   });
   box.addEventListener("pointerleave", () => { if (from < 0) { onpoint(-1); hint(-1); } });

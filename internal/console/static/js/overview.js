@@ -89,7 +89,7 @@ export function overview(main, at, place) {
       const live = (q.live || []).find((l) => l.destination === d.destination);
       const words = { closed: "working", open: "circuit open", "half-open": "probing", paused: "paused" };
       return tile(d.destination, live ? words[live.state] || live.state : "not configured", [`${num(d.queued)} queued`, d.dead ? `${num(d.dead)} dead` : "", d.oldest_queued ? `oldest ${span((Date.now() - new Date(d.oldest_queued)) / 1000)}` : ""].filter(Boolean).join(" · "), d.dead || live?.state === "open" ? "bad" : live?.state === "closed" ? "good" : "warn", "#/delivery");
-    }), news.known ? tile("Alarms", firing ? `${num(firing)} firing` : "all quiet", firing ? news.firing.slice(0, 2).map((a) => a.message).join(" · ") : "nothing is beyond its threshold", firing ? "bad" : "good", "#/alarms") : null,
+    }), news.known && news.alarms.alarms.length ? tile("Alarms", firing ? `${num(firing)} firing` : "all quiet", firing ? news.firing.slice(0, 2).map((a) => a.message).join(" · ") : "nothing is beyond its threshold", firing ? "bad" : "good", "#/alarms") : null,
     q && !q.destinations.length ? tile("Delivery", "no destination", "records are kept in the history only", "", "#/delivery") : null);
   }
 
