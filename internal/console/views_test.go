@@ -93,10 +93,10 @@ func writeDay(t *testing.T, file string) {
 		at := now.Add(-ago)
 		sec := float64(at.Unix())
 		wave := 1 + .5*math.Sin(sec/180) + .35*math.Sin(sec/41) + .12*math.Sin(sec*7)
-		n := max(1, int(70*wave))
+		n := max(1, int(70*wave)*int(step/(10*time.Second)))
 		bad := math.Mod(sec, 5400) < 240 // now and then the backend has a bad moment
 		for i := range n {
-			took := time.Duration(float64(8+i*i/60)*(1.2+.6*math.Sin(sec/97)+.2*math.Sin(sec*3))) * time.Millisecond
+			took := time.Duration(float64(8+(i%100)*(i%100)/60)*(1.2+.6*math.Sin(sec/97)+.2*math.Sin(sec*3))) * time.Millisecond
 			status := 200
 			switch {
 			case bad && i%3 == 0:
@@ -130,7 +130,7 @@ func newAlarmDesk(w *world) *alarmDesk {
 	ago := func(d time.Duration) string { return time.Now().Add(-d).UTC().Format(time.RFC3339) }
 	desk := &alarmDesk{state: map[string]any{
 		"alarms": []map[string]any{
-			{"name": "disk", "destination": "", "severity": "warning", "state": "ok", "since": ago(26 * time.Hour), "value": .31, "threshold": .8, "unit": "ratio", "message": "", "command": "tapway queue stats"},
+			{"name": "disk", "destination": "", "severity": "warning", "state": "ok", "since": ago(26 * time.Hour), "value": .61, "threshold": .1, "unit": "ratio", "message": "", "command": "tapway queue stats"},
 			{"name": "dead_letters", "destination": "strict", "severity": "critical", "state": "firing", "since": ago(7 * time.Minute), "value": 12, "threshold": 0, "unit": "records",
 				"message": "12 records of strict were given up on.", "last_error": "422 Unprocessable Entity", "records": []string{id + "1", id + "2", id + "3"}, "command": "tapway dlq list --destination strict"},
 			{"name": "error_rate", "destination": "", "severity": "warning", "state": "pending", "since": ago(40 * time.Second), "value": .071, "threshold": .05, "unit": "ratio", "message": "7.1 % of the calls of the last five minutes failed at the backend.", "command": "tapway tail 'status >= 500'"},

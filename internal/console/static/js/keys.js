@@ -55,7 +55,7 @@ export function keys(main, at, place) {
       got.plans.length ? h("div", { class: "cards plans" }, got.plans.map(planCard)) : null,
       list.length ? h("div", { class: "scroll card flush", tabindex: "0", role: "region", "aria-label": "Keys" }, h("table", { class: "wide keytable" }, h("thead", {}, h("tr", {}, [["Key"], ["Plan", "roomy"], ["Created", "roomy"], ["Last used"], ["Used of the quota"], ["State", "roomy"]].map(([t, c]) => h("th", { scope: "col", class: c }, t)))),
         h("tbody", {}, list.map(row)))) : teach("", "No keys yet", "Make one; it is shown once:", h("pre", { class: "mono" }, `tapway keys create mobile --plan ${got.plans[0].name}`)),
-      h("p", { class: "hint fine" }, icon("check"), ` A key itself is kept nowhere, only its hash. What is used is ${got.accuracy || "counted here"}.`));
+      h("p", { class: "hint fine" }, icon("check"), ` Keys made with tapway keys create are kept as hashes only. What is used is ${got.accuracy || "counted here"}.`));
   }
 
   function planCard(p) {
