@@ -1,6 +1,6 @@
 // Delivery: each destination as it stands, and the dead letters.
 
-import { button, dialog, h, put, s, teach, toast } from "./dom.js";
+import { button, calm, dialog, h, put, s, teach, toast } from "./dom.js";
 import { ago, ms, num, plural, span } from "./format.js";
 import { json, request } from "./api.js";
 import { letters } from "./letters.js";
@@ -50,6 +50,8 @@ export function delivery(main, at, place) {
       const [q, l, m] = await Promise.all([json("/api/v1/queue", { signal: stop.signal }), json("/api/v1/ledger", { signal: stop.signal }), metrics(stop.signal)]);
       const bytes = q.limit ? `${Math.round((100 * q.bytes) / q.limit)} % of the disk it may use` : "";
       storage.textContent = place.queue === "disk" ? `${plural(q.records, "record")} kept${bytes ? ` · ${bytes}` : ""}` : "SQS counts approximately, about a minute behind";
+      await calm();
+      if (stop.signal.aborted) return;
       draw(q, l, m);
       tray.counts(q.destinations);
     } catch (err) {

@@ -48,6 +48,15 @@ export function teach(kind, title, ...lines) {
     h("h2", {}, title), lines.map((l) => (typeof l === "string" ? h("p", {}, l) : l)));
 }
 
+let pressed = 0; // since when a button of the mouse or a finger is down
+addEventListener("pointerdown", () => { pressed = Date.now(); }, true);
+for (const name of ["pointerup", "pointercancel", "blur"]) addEventListener(name, () => { setTimeout(() => { pressed = 0; }); }, true);
+
+// calm waits until nothing is pressed: what is drawn anew in the middle of a click is not clicked.
+export async function calm() {
+  while (pressed && Date.now() - pressed < 3000) await new Promise((done) => setTimeout(done, 30));
+}
+
 let toasts;
 // toast says something for a few seconds.
 export function toast(text, kind = "") {

@@ -1,6 +1,6 @@
 // Keys: who may call, how much of it is used, and what the plans allow.
 
-import { h, icon, put, teach } from "./dom.js";
+import { calm, h, icon, put, teach } from "./dom.js";
 import { ago, full, num, plural, span } from "./format.js";
 import { json } from "./api.js";
 
@@ -30,6 +30,8 @@ export function keys(main, at, place) {
   async function tick() {
     try {
       const got = await json("/api/v1/keys", { signal: stop.signal });
+      await calm();
+      if (stop.signal.aborted) return;
       const now = JSON.stringify(got) + Math.floor(Date.now() / 15000); // "2 min ago" grows older too
       if (now !== drawn) draw(got);
       drawn = now;

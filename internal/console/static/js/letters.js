@@ -1,6 +1,6 @@
 // Dead letters: grouped by why, put back or thrown away, one by one or all that a filter takes.
 
-import { button, dialog, h, put, teach, toast } from "./dom.js";
+import { button, calm, dialog, h, put, teach, toast } from "./dom.js";
 import { ago, num, plural, statusClass } from "./format.js";
 import { lines, query } from "./api.js";
 import { filterBox } from "./filterbox.js";
@@ -48,6 +48,8 @@ export function letters(box, at, place, onchange) {
       const m = /^filter: column (\d+): (.*)$/s.exec(err.message);
       if (m) search.tell({ column: Number(m[1]), error: m[2] });
     }
+    await calm();
+    if (signal.aborted) return;
     const alive = new Set(list.map(key));
     for (const k of marks) if (!alive.has(k)) marks.delete(k);
     const now = JSON.stringify([list, total, state, stats, destination, filter]);

@@ -1,6 +1,7 @@
 // What the navigation tells of alarms, asked for now and then wherever one is.
 
 import { json } from "./api.js";
+import { calm } from "./dom.js";
 
 const EVERY = 10000;
 
@@ -22,6 +23,7 @@ class News extends EventTarget {
       this.error = err;
       if (err.status === 404 || err.status === 501) this.known = false;
     }
+    await calm();
     this.dispatchEvent(new Event("change"));
     if (this.known || !this.error) this.timer = setTimeout(() => this.look(), EVERY);
   }

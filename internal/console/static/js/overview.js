@@ -1,6 +1,6 @@
 // Overview: how many calls, how many failed, how long they took, and whether all is well behind them.
 
-import { button, h, put, teach } from "./dom.js";
+import { button, calm, h, put, teach } from "./dom.js";
 import { ms, num, plural, size, span } from "./format.js";
 import { json, query } from "./api.js";
 import { moment, seconds, timeChart } from "./chart.js";
@@ -59,6 +59,8 @@ export function overview(main, at, place) {
       const now = Date.now();
       const [from, to] = fixed || [new Date(now - 1000 * range[1]).toISOString(), new Date(now).toISOString()];
       const [c, q] = await Promise.all([json(`/api/v1/charts?${query({ from, to })}`, { signal }), json("/api/v1/queue", { signal }).catch(() => null)]);
+      await calm();
+      if (signal.aborted) return;
       put(problem);
       draw(c, q);
     } catch (err) {
