@@ -10,26 +10,35 @@ class News extends EventTarget {
   alarms = null; // the last answer
   firing = []; // those that nobody has acknowledged or silenced
   error = null;
+  turn = 0; // an answer to an earlier question than the last is too old
 
   // look asks now, and then again and again until it is known that there are none to ask for.
   async look() {
     clearTimeout(this.timer);
+    const mine = ++this.turn;
+    let none = false;
     try {
-      this.alarms = await json("/api/v1/alarms");
+      const got = await json("/api/v1/alarms");
+      if (mine !== this.turn) return;
+      this.alarms = got;
       this.known = true;
       this.error = null;
       this.firing = (this.alarms.alarms || []).filter((a) => a.state === "firing" && !a.acknowledged && !(new Date(a.silenced_until) > new Date()));
     } catch (err) {
+      if (mine !== this.turn) return;
       this.error = err;
-      if (err.status === 404 || err.status === 501) this.known = false;
+      none = err.status === 404 || err.status === 501;
+      this.known &&= !none;
     }
     await calm();
+    if (mine !== this.turn) return;
     this.dispatchEvent(new Event("change"));
-    if (this.known || !this.error) this.timer = setTimeout(() => this.look(), EVERY);
+    if (!none) this.timer = setTimeout(() => this.look(), EVERY);
   }
 
   stop() {
     clearTimeout(this.timer);
+    this.turn++;
     this.known = false;
   }
 }
