@@ -192,6 +192,7 @@ func TestTraffic(t *testing.T) {
 	b.key("?")
 	b.until("help", `document.querySelector("dialog[open] .keys")`)
 	b.shoot("help-light")
+	b.axe()("the help")
 	b.js(`document.querySelector("dialog").close()`)
 
 	b.key("p")
@@ -275,6 +276,7 @@ func TestDetail(t *testing.T) {
 	b.until("the replay dialog", `document.querySelector("dialog[open] .reqline") && [...document.querySelectorAll("dialog textarea")][1].value.includes("morpheus")`)
 	b.js(`document.querySelector("dialog [aria-label='Path and query']").value = "/users?again=1"`)
 	b.shoot("replay-dark")
+	b.axe()("the replay dialog")
 	b.click("#replay-send")
 	b.until("an answer", `document.querySelector("dialog .good")?.textContent.includes("Answered 200")`)
 	b.until("the way to the record", `document.querySelector("dialog .result a")?.textContent === "Open the new call"`)
@@ -285,8 +287,11 @@ func TestDetail(t *testing.T) {
 	b.js(`[...document.querySelectorAll("dialog .result a")].find((a) => a.textContent === "Compare both").click()`)
 	b.until("both side by side", `document.querySelectorAll(".diff").length === 5 && document.querySelector(".diff .came")?.textContent.includes("again=1")`)
 	b.shoot("compare-dark")
+	check := b.axe()
+	check("compare, dark")
 	b.look("light", 1360, 860)
 	b.shoot("compare-light")
+	check("compare, light")
 	b.quiet()
 }
 
@@ -327,6 +332,7 @@ func TestDelivery(t *testing.T) {
 	b.js(`document.querySelector("dialog input.mono").focus()`)
 	b.typeText("11")
 	b.shoot("purge-light")
+	b.axe()("the purge dialog, over the open group")
 	b.click("#do-it")
 	b.until("purged", `document.querySelector("dialog .good")?.textContent.includes("11 letters purged")`)
 	b.click("#done")
@@ -345,6 +351,7 @@ func TestLogin(t *testing.T) {
 	b.open(w.console)
 	b.until("the login", `document.activeElement?.id === "token"`)
 	b.shoot("login-light")
+	b.axe()("the login")
 	b.typeText("wrong")
 	b.key("Enter")
 	b.until("a refusal", `document.querySelector(".problem").textContent.includes("not the admin token")`)

@@ -1,7 +1,11 @@
 package console_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"strings"
 	"testing"
 )
@@ -53,6 +57,8 @@ func TestOverview(t *testing.T) {
 	b.drag(".plotbox", .6, .8)
 	b.until("a selection", `document.querySelector(".picked:not([hidden])")?.innerText.includes("5xx")`)
 	b.shoot("overview-selected-light")
+	check := b.axe()
+	check("a selection")
 	b.click("#show-calls")
 	b.until("the traffic of that time", `location.hash.startsWith("#/traffic?filter=") && /^time >= "[^"]+Z" && time < "[^"]+Z"$/.test(document.querySelector("#filter").value)`)
 	b.until("none is recorded of that time", `document.querySelector(".over .teach")?.innerText.includes("No call matches")`)
@@ -74,6 +80,7 @@ func TestOverview(t *testing.T) {
 	b.until("the charts again", ready["overview"])
 	b.click(".behind summary")
 	b.until("a table", `document.querySelectorAll(".behind table tbody tr").length >= 90 && document.querySelector(".behind table tbody").innerText.match(/\d\d:\d\d:\d\d\s+\d+/)`)
+	check("a table behind a chart")
 	w.send("GET /fail/9")
 	before := b.js(`document.querySelectorAll(".tile")[2].innerText`).(string)
 	w.send("GET /fail/9", "GET /fail/9")
@@ -117,6 +124,7 @@ func TestAlarms(t *testing.T) {
 	b.js(`document.querySelector("#ack-note").focus()`)
 	b.typeText("I look after it")
 	b.shoot("ack-light")
+	b.axe()("the dialog")
 	b.click("#do-ack")
 	desk.said(b, "POST /api/v1/alarms/ack dead_letters strict I look after it")
 	b.until("acknowledged", `document.querySelector(".alarm.firing .said")?.textContent.includes("I look after it") && document.querySelector("nav .badge").hidden`)
@@ -138,9 +146,10 @@ func TestAlarms(t *testing.T) {
 
 // TestNoAlarms: a tapway without alarms says so.
 func TestNoAlarms(t *testing.T) {
-	w, b := newWorld(t, ""), newBrowser(t)
+	w := newWorld(t, "")
 	desk := newAlarmDesk(w)
 	desk.gone = true
+	b := newBrowser(t) // last, so that it goes first
 	b.look("light", 1360, 860)
 	b.open(w.console + "#/alarms")
 	b.until("a word about it", `document.querySelector(".teach")?.textContent.includes("This tapway has no alarms") && document.querySelector("nav .badge").hidden`)
@@ -160,6 +169,7 @@ func TestColumns(t *testing.T) {
 		b.click("[data-column=" + name + "]")
 	}
 	b.shoot("columns-light")
+	b.axe()("the columns")
 	heads := `[...document.querySelectorAll(".listhead span")].map((s) => s.textContent).join()`
 	want := ",Status,Method,Path,Route,Client,Time,Took"
 	b.until("other columns", fmt.Sprintf(`%s === %q && %s.every((r) => r.querySelector(".client").textContent === "127.0.0.1") && %s[0]?.querySelector(".route").textContent`, heads, want, rows, rows))
@@ -170,6 +180,33 @@ func TestColumns(t *testing.T) {
 	b.until("few beside a call", heads+` === ",Status,Method,Path,Took"`)
 	b.key("Escape")
 	b.until("all again", fmt.Sprintf(`%s === %q`, heads, want))
+	b.quiet()
+}
+
+// TestAccessTime: where a record tells what the access rules took, the timing shows it.
+func TestAccessTime(t *testing.T) {
+	w := newWorld(t, "")
+	w.send("GET /users/1")
+	w.behind(func(mux *http.ServeMux, rest *httputil.ReverseProxy) {
+		mux.Handle("/", rest)
+		mux.HandleFunc("/api/v1/exchanges/{id}/detail", func(rw http.ResponseWriter, r *http.Request) {
+			answer := httptest.NewRecorder()
+			rest.ServeHTTP(answer, r)
+			var d map[string]any
+			if err := json.Unmarshal(answer.Body.Bytes(), &d); err != nil {
+				t.Error(err)
+			}
+			d["duration_ms"], d["overhead_ms"], d["access_ms"], d["connect_ms"], d["first_byte_ms"] = 10, 3, 2, 1, 8
+			json.NewEncoder(rw).Encode(d)
+		})
+	})
+	b := newBrowser(t) // last, so that it goes first
+	b.look("light", 1360, 860)
+	b.open(w.console)
+	b.until("a call", rows+`.length === 1`)
+	b.find("/users/1")
+	b.until("its parts", `[...document.querySelectorAll(".legend li")].map((l) => l.textContent).join() === "access 2.0 ms,tapway 1.0 ms,connecting 1.0 ms,first byte 4.0 ms,receiving 2.0 ms,total 10 ms"`)
+	b.shoot("access-time-light")
 	b.quiet()
 }
 

@@ -148,20 +148,29 @@ func newAlarmDesk(w *world) *alarmDesk {
 		},
 		"silences": []map[string]any{},
 	}}
+	w.behind(func(mux *http.ServeMux, rest *httputil.ReverseProxy) {
+		mux.Handle("/", rest)
+		mux.HandleFunc("/api/v1/alarms", desk.serve)
+		mux.HandleFunc("/api/v1/alarms/", desk.serve)
+	})
+	return desk
+}
+
+// behind puts a server before the console that answers some questions itself.
+func (w *world) behind(routes func(mux *http.ServeMux, rest *httputil.ReverseProxy)) {
+	w.t.Helper()
 	to, err := url.Parse(w.console)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	rest := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host }, FlushInterval: -1, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	mux := http.NewServeMux()
-	mux.Handle("/", rest)
-	mux.HandleFunc("/api/v1/alarms", desk.serve)
-	mux.HandleFunc("/api/v1/alarms/", desk.serve)
+	routes(mux, &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host }, FlushInterval: -1, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)})
 	front := httptest.NewServer(mux)
-	w.t.Cleanup(front.CloseClientConnections)
-	w.t.Cleanup(front.Close)
+	w.t.Cleanup(func() {
+		front.CloseClientConnections()
+		front.Close()
+	})
 	w.console = front.URL + "/"
-	return desk
 }
 
 func (d *alarmDesk) serve(w http.ResponseWriter, r *http.Request) {
