@@ -83,10 +83,11 @@ internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 internal/terminal:          golang.org/x/sys # cells and keys of a terminal
 internal/terminal/terminaltest: golang.org/x/sys # a terminal for tests
 internal/top:               . internal/admin internal/content internal/filter internal/terminal # what tapway top shows
+internal/series:            # the figures of the charts: standard library only
 internal/console:           # the web console's files: standard library only
 internal/alarm:             . # evaluation, mails and webhooks; what is measured comes from internal/app
 internal/alarm/smtptest:    # a mail server for tests: standard library only
-internal/admin:             . internal/alarm internal/cache internal/content internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
+internal/admin:             . internal/alarm internal/cache internal/content internal/filter internal/record internal/delivery internal/queue/sqsqueue internal/series github.com/prometheus/client_golang
 internal/mcp:               . internal/admin # what an agent may ask; its client in tests is another's
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only

@@ -24,7 +24,7 @@ type Live struct {
 
 const (
 	liveEvery  = 100 * time.Millisecond
-	liveBudget = 200  // exchanges looked at in that time: what a console may cost a busy gateway
+	liveBudget = 50   // exchanges looked at in that time, 30,000 a minute: what a console may cost a busy gateway
 	liveRoom   = 1000 // summaries that wait for a slow browser; the oldest give way
 	liveBehind = 2000 // exchanges a console may be behind before it leaps to the present
 	liveStuck  = 30 * time.Second

@@ -25,6 +25,7 @@ import (
 	"github.com/tapway/tapway/internal/alarm"
 	"github.com/tapway/tapway/internal/cache"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
+	"github.com/tapway/tapway/internal/series"
 )
 
 // Server is the admin API as an http.Handler (see Handler). Fields that are nil answer 501
@@ -68,6 +69,8 @@ type Server struct {
 	// LoginRefused is told of every token that was "wrong", or not looked at ("throttled") because too
 	// many were. nil: nobody is.
 	LoginRefused func(reason string)
+	Series *series.Series                           // figures of the calls; nil: there is no running gateway
+	Keys   func(ctx context.Context) (*Keys, error) // the API keys; nil likewise
 
 	sessions sessions
 	attempts attempts
@@ -126,6 +129,8 @@ func (s *Server) Handler() http.Handler {
 	api.HandleFunc("POST /api/v1/queue/check", s.stored("check", "SQS keeps its own storage sound; `tapway queue stats` tells whether it answers", s.check))
 	api.HandleFunc("GET /api/v1/ledger", s.ledger)
 	api.HandleFunc("POST /api/v1/destinations/{name}/{action}", s.control)
+	api.HandleFunc("GET /api/v1/charts", s.charts)
+	api.HandleFunc("GET /api/v1/keys", s.keys)
 	api.HandleFunc("GET /api/v1/cache", s.cacheStats)
 	api.HandleFunc("POST /api/v1/cache/purge", s.cachePurge)
 	api.HandleFunc("GET /api/v1/alarms", s.alarms)

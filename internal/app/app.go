@@ -30,6 +30,7 @@ import (
 	"github.com/tapway/tapway/internal/http1"
 	"github.com/tapway/tapway/internal/mcp"
 	"github.com/tapway/tapway/internal/proxy"
+	"github.com/tapway/tapway/internal/series"
 	"github.com/tapway/tapway/internal/stages"
 )
 
@@ -58,6 +59,8 @@ type App struct {
 	queue        engine
 	recorder     *capture.Recorder
 	gate         gate
+	shown        *lastShown
+	series       *series.Series
 	cache        *cache.Cache
 	proxy        *proxy.Handler
 	rules        stages.Rules
@@ -135,6 +138,7 @@ func (a *App) build(c *config.Config) (err error) {
 	if err = a.openGate(c); err != nil {
 		return err
 	}
+	a.openFigures(c)
 	a.recorder = &capture.Recorder{
 		Queue: a.queue, Redact: a.rules.Redact, Decide: a.rules.Decide,
 		MaxBody: int64(c.Capture.MaxBody), Memory: int64(c.Capture.Memory), SpoolDir: filepath.Join(c.Data, "spool"),
@@ -239,6 +243,7 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 	start("telemetry", func() error { return a.telemetry.Run(upkeep) })
 	start("access log", func() error { return a.writeAccessLog(upkeep) })
 	start("API keys", func() error { return a.gate.run(upkeep) })
+	tasks.Go(func() { a.runFigures(upkeep) })
 	a.destinations.start()
 	start("alarms", func() error { return a.alarms.watch.Run(upkeep) })
 	start("gateway", func() error { return a.server.Serve(a.listener) })
@@ -307,12 +312,16 @@ func (a *App) close() {
 		a.removeAddress()
 		a.queue.Close()
 	}
+	if a.series != nil {
+		a.series.Close()
+	}
 }
 
 // observe is told of every call by the capture.
 func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
 	a.metrics.call(ex, err, took)
 	a.alarms.call(ex)
+	a.series.Add(series.Call{Status: ex.Status, Took: ex.Duration, In: ex.RequestSize, Out: ex.ResponseSize})
 	a.health.stored(err)
 	if a.rules.LogCalls() {
 		a.log.Info("call", "id", ex.ID, "method", ex.Method, "path", ex.Path, "status", ex.Status, "duration", ex.Duration,
@@ -342,6 +351,7 @@ func (a *App) admin(c *config.Config) *admin.Server {
 	}
 	s.Cache, s.Alarms = a.cache, a.alarms.watch
 	s.LoginRefused = a.metrics.loginRefused
+	s.Series, s.Keys = a.series, a.keyList
 	a.queue.serve(s)
 	serveAgents(s, c, a.options, a.log)
 	return s
