@@ -69,8 +69,8 @@ type Server struct {
 	// LoginRefused is told of every token that was "wrong", or not looked at ("throttled") because too
 	// many were. nil: nobody is.
 	LoginRefused func(reason string)
-	Series *series.Series                           // figures of the calls; nil: there is no running gateway
-	Keys   func(ctx context.Context) (*Keys, error) // the API keys; nil likewise
+	Series       *series.Series                           // figures of the calls; nil: there is no running gateway
+	Keys         func(ctx context.Context) (*Keys, error) // the API keys; nil likewise
 
 	sessions sessions
 	attempts attempts
