@@ -141,7 +141,7 @@ func (e *entry) command() string {
 	case OldestAge, DeliveryErrorRate:
 		return "tapway queue stats"
 	case ErrorRate:
-		return `tapway tail "status >= 500"`
+		return `tapway search "status >= 500" --since 10m`
 	case Disk:
 		return "tapway doctor"
 	}
