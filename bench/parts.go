@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,9 @@ func plain(role string) func(string) (*process, func(), error) {
 	}
 }
 
+// profiled counts the tapways that were told to write a profile.
+var profiled int
+
 // tapwayWith starts tapway with a fresh data directory; deliveries go nowhere: they are paused.
 func tapwayWith(extra ...string) func(string) (*process, func(), error) {
 	return func(backend string) (*process, func(), error) {
@@ -30,7 +34,12 @@ func tapwayWith(extra ...string) func(string) (*process, func(), error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		p, err := start("tapway", append([]string{"-backend", backend, "-data", dir}, extra...)...)
+		args := append([]string{"-backend", backend, "-data", dir}, extra...)
+		if *profiles != "" {
+			profiled++
+			args = append(args, "-profile", filepath.Join(*profiles, fmt.Sprintf("tapway-%02d.pprof", profiled)))
+		}
+		p, err := start("tapway", args...)
 		return p, remove, err
 	}
 }

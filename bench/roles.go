@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -247,11 +248,13 @@ func roleTapway(ctx context.Context, args []string) error {
 	paused := f.Bool("paused", false, "")
 	concurrency := f.Int("concurrency", 16, "")
 	rules := f.String("rules", "", "")
+	profile := f.String("profile", "", "")
+	admin := f.String("admin", "off", "")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	c := config.Default()
-	c.Listen, c.Admin.Listen, c.Data, c.Backend = "127.0.0.1:0", "off", *data, *backend
+	c.Listen, c.Admin.Listen, c.Data, c.Backend = "127.0.0.1:0", *admin, *data, *backend
 	c.Capture.Durability = *durability
 	if err := accessRules(c, *rules); err != nil {
 		return err
@@ -272,6 +275,17 @@ func roleTapway(ctx context.Context, args []string) error {
 	}
 	if *paused {
 		a.PauseAll("benchmark")
+	}
+	if *profile != "" {
+		out, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		if err := pprof.StartCPUProfile(out); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	return a.RunNotify(ctx, func() { fmt.Println("ready", a.Addr()) })
 }

@@ -107,11 +107,14 @@ type Request struct {
 	takenRoom [4]taken
 	taken     []taken // by Plans
 	counted   int64   // by Plans: the window in which it counts against the quota; 0: it does not
+	wait      Wait    // for counts that other processes keep too
 
 	body     []byte // by Bodies
 	bodyRead bool
 	held     int64 // bytes that Bodies has lent
 	bodies   *Bodies
+
+	answer [12]string // room for the header of a refusal: names and values
 
 	seen      [][sha256.Size]byte // by Webhooks: what it remembers of this call
 	ownHeader bool                // HTTP.Header is a copy

@@ -62,9 +62,11 @@ func BenchmarkAllRules(b *testing.B) {
 			r, w := hotCall(header), &quietWriter{http.Header{}}
 			h.ServeHTTP(w, r)
 			b.ReportAllocs()
+			end := reportCPU(b)
 			for b.Loop() {
 				h.ServeHTTP(w, r)
 			}
+			end()
 		})
 	}
 }
@@ -83,9 +85,11 @@ func BenchmarkRefused(b *testing.B) {
 			r, w := hotCall(header), &quietWriter{http.Header{}}
 			change(r)
 			b.ReportAllocs()
+			end := reportCPU(b)
 			for b.Loop() {
 				h.ServeHTTP(w, r)
 			}
+			end()
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -92,6 +93,7 @@ func (c *Chain) serve(w http.ResponseWriter, in *http.Request, next http.Handler
 	}()
 	for _, d := range c.deciders {
 		if refusal := d.Decide(r); refusal != nil {
+			r.Call.Rule = d.Name()
 			c.Refused(d.Name())
 			c.refuse(w, r, refusal)
 			return
@@ -125,46 +127,73 @@ func (c *Chain) begin(r *Request, in *http.Request, path string) {
 
 func (c *Chain) refuse(w http.ResponseWriter, r *Request, f *Refusal) {
 	r.Call.Origin, r.Call.Error = tapway.OriginGateway, f.Reason
-	h := w.Header()
+	fields := r.answer[:0]
 	for name, values := range f.Header {
-		h[name] = values
+		for _, v := range values {
+			fields = append(fields, name, v)
+		}
 	}
 	if f.RetryAfter > 0 {
-		h["Retry-After"] = []string{strconv.FormatInt(int64((f.RetryAfter+time.Second-1)/time.Second), 10)}
+		fields = append(fields, "Retry-After", strconv.FormatInt(int64((f.RetryAfter+time.Second-1)/time.Second), 10))
 	}
 	if f.Body == "" {
+		setAll(w.Header(), fields)
 		c.Page(w, r.HTTP, f.Status, f.Message, f.Reason)
 		return
 	}
 	if f.Type != "" {
-		h["X-Amzn-Errortype"] = []string{f.Type}
+		fields = append(fields, "X-Amzn-Errortype", f.Type)
 	}
 	if !r.Call.ID.IsZero() {
-		h["X-Amzn-Requestid"] = []string{r.Call.ID.String()}
+		fields = append(fields, "X-Amzn-Requestid", r.Call.ID.String())
 	}
+	fields = append(fields, "Content-Type", "application/json")
+	if a, ok := w.(answerer); ok && a.Answer(f.Status, fields, f.Body) {
+		return
+	}
+	setAll(w.Header(), fields)
 	write(w, r.HTTP, f.Status, f.Body)
 }
 
-func write(w http.ResponseWriter, r *http.Request, status int, body string) {
-	h := w.Header()
-	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(body)) // a client that does not take its answer cannot be helped
+// answerer is a ResponseWriter that takes a whole response at once, header names and values in turn,
+// if it can: a flood of refusals is cheaper without a map each. It keeps none of what it gets.
+type answerer interface {
+	Answer(status int, header []string, body string) bool
+}
+
+// setAll puts names and values into h; the values of one name follow each other.
+func setAll(h http.Header, fields []string) {
+	for i := 0; i+1 < len(fields); i += 2 {
+		if i > 0 && fields[i] == fields[i-2] {
+			h[fields[i]] = append(h[fields[i]], fields[i+1])
+		} else {
+			h[fields[i]] = []string{fields[i+1]}
+		}
 	}
 }
 
-var jsonType = []string{"application/json"}
+func write(w http.ResponseWriter, r *http.Request, status int, body string) {
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = io.WriteString(w, body) // a client that does not take its answer cannot be helped
+	}
+}
 
 func plainPage(w http.ResponseWriter, r *http.Request, status int, message, _ string) {
+	w.Header()["Content-Type"] = []string{"application/json"}
 	write(w, r, status, `{"message":"`+string(appendEscaped(nil, message))+`"}`)
 }
 
 // appendEscaped writes s as the inside of a JSON string that a browser cannot take for HTML.
 func appendEscaped(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
-	for _, c := range s {
+	plain := 0
+	for plain < len(s) && s[plain] >= ' ' && s[plain] < 0x7f && s[plain] != '"' && s[plain] != '\\' && s[plain] != '<' && s[plain] != '>' && s[plain] != '&' {
+		plain++
+	}
+	b = append(b, s[:plain]...) // mostly all of it
+	for _, c := range s[plain:] {
 		switch {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', byte(c))

@@ -537,9 +537,11 @@ func BenchmarkJWTCached(b *testing.B) {
 	h := w.gate.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	out := httptest.NewRecorder()
 	b.ReportAllocs()
+	end := reportCPU(b)
 	for b.Loop() {
 		h.ServeHTTP(out, r.Clone(r.Context()))
 	}
+	end()
 	if out.Code != 200 {
 		b.Fatal(out.Code)
 	}

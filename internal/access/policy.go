@@ -1,9 +1,9 @@
 package access
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -64,9 +64,9 @@ type Verdict struct {
 }
 
 func (v Verdict) String() string {
-	name := fmt.Sprintf("statement %d", v.Statement)
+	name := "statement " + strconv.Itoa(v.Statement)
 	if v.Sid != "" {
-		name += fmt.Sprintf(" (%s)", v.Sid)
+		name += " (" + v.Sid + ")"
 	}
 	switch {
 	case v.Allowed:

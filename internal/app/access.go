@@ -41,10 +41,14 @@ func (a *App) openGate(c *config.Config) (err error) {
 	g.access = stages.Access{
 		State: access.NewState(g.counter, time.Now()), Page: a.proxy.Refuse, Log: a.log,
 		Client: fetcher(a.way), More: a.options.Rules,
-		Refused: func(rule string) { a.metrics.refused.WithLabelValues(rule).Inc() },
+		Refused: a.metrics.refusal,
 	}
+	g.access.State.KeyDir = c.Data
 	if g.access.Keys, err = access.OpenKeyFile(KeysFile(c.Data), g.access.State, a.log); err != nil {
 		return err
+	}
+	if table, _ := c.Access.CounterTable(); table != "" && g.access.Keys.Own() > 0 {
+		a.log.Warn("API keys made by an older tapway count on each machine apart, in spite of access.counters: run `tapway keys migrate` on each", "keys", g.access.Keys.Own())
 	}
 	if g.access.Hooks, err = access.OpenHookFile(HooksFile(c.Data), a.log); err != nil {
 		return err
@@ -83,7 +87,7 @@ func (a *App) guard(c *config.Config, l net.Listener) net.Listener {
 	trusted, _ := access.ParseSet(c.Access.TrustedProxies...) // the configuration was checked
 	a.gate.guard = &access.Listener{
 		Listener: l, Trusted: trusted, ProxyProtocol: c.Access.ProxyProtocol, HeaderTimeout: limit(c.Limits.HeaderTimeout),
-		PerAddress: c.Limits.PerAddress, Log: a.log, Refused: func(reason string) { a.metrics.refused.WithLabelValues(reason).Inc() },
+		PerAddress: c.Limits.PerAddress, Log: a.log, Refused: a.metrics.refusal,
 	}
 	if rate := c.Limits.ConnectionRate; rate > 0 {
 		a.gate.guard.Rate = &access.Rate{PerSecond: rate}

@@ -17,10 +17,10 @@ type health struct {
 const recent = 10 * time.Second
 
 // stored is told what became of each record.
-func (h *health) stored(err error, now time.Time) {
+func (h *health) stored(err error) {
 	switch {
 	case err != nil:
-		h.failed.Store(now.UnixNano())
+		h.failed.Store(time.Now().UnixNano())
 	case h.failed.Load() != 0: // reading is cheap where writing would not be
 		h.failed.Store(0)
 	}

@@ -43,6 +43,7 @@ type scratch struct {
 	ex      tapway.Exchange
 	request keeper
 	answer  keeper
+	tail    [maxTail]byte // behind response.held when there is little of it
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -61,7 +62,7 @@ func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 	}
 	takeRequest(&l.ex, r)
 
-	l.req = r.WithContext(tapway.WithCall(r.Context(), &l.Call))
+	l.req = tapway.AttachCall(r, &l.Call)
 	if hasBody(r) {
 		l.request.hint = max(r.ContentLength, 0)
 		l.body.call, l.body.src = l, r.Body
@@ -110,6 +111,9 @@ func (l *call) takeFacts(returned bool) {
 	ex, r := &l.ex, &l.response
 	ex.ID, ex.Time = l.ID, l.Start
 	ex.Connect, ex.FirstByte = l.Connect, l.FirstByte
+	if l.Trace != nil {
+		ex.TraceID = l.Trace.ID
+	}
 	ex.Front, ex.Origin, ex.Route, ex.Error = l.Front, l.Origin, l.Route, l.Error
 	if ex.Front == "" {
 		ex.Front = tapway.FrontServer
@@ -132,7 +136,7 @@ func (l *call) takeFacts(returned bool) {
 	} else {
 		// More was announced than anyone has read.
 		ex.Request.Truncated = hasBody(l.in) && !l.body.eof && (l.in.ContentLength < 0 || l.request.size < l.in.ContentLength)
-		if r.wroteHeader {
+		if r.wroteHeader && !r.answered {
 			r.takeTrailer()
 		}
 	}
@@ -197,15 +201,23 @@ func (l *call) store(blocked time.Duration) error {
 			l.ex.Status, l.ex.Origin, l.ex.Error = http.StatusServiceUnavailable, tapway.OriginGateway, errorNotStored
 		}
 	}
+	l.tell(err, took)
+	return err
+}
+
+// tell lets those who watch know of the call.
+func (l *call) tell(err error, took time.Duration) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.rec.complain("observer failed", l.ID, fmt.Errorf("it panicked with a %T", p))
+		}
+	}()
 	if l.rec.Observe != nil {
-		defer func() {
-			if p := recover(); p != nil {
-				l.rec.complain("observer failed", l.ID, fmt.Errorf("it panicked with a %T", p))
-			}
-		}()
 		l.rec.Observe(&l.ex, err, took)
 	}
-	return err
+	if l.rec.Ended != nil {
+		l.rec.Ended(&l.Call, &l.ex)
+	}
 }
 
 // enqueue decides, redacts and enqueues. Afterwards the exchange is redacted, or empty. The queue
@@ -236,7 +248,11 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 		return 0, nil
 	}
 	claimed := int64(0)
-	defer func() { l.rec.finishing.release(claimed) }()
+	defer func() {
+		if claimed > 0 { // most calls have asked for none, and need not meet at its lock
+			l.rec.finishing.release(claimed)
+		}
+	}()
 	if decision == Keep {
 		if claimed, err = l.claim(); err != nil {
 			decision = NoBodies
@@ -253,7 +269,7 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 	l.takeTimes(blocked)
 	start := time.Now()
 	told = true
-	err = l.rec.Queue.Enqueue(l.enqueueContext(), ex)
+	err = l.rec.Queue.Enqueue(l.enqueueContext(start), ex)
 	return time.Since(start), err
 }
 
@@ -282,7 +298,7 @@ func (l *call) redact() {
 func (l *call) withoutBodies() {
 	l.ex.Request = tapway.Body{Size: l.ex.RequestSize, Withheld: true}
 	l.ex.Response = tapway.Body{Size: l.ex.ResponseSize, Withheld: true}
-	if l.rec.Observe != nil {
+	if l.rec.Observe != nil || l.rec.Ended != nil {
 		l.redact()
 	}
 }
@@ -349,8 +365,8 @@ type enqueueContext struct {
 	values context.Context
 }
 
-func (l *call) enqueueContext() context.Context {
-	l.waiting = enqueueContext{l.rec.deadline(), l.in.Context()}
+func (l *call) enqueueContext(now time.Time) context.Context {
+	l.waiting = enqueueContext{l.rec.deadline(now), l.in.Context()}
 	return &l.waiting
 }
 

@@ -71,6 +71,10 @@ type Recorder struct {
 	// response ends.
 	Observe func(ex *tapway.Exchange, err error, took time.Duration)
 
+	// Ended hears of every call after Observe, under the same conditions, with the slip that has
+	// travelled with it. nil: nobody does.
+	Ended func(call *tapway.Call, ex *tapway.Exchange)
+
 	Log *slog.Logger     // nil is slog.Default
 	Now func() time.Time // nil is time.Now
 
@@ -180,8 +184,7 @@ type patience struct {
 }
 
 // deadline gives a context that ends after c.wait, or up to a tenth later.
-func (c *Recorder) deadline() context.Context {
-	now := time.Now()
+func (c *Recorder) deadline(now time.Time) context.Context {
 	p := c.patience.Load()
 	if p == nil || now.After(p.until) {
 		p = &patience{until: now.Add(c.wait / 10)}

@@ -41,11 +41,11 @@ type response struct {
 	flowing     bool  // no longer held back whole for Recorder.Refuse
 	failed      bool  // a write to the client failed
 	over        bool  // the handler has returned
+	answered    bool  // by Answer: the server has all of it, and sends it when the handler has returned
 
 	lateHead http.Header   // the head when it is held back; nil when it is not, or is no longer
-	held     []byte        // the body's bytes that are held back
+	held     []byte        // the body's bytes that are held back; a little of it lies in scratch.tail
 	reserved int64         // of Recorder.memory, for held
-	tail     [maxTail]byte // behind held when there is little of it
 	tunnel   *tunnel       // after Hijack
 	blocked  time.Duration // spent waiting for the client
 }
@@ -78,6 +78,27 @@ func (r *response) WriteHeader(status int) {
 		return
 	}
 	r.w.WriteHeader(status)
+}
+
+// Answer makes a whole response of header names and values in turn and a body, if the server can do
+// that and keeps it until the handler has returned, and so until the exchange is stored. False says
+// that nothing was done.
+func (r *response) Answer(status int, header []string, body string) bool {
+	server, ok := r.w.(interface {
+		Answer(status int, header []string, body string) bool
+	})
+	if !ok || r.over || r.wroteHeader || r.tunnel != nil || r.call.rec.Refuse || !server.Answer(status, header, body) {
+		return false
+	}
+	r.wroteHeader, r.answered, r.flowing, r.status = true, true, true, status
+	r.length, r.written = int64(len(body)), int64(len(body))
+	fields := r.call.ex.ResponseHeader[:0]
+	for i := 0; i+1 < len(header); i += 2 {
+		fields = append(fields, tapway.Field{Name: header[i], Value: header[i+1]})
+	}
+	r.call.ex.ResponseHeader = append(fields, tapway.Field{Name: "Content-Length", Value: strconv.Itoa(len(body))})
+	r.call.answer.add(unsafe.Slice(unsafe.StringData(body), len(body))) // it copies
+	return true
 }
 
 func (r *response) isHEAD() bool { return r.call.in.Method == http.MethodHead }
@@ -213,7 +234,7 @@ func (r *response) pass(p []byte) (int, error) {
 		}
 	}
 	if keep > 0 {
-		r.held = append(r.tail[:0], p[len(now):]...)
+		r.held = append(r.call.tail[:0], p[len(now):]...)
 	}
 	return len(p), nil
 }
@@ -288,7 +309,7 @@ func (r *response) FlushError() error {
 	case !r.wroteHeader:
 		r.WriteHeader(http.StatusOK)
 	}
-	if r.lateHead != nil {
+	if r.lateHead != nil || r.answered {
 		return nil
 	}
 	start := r.call.since()

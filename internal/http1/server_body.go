@@ -150,7 +150,7 @@ func (b *serverBody) finish() bool {
 	}
 	b.stop()
 	defer b.mu.Unlock()
-	if b.err == nil && !b.expect.Load() && b.left <= drainAtMost && b.ex.res.keep {
+	if b.err == nil && !b.expect.Load() && b.left <= drainAtMost && b.ex.res.keep && !b.discard() {
 		b.c.inBody = true
 		b.drain()
 		b.c.inBody = false
@@ -177,12 +177,24 @@ func (b *serverBody) stop() {
 	b.c.inBody = false
 }
 
+// discard throws away a body of known length that has come already, as that of a small call that
+// was refused: no deadline is set, because nothing is waited for. It reports whether it did.
+func (b *serverBody) discard() bool {
+	if b.left < 0 || b.left > int64(b.c.br.Buffered()) {
+		return false
+	}
+	b.c.br.Discard(int(b.left)) // it cannot fail: all of it is there
+	b.left, b.err = 0, io.EOF
+	return true
+}
+
 func (b *serverBody) drain() {
 	b.c.link.SetReadDeadline(time.Now().Add(drainFor))
-	var scrap [4 << 10]byte
+	scrap := copyBuffers.Get().(*[largeBuffer]byte)
 	for total := 0; b.err == nil && total <= drainAtMost; {
 		n, _ := b.read(scrap[:])
 		total += n
 	}
+	copyBuffers.Put(scrap)
 	b.c.link.SetReadDeadline(time.Time{})
 }

@@ -353,9 +353,9 @@ func (c *serverConn) call(ex *serverExchange, refusal *ProtocolError) (returned 
 		}
 	}()
 	if refusal != nil {
-		c.server.BadRequest(&ex.res, ex.req, refusal)
+		c.server.BadRequest(&ex.res, &ex.req, refusal)
 	} else {
-		c.server.Handler.ServeHTTP(&ex.res, ex.req)
+		c.server.Handler.ServeHTTP(&ex.res, &ex.req)
 	}
 	return true
 }

@@ -15,6 +15,8 @@ type requestContext struct {
 	base context.Context
 	conn *serverConn
 
+	key, value any // by Attach
+
 	mu    sync.Mutex
 	inner context.Context // nil until Done is called
 	stop  context.CancelFunc
@@ -47,7 +49,20 @@ func (c *requestContext) Err() error {
 	return c.base.Err()
 }
 
+// Attach makes value what Value gives for key. It is for whoever sees the request first, before
+// the context is anybody else's, and works once.
+func (c *requestContext) Attach(key, value any) bool {
+	if c.key != nil || key == nil {
+		return false
+	}
+	c.key, c.value = key, value
+	return true
+}
+
 func (c *requestContext) Value(key any) any {
+	if c.key != nil && key == c.key {
+		return c.value
+	}
 	switch key {
 	case http.ServerContextKey:
 		return c.conn.server.h2

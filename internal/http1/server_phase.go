@@ -81,7 +81,8 @@ func (s *Server) sweep() {
 		slow = max(min(slow, d/4), sweepEvery)
 	}
 	for {
-		hot, ok := s.sweepOnce(time.Now())
+		began := time.Now()
+		hot, ok := s.sweepOnce(began)
 		if !ok {
 			return
 		}
@@ -102,9 +103,25 @@ func (s *Server) sweep() {
 		select {
 		case <-timer.C:
 		case <-s.wake:
+			// Requests that are over in no time would each wake it.
+			s.asleep.Store(false)
+			if rest := sweepEvery - time.Since(began); rest > 0 && s.connected() {
+				timer.Reset(rest)
+				select {
+				case <-timer.C:
+				case <-s.wake: // by the last connection: no request does so now
+				}
+			}
 		}
 		s.asleep.Store(false)
 	}
+}
+
+// connected reports whether there is a connection to look after.
+func (s *Server) connected() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns) > 0
 }
 
 func (s *Server) wakeSweeper() {

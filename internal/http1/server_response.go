@@ -18,7 +18,7 @@ import (
 type serverResponse struct {
 	c      *serverConn
 	ex     *serverExchange
-	header http.Header
+	header http.Header     // nil until somebody asks for it
 	out    *responseBuffer // nil once the response is over
 
 	status   int   // 0 until WriteHeader
@@ -77,7 +77,6 @@ func (o *responseBuffer) free() {
 func (w *serverResponse) start(c *serverConn, ex *serverExchange) {
 	w.c, w.ex = c, ex
 	w.out = smallBuffers.Get().(*responseBuffer)
-	w.header = make(http.Header, 8)
 	w.declared = -1
 	w.old = c.head.proto == "HTTP/1.0"
 	w.isHead = c.head.method == http.MethodHead
@@ -87,7 +86,12 @@ func (w *serverResponse) start(c *serverConn, ex *serverExchange) {
 var errOver = errors.New("http1: the handler has returned")
 
 // Header is the response's header. Changes after WriteHeader only matter for trailers.
-func (w *serverResponse) Header() http.Header { return w.header }
+func (w *serverResponse) Header() http.Header {
+	if w.header == nil {
+		w.header = make(http.Header, 8)
+	}
+	return w.header
+}
 
 // WriteHeader begins the response, or sends an informational one (1xx but 101) at once.
 func (w *serverResponse) WriteHeader(code int) {
