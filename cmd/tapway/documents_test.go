@@ -292,7 +292,7 @@ func TestCheckCommand(t *testing.T) {
 func TestDocumentsConfigurations(t *testing.T) {
 	n := 0
 	for _, file := range documents(t) {
-		dir := filesFor(t)
+		dir := filesFor(t, read(t, "", file))
 		for _, b := range blocksOf(t, file) {
 			if len(b.tags) > 1 && b.is("json") {
 				write(t, dir, b.tags[1], b.text)
@@ -313,16 +313,19 @@ func TestDocumentsConfigurations(t *testing.T) {
 	}
 }
 
-// filesFor is a directory with the files that configurations in documents name.
-func filesFor(t *testing.T) string {
+var pemFile = regexp.MustCompile(`[a-z0-9-]+\.pem`)
+
+// filesFor is a directory with every PEM file that a text names.
+func filesFor(t *testing.T, text string) string {
 	t.Helper()
 	dir := t.TempDir()
 	cert, key := certificate(t)
-	for _, name := range []string{"cert", "public", "device", "ca"} {
-		write(t, dir, name+".pem", cert)
-	}
-	for _, name := range []string{"key", "public-key", "device-key"} {
-		write(t, dir, name+".pem", key)
+	for _, name := range pemFile.FindAllString(text, -1) {
+		if strings.Contains(name, "key") {
+			write(t, dir, name, key)
+		} else {
+			write(t, dir, name, cert)
+		}
 	}
 	return dir
 }
@@ -353,7 +356,7 @@ func checkConfiguration(text, dir string) error {
 }
 
 func TestCheckConfiguration(t *testing.T) {
-	dir := filesFor(t)
+	dir := filesFor(t, "cert.pem key.pem")
 	for text, good := range map[string]bool{
 		"proxy: {timeout: 5s}":                   true,
 		"proxy: {timeuot: 5s}":                   false,
