@@ -75,7 +75,13 @@ var servingLine = regexp.MustCompile(`msg=serving gateway=(\S+) admin=(\S*)`)
 // serve starts tapway in dir and waits until it serves.
 func serve(t *testing.T, dir string, args ...string) *gateway {
 	t.Helper()
-	g := &gateway{cmd: command(dir, append([]string{"serve"}, args...)...), log: &logBuffer{found: make(chan []string, 1)}}
+	return serveCommand(t, command(dir, append([]string{"serve"}, args...)...))
+}
+
+// serveCommand is serve of a command that is made already.
+func serveCommand(t *testing.T, cmd *exec.Cmd) *gateway {
+	t.Helper()
+	g := &gateway{cmd: cmd, log: &logBuffer{found: make(chan []string, 1)}}
 	g.cmd.Stderr = g.log
 	if err := g.cmd.Start(); err != nil {
 		t.Fatal(err)
