@@ -114,7 +114,16 @@ func isOverrideField(name string) bool {
 	return strings.EqualFold(name, overrideField) || strings.EqualFold(name, "."+overrideField[1:])
 }
 
-// form looks into a body that is a form. A POST without a type is one, too, for Rack.
+// mediaType is a Content-Type without its parameters, in lower case. PHP ends it at a comma or a blank as well.
+func mediaType(text string) string {
+	text = strings.TrimSpace(text)
+	if end := strings.IndexAny(text, ";, \t"); end >= 0 {
+		text = text[:end]
+	}
+	return strings.ToLower(text)
+}
+
+// form looks into a body that is a form. A POST without a type, or with an empty one, is one, too, for Rack.
 func (m *Methods) form(r *Request) *Refusal {
 	in := r.HTTP
 	if in.Body == nil || in.Body == http.NoBody {
@@ -122,12 +131,11 @@ func (m *Methods) form(r *Request) *Refusal {
 	}
 	types := in.Header["Content-Type"]
 	if len(types) == 0 {
-		types = []string{"application/x-www-form-urlencoded"}
+		types = []string{""}
 	}
 	for _, text := range types {
-		kind, _, _ := strings.Cut(text, ";")
-		switch kind = strings.ToLower(strings.TrimSpace(kind)); {
-		case kind == "application/x-www-form-urlencoded":
+		switch kind := mediaType(text); {
+		case kind == "" || kind == "application/x-www-form-urlencoded":
 			body, refusal := m.Forms.read(r)
 			if refusal != nil {
 				return refusal
