@@ -1,11 +1,8 @@
 package access
 
 import (
-	"bytes"
 	"errors"
 	"io"
-	"mime"
-	"mime/multipart"
 	"net/http"
 	"strings"
 )
@@ -31,6 +28,9 @@ const (
 	// formHeld is how much is kept back behind what has been looked at: more than multipart.Reader reads ahead.
 	formHeld    = 8 << 10
 	maxBoundary = 70 // RFC 2046 §5.1.1
+
+	// maxStep is how much is read at once for a part's head, or before the first part: it has to be held.
+	maxStep = 64 << 10
 
 	// maxOverride is how long a method can be.
 	maxOverride = 64
@@ -87,13 +87,7 @@ func (m *Methods) takesForm(r *Request, text string) bool {
 			pair, text = text, ""
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		if len(name) < len(overrideField) || len(name) > 3*len(overrideField)+2 {
-			continue
-		}
-		if decoded, ok := unescapeQuery(name); ok {
-			name = decoded
-		}
-		if !strings.EqualFold(strings.TrimSpace(name), overrideField) {
+		if !isOverrideField(name) {
 			continue
 		}
 		if decoded, ok := unescapeQuery(value); ok {
@@ -106,7 +100,30 @@ func (m *Methods) takesForm(r *Request, text string) bool {
 	return true
 }
 
-// form looks into a body that is a form. A POST without a type is one, too, for Rack.
+// isOverrideField reports whether a name that may be encoded is the field's. PHP leaves blanks before a name out, ends it at a zero
+// byte, and makes its dots underscores.
+func isOverrideField(name string) bool {
+	if len(name) < len(overrideField) {
+		return false
+	}
+	if decoded, ok := unescapeQuery(name); ok {
+		name = decoded
+	}
+	name, _, _ = strings.Cut(name, "\x00")
+	name = strings.TrimSpace(name)
+	return strings.EqualFold(name, overrideField) || strings.EqualFold(name, "."+overrideField[1:])
+}
+
+// mediaType is a Content-Type without its parameters, in lower case. PHP ends it at a comma or a blank as well.
+func mediaType(text string) string {
+	text = strings.TrimSpace(text)
+	if end := strings.IndexAny(text, ";, \t"); end >= 0 {
+		text = text[:end]
+	}
+	return strings.ToLower(text)
+}
+
+// form looks into a body that is a form. A POST without a type, or with an empty one, is one, too, for Rack.
 func (m *Methods) form(r *Request) *Refusal {
 	in := r.HTTP
 	if in.Body == nil || in.Body == http.NoBody {
@@ -114,12 +131,11 @@ func (m *Methods) form(r *Request) *Refusal {
 	}
 	types := in.Header["Content-Type"]
 	if len(types) == 0 {
-		types = []string{"application/x-www-form-urlencoded"}
+		types = []string{""}
 	}
 	for _, text := range types {
-		kind, _, _ := strings.Cut(text, ";")
-		switch kind = strings.ToLower(strings.TrimSpace(kind)); {
-		case kind == "application/x-www-form-urlencoded":
+		switch kind := mediaType(text); {
+		case kind == "" || kind == "application/x-www-form-urlencoded":
 			body, refusal := m.Forms.read(r)
 			if refusal != nil {
 				return refusal
@@ -128,11 +144,11 @@ func (m *Methods) form(r *Request) *Refusal {
 				return &overrideRefused
 			}
 		case strings.HasPrefix(kind, "multipart/"):
-			_, params, err := mime.ParseMediaType(text)
-			if err != nil || params["boundary"] == "" || len(params["boundary"]) > maxBoundary {
+			boundary, ok := boundaryOf(text)
+			if !ok {
 				return formBroken
 			}
-			look := newPartLook(in.Body, params["boundary"], m.lists(r))
+			look := newPartLook(in.Body, boundary, m.lists(r))
 			for look.err == nil && look.passed.Len() < formAhead {
 				look.step()
 			}
@@ -149,141 +165,3 @@ func (m *Methods) form(r *Request) *Refusal {
 	}
 	return nil
 }
-
-// partLook is a multipart body that is read by somebody else, and looked at before.
-type partLook struct {
-	src    io.ReadCloser
-	passed bytes.Buffer // looked at, and not yet read
-	parts  *multipart.Reader
-	part   *multipart.Part
-	method []byte     // the field's value so far; nil: the part is another
-	lists  [][]string // each has to have the method
-	whole  bool       // behind the last part
-	err    error
-	srcErr error
-}
-
-func newPartLook(src io.ReadCloser, boundary string, lists [][]string) *partLook {
-	l := &partLook{src: src, lists: lists}
-	l.parts = multipart.NewReader(readerFunc(func(p []byte) (int, error) {
-		n, err := src.Read(p[:min(len(p), 16<<10)])
-		l.passed.Write(p[:n])
-		if err != nil {
-			l.srcErr = err
-		}
-		return n, err
-	}), boundary)
-	return l
-}
-
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
-// step reads on by a part's head, or by a piece of its body.
-func (l *partLook) step() {
-	var room [4 << 10]byte
-	switch {
-	case l.whole:
-		n, err := l.src.Read(room[:])
-		l.passed.Write(room[:n])
-		l.err = err
-	case l.part == nil:
-		part, err := l.parts.NextRawPart()
-		if err != nil {
-			l.ended(err)
-			return
-		}
-		l.part, l.method = part, nil
-		if isOverride(part.Header["Content-Disposition"]) {
-			l.method = make([]byte, 0, maxOverride)
-		}
-	default:
-		n, err := l.part.Read(room[:])
-		if l.method != nil {
-			if l.method = append(l.method, room[:n]...); len(l.method) > maxOverride {
-				l.err = errOverride
-				return
-			}
-		}
-		if err == nil {
-			return
-		}
-		if l.method != nil && !l.takes(strings.ToUpper(strings.TrimSpace(string(l.method)))) {
-			l.err = errOverride
-			return
-		}
-		if err != io.EOF {
-			l.ended(err)
-		}
-		l.part = nil
-	}
-}
-
-// ended notes why there is no further part: all were there, the source is broken, or it is no form.
-func (l *partLook) ended(err error) {
-	switch {
-	case err == io.EOF && l.srcErr == nil:
-		l.whole = true
-	case err == io.EOF && l.srcErr == io.EOF:
-		l.err = io.EOF
-	case l.srcErr != nil && l.srcErr != io.EOF:
-		l.err = l.srcErr
-	default:
-		l.err = errForm
-	}
-}
-
-// isOverride reports whether a part is the field. What cannot be read, and could be, is.
-func isOverride(lines []string) bool {
-	for _, line := range lines {
-		if !strings.Contains(strings.ToLower(line), "method") && !strings.ContainsAny(line, `\%*`) {
-			continue
-		}
-		_, params, err := mime.ParseMediaType(line)
-		name := strings.ReplaceAll(params["name"], `\`, "") // Go leaves escapes that are not needed
-		if decoded, ok := unescapeQuery(name); ok {
-			name = decoded
-		}
-		if err != nil || strings.EqualFold(strings.TrimSpace(name), overrideField) {
-			return true
-		}
-	}
-	return false
-}
-
-// Read is io.Reader. Nothing is handed on of a form that asks for what is not allowed, from where that was found.
-func (l *partLook) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	ready := func() int {
-		if l.whole || l.err == io.EOF {
-			return l.passed.Len()
-		}
-		return l.passed.Len() - formHeld
-	}
-	for ready() <= 0 && l.err == nil {
-		l.step()
-	}
-	if l.err != nil && l.err != io.EOF {
-		return 0, l.err
-	}
-	if n := ready(); n > 0 {
-		return l.passed.Read(p[:min(len(p), n)])
-	}
-	return 0, l.err
-}
-
-// takes reports whether a method that is asked for is none, or allowed. It is asked while the body is read, when the
-// call's Request may be another's already.
-func (l *partLook) takes(method string) bool {
-	for _, list := range l.lists {
-		if method != "" && !contains(list, method) {
-			return false
-		}
-	}
-	return true
-}
-
-func (l *partLook) Close() error { return l.src.Close() }

@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"crypto/sha256"
 	"math"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -18,12 +20,14 @@ const (
 	pauseInAll      = time.Second
 
 	maxAddresses = 10_000 // that are remembered
+	maxWrong     = 4      // tokens that are remembered of each
 )
 
 // attempts bounds how often the token can be guessed. The zero value is ready.
 //
 // Strangers cannot lock anybody else out: when all tries are used up, an address that has not been wrong
-// lately still has one.
+// lately still has one. Nor can a scraper with an old token lock out who works beside it: the same wrong token once more
+// guesses nothing.
 type attempts struct {
 	mu   sync.Mutex
 	all  tries
@@ -32,8 +36,9 @@ type attempts struct {
 
 // tries is what is left of a number of them; the zero value is full.
 type tries struct {
-	used float64
-	at   time.Time
+	used  float64
+	at    time.Time
+	wrong [][sha256.Size]byte // the tokens that were, the oldest first
 }
 
 func (t *tries) refill(now time.Time, pause time.Duration) {
@@ -63,6 +68,26 @@ func (a *attempts) begin(addr netip.Prefix, now time.Time) (wait time.Duration) 
 	one.used++
 	a.all.used = min(a.all.used+1, triesInAll)
 	return 0
+}
+
+// known reports whether an address has been wrong with this token already.
+func (a *attempts) known(addr netip.Prefix, token [sha256.Size]byte) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	one := a.from[addr]
+	return one != nil && slices.Contains(one.wrong, token)
+}
+
+// wrong remembers a token.
+func (a *attempts) wrong(addr netip.Prefix, token [sha256.Size]byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if one := a.from[addr]; one != nil {
+		if len(one.wrong) >= maxWrong {
+			one.wrong = slices.Delete(one.wrong, 0, 1)
+		}
+		one.wrong = append(one.wrong, token)
+	}
 }
 
 // right gives a try back.
@@ -113,8 +138,13 @@ func addressOf(r *http.Request) netip.Prefix {
 
 // proves reports whether a try is right, and answers those that are not, or come too often: then right is not
 // asked. Each is counted.
-func (s *Server) proves(w http.ResponseWriter, r *http.Request, right func() bool, wrong func()) bool {
-	addr := addressOf(r)
+func (s *Server) proves(w http.ResponseWriter, r *http.Request, said string, right func() bool, wrong func()) bool {
+	addr, token := addressOf(r), sha256.Sum256([]byte(said))
+	if s.attempts.known(addr, token) {
+		s.loginRefused("wrong")
+		wrong()
+		return false
+	}
 	if wait := s.attempts.begin(addr, time.Now()); wait > 0 {
 		s.loginRefused("throttled")
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
@@ -125,6 +155,7 @@ func (s *Server) proves(w http.ResponseWriter, r *http.Request, right func() boo
 		s.attempts.right(addr)
 		return true
 	}
+	s.attempts.wrong(addr, token)
 	s.loginRefused("wrong")
 	s.log().Warn("admin token refused", "from", r.RemoteAddr, "path", r.URL.Path)
 	wrong()

@@ -21,7 +21,12 @@ func TestAttempts(t *testing.T) {
 			counted := map[string]int{}
 			w.server.LoginRefused = func(reason string) { counted[reason]++ }
 			h := w.server.Handler()
+			guesses := 0
 			try := func(from, token string) *httptest.ResponseRecorder {
+				if token == "guess" {
+					guesses++
+					token = fmt.Sprint("guess", guesses)
+				}
 				r := httptest.NewRequest("GET", "/api/v1/queue", nil)
 				r.Header.Set("Authorization", "Bearer "+token)
 				if way == "session" {
@@ -72,6 +77,43 @@ func TestAttempts(t *testing.T) {
 			status("later", "192.0.2.1:1", "s3same", 200)
 		})
 	}
+}
+
+// TestAttemptsRepeated: whoever says the same wrong token again and again, as a scraper with an old one does, has not used up the tries
+// of its neighbours. A token of many is forgotten, and costs again.
+func TestAttemptsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.server.Token = "s3same"
+		refused := 0
+		w.server.LoginRefused = func(string) { refused++ }
+		h := w.server.Handler()
+		try := func(token string) int {
+			r := httptest.NewRequest("GET", "/api/v1/queue", nil)
+			r.Header.Set("Authorization", "Bearer "+token)
+			r.Host, r.RemoteAddr = "localhost", "127.0.0.1:4711"
+			out := httptest.NewRecorder()
+			h.ServeHTTP(out, r)
+			return out.Code
+		}
+		for i := range 5 * triesPerAddress {
+			if got := try("old"); got != 401 {
+				t.Fatalf("the old token, time %d: %d", i, got)
+			}
+		}
+		if got := try("s3same"); got != 200 || refused != 5*triesPerAddress {
+			t.Errorf("the right one beside it: %d; %d were counted", got, refused)
+		}
+		for i := range triesPerAddress - 1 {
+			try(fmt.Sprint(i))
+		}
+		if got := try("old"); got != 429 {
+			t.Errorf("the old one after many: %d", got)
+		}
+		if got := try(fmt.Sprint(triesPerAddress - 2)); got != 401 {
+			t.Errorf("the newest of them: %d", got)
+		}
+	})
 }
 
 // TestAttemptsFree: what guesses no token is not counted.

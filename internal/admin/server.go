@@ -216,7 +216,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			got := sha256.Sum256([]byte(said))
 			return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 		}
-		if s.proves(w, r, right, refuse) {
+		if s.proves(w, r, said, right, refuse) {
 			next.ServeHTTP(w, r)
 		}
 	}))

@@ -119,7 +119,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		want, got := sha256.Sum256([]byte(s.Token.Reveal())), sha256.Sum256([]byte(strings.TrimSpace(said.Token)))
 		return s.Token != "" && subtle.ConstantTimeCompare(want[:], got[:]) == 1
 	}
-	if !s.proves(w, r, right, func() {
+	if !s.proves(w, r, said.Token, right, func() {
 		writeError(w, http.StatusUnauthorized, "that is not the admin token of this tapway (admin.token in its configuration, or TAPWAY_TOKEN)")
 	}) {
 		return

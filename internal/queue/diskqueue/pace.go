@@ -13,8 +13,7 @@ import (
 const (
 	costRow  = 1
 	costMeta = 8
-	costLoad = 32
-	// costLook is after how much of it the time is looked at.
+	// costLook is after how much of it the time is looked at; a whole record is as much.
 	costLook = 2048
 )
 

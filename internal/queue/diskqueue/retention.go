@@ -109,6 +109,9 @@ func (q *Queue) tidy(need int64) (err error) {
 // be written does not keep the others from it.
 func (q *Queue) indexSealed() (first error) {
 	for _, s := range q.segs.all() {
+		if q.ended(context.Background()) != nil {
+			return first // Close waits for us, and there may be gigabytes to index
+		}
 		if s.sealed.Load() && !s.ix.saved.Load() && !s.gone.Load() && q.o.History.MaxBytes >= 0 && q.o.History.MaxAge >= 0 {
 			if err := s.saveIndex(q); err != nil && !s.gone.Load() && first == nil {
 				first = err

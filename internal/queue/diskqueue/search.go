@@ -28,7 +28,7 @@ func (q *Queue) Search(ctx context.Context, s tapway.Search) iter.Seq2[tapway.Me
 			p.total += spanOf(seg, &s, last)
 		}
 		found := 0
-		for _, seg := range segs {
+		for i, seg := range segs {
 			before := p.searched
 			if mayHold(seg, &s, last) {
 				more, err := q.searchSegment(seg, &s, last, p, func(m tapway.Meta) bool {
@@ -48,6 +48,14 @@ func (q *Queue) Search(ctx context.Context, s tapway.Search) iter.Seq2[tapway.Me
 				}
 			}
 			p.past(seg, last, before+spanOf(seg, &s, last))
+			if i+1 == len(segs) {
+				break
+			}
+			if err := q.ended(ctx); err != nil { // reading an index, or making it, takes a while
+				p.tell(true)
+				yield(tapway.Meta{}, fmt.Errorf("search: %w", err))
+				return
+			}
 		}
 		p.tell(true)
 	}
@@ -191,7 +199,7 @@ func (q *Queue) searchRecord(metas *metaReader, x *index, i int, s *tapway.Searc
 	if s.Match != nil {
 		load := func() (*tapway.Exchange, error) {
 			frame := metas.whole(seq, off)
-			p.cost += costLoad + len(frame)/256
+			p.cost += costLook // what is done with it may take long: a body is decoded
 			p.bytes += int64(len(frame))
 			if frame == nil {
 				return q.LoadSeq(p.ctx, seq) // the index may be what is wrong
