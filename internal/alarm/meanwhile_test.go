@@ -79,3 +79,17 @@ func TestTargetChanged(t *testing.T) {
 	w.tick(time.Second, dead(1))
 	w.expect("ops", fires)
 }
+
+// TestClockSetBack: what an earlier process has failed at is not waited for longer than a backoff lasts,
+// when the clock is set back after the start.
+func TestClockSetBack(t *testing.T) {
+	w := newWorld(t, Settings{Rules: rules}, "ops")
+	w.fail["ops"] = errDown
+	w.tick(0, dead(1))
+	delete(w.fail, "ops")
+	w.deliver()
+	w.restart()
+	w.now = w.now.Add(-7 * time.Hour)
+	w.tick(0, dead(1))
+	w.expect("ops", fires)
+}

@@ -50,7 +50,7 @@ func refused(format string, args ...any) error {
 // due gives what a target is to be told of an alarm now; nil is nothing.
 func (w *Watch) due(t *Target, e *entry, now time.Time) *Message {
 	s := e.Sent[t.Name]
-	if s != nil && now.Before(s.Next) {
+	if s != nil && now.Before(s.Next) && s.Next.Sub(now) <= backoffMost { // further off, the clock was set back
 		return nil
 	}
 	if s != nil && s.Open && (e.State != Firing || s.Incident != e.Incident) {
