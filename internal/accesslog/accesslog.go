@@ -8,6 +8,7 @@
 package accesslog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,8 @@ type Log struct {
 	size  int64
 	spare []byte
 	sick  bool // the last write failed
+	torn  bool // only a part of the last line was written
+	stays bool // the file could not be opened anew
 }
 
 // Options of Open.
@@ -88,8 +91,10 @@ func Open(o Options) (*Log, error) {
 	return l, nil
 }
 
+var openFile = os.OpenFile // another in tests
+
 func (l *Log) open() error {
-	f, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	f, err := openFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
 	if err != nil {
 		return err
 	}
@@ -98,7 +103,7 @@ func (l *Log) open() error {
 		f.Close()
 		return err
 	}
-	l.file, l.out, l.size = f, f, info.Size()
+	l.file, l.out, l.size, l.torn = f, f, info.Size(), false
 	return nil
 }
 
@@ -195,11 +200,13 @@ func (l *Log) flush() {
 		if l.file != nil && l.maxSize > 0 && l.size > 0 && l.size+int64(len(lines)) > l.maxSize {
 			l.rotate()
 		}
-		wrote, err := l.out.Write(lines)
+		wrote, err := l.write(lines)
 		l.size += int64(wrote)
 		l.tell(err)
 		if err != nil {
-			l.dropped.Add(n)
+			whole := uint64(bytes.Count(lines[:wrote], newline))
+			l.written.Add(whole)
+			l.dropped.Add(n - whole)
 		} else {
 			l.written.Add(n)
 		}
@@ -207,6 +214,24 @@ func (l *Log) flush() {
 	if l.spare = lines[:0]; cap(l.spare) > l.memory/4 {
 		l.spare = nil // of a burst
 	}
+}
+
+var newline = []byte("\n")
+
+// write writes whole lines, behind the end of one that was torn: a disk that becomes full takes a
+// part of a line, and the next one must not run into it.
+func (l *Log) write(lines []byte) (int, error) {
+	if l.torn {
+		n, err := l.out.Write(newline)
+		l.size += int64(n)
+		if err != nil {
+			return 0, err
+		}
+		l.torn = false
+	}
+	wrote, err := l.out.Write(lines)
+	l.torn = wrote > 0 && lines[wrote-1] != '\n'
+	return wrote, err
 }
 
 // tell logs when writing begins to fail, and when it works again.
@@ -224,14 +249,23 @@ func (l *Log) tell(err error) {
 func (l *Log) again() {
 	old := l.file
 	if err := l.open(); err != nil {
-		l.log.Error("the access log could not be opened anew, its old file stays in use", "err", err)
+		if !l.stays {
+			l.log.Error("the access log could not be opened anew, its old file stays in use", "err", err)
+		}
+		l.stays = true
 		return
 	}
+	l.stays = false
 	old.Close()
 }
 
-// rotate makes FILE.1 of FILE, and so on.
+// rotate makes FILE.1 of FILE, and so on. Where FILE is gone, because it could not be opened anew the last
+// time, the others keep their places.
 func (l *Log) rotate() {
+	if _, err := os.Lstat(l.path); errors.Is(err, os.ErrNotExist) {
+		l.again()
+		return
+	}
 	name := func(i int) string { return l.path + "." + strconv.Itoa(i) }
 	for i := l.keep - 1; i >= 1; i-- {
 		if err := os.Rename(name(i), name(i+1)); err != nil && !errors.Is(err, os.ErrNotExist) {

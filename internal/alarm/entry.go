@@ -45,6 +45,7 @@ type entry struct {
 	why     string // of the last sample
 	unknown bool   // the last sample was
 	watched bool   // there was one
+	telling int    // messages about it that are on their way
 	looked  time.Time
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -49,7 +50,7 @@ func refused(format string, args ...any) error {
 // due gives what a target is to be told of an alarm now; nil is nothing.
 func (w *Watch) due(t *Target, e *entry, now time.Time) *Message {
 	s := e.Sent[t.Name]
-	if s != nil && now.Before(s.Next) {
+	if s != nil && now.Before(s.Next) && s.Next.Sub(now) <= backoffMost { // further off, the clock was set back
 		return nil
 	}
 	if s != nil && s.Open && (e.State != Firing || s.Incident != e.Incident) {
@@ -119,7 +120,7 @@ func (w *Watch) send(ctx context.Context, now func() time.Time, start func(func(
 				delete(w.busy, t.Name)
 				w.mu.Unlock()
 			}()
-			for ctx.Err() == nil && w.sendOne(ctx, &t, now) {
+			for ctx.Err() == nil && w.sendOne(ctx, t.Name, now) {
 			}
 		})
 	}
@@ -135,20 +136,29 @@ func (w *Watch) next(t *Target, now time.Time) (*Message, *entry) {
 	return nil, nil
 }
 
-// sendOne sends what is due to a target next and remembers what became of it. It reports
-// whether there was anything.
-func (w *Watch) sendOne(ctx context.Context, t *Target, now func() time.Time) bool {
+// sendOne sends what is due to the target of a name next, as the settings of this moment have it, and
+// remembers what became of it. It reports whether there was anything.
+func (w *Watch) sendOne(ctx context.Context, name string, now func() time.Time) bool {
 	w.mu.Lock()
-	m, e := w.next(t, now())
-	w.mu.Unlock()
-	if m == nil {
+	i := slices.IndexFunc(w.settings.Targets, func(t Target) bool { return t.Name == name })
+	if i < 0 { // a reload has taken it out
+		w.mu.Unlock()
 		return false
 	}
+	t := w.settings.Targets[i]
+	m, e := w.next(&t, now())
+	if m == nil {
+		w.mu.Unlock()
+		return false
+	}
+	e.telling++
+	w.mu.Unlock()
 	within, cancel := context.WithTimeout(ctx, sendMost)
 	answer, err := t.Send(within, m)
 	cancel()
 	w.mu.Lock()
-	w.sent(t, e, m, err, now())
+	e.telling--
+	w.sent(&t, e, m, err, now())
 	w.mu.Unlock()
 	attributes := []any{"notify", t.Name, "kind", m.Kind, "name", m.Alarm.Name, "destination", m.Alarm.Destination}
 	if err != nil {
@@ -164,7 +174,9 @@ func (w *Watch) sendOne(ctx context.Context, t *Target, now func() time.Time) bo
 
 // sent takes in what became of a message. w.mu is held.
 func (w *Watch) sent(t *Target, e *entry, m *Message, err error, now time.Time) {
-	w.tell(t.Name, err, now)
+	if w.tell(t.Name, err, now); w.notify[t.Name] == nil {
+		return // a reload has taken it out
+	}
 	s := e.Sent[t.Name]
 	if s == nil {
 		s = &sent{}
@@ -197,7 +209,7 @@ func (w *Watch) sent(t *Target, e *entry, m *Message, err error, now time.Time) 
 	switch m.Kind {
 	case Resolved:
 		s.Open = false
-		if e.State != Firing && !e.watched && !e.open() {
+		if e.State != Firing && !e.watched && e.telling == 0 && !e.open() {
 			delete(w.all, e.key())
 		}
 	case Acknowledged:

@@ -86,10 +86,12 @@ func (w *Watch) log() *slog.Logger {
 	return slog.Default()
 }
 
-// Use puts settings into force. What was told to targets that are gone is forgotten.
+// Use puts settings into force. What was told to targets that are gone is forgotten, and nobody waits
+// any longer for what old settings have failed at.
 func (w *Watch) Use(s Settings) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	reload := w.settings.Rules != nil // not at the start: what the file says of failures holds
 	w.settings = s
 	here := func(name string) bool {
 		return slices.ContainsFunc(s.Targets, func(t Target) bool { return t.Name == name })
@@ -99,6 +101,11 @@ func (w *Watch) Use(s Settings) {
 			e.rule = rule
 		}
 		maps.DeleteFunc(e.Sent, func(name string, _ *sent) bool { return !here(name) })
+		for _, told := range e.Sent {
+			if reload {
+				told.Next = time.Time{}
+			}
+		}
 	}
 	maps.DeleteFunc(w.notify, func(name string, _ *notifyState) bool { return !here(name) })
 	maps.DeleteFunc(w.totals, func(name string, _ *[2]uint64) bool { return !here(name) })
@@ -157,7 +164,7 @@ func (w *Watch) Evaluate(r Reading, now time.Time) {
 			c.gone = true
 			changes = append(changes, c)
 		}
-		if !e.open() {
+		if !e.open() && e.telling == 0 {
 			delete(w.all, k)
 			w.dirty = true
 		}

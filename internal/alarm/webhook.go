@@ -3,6 +3,7 @@ package alarm
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,18 +106,39 @@ func (w *Webhook) scrub(u *url.URL, s string) string {
 	hidden := []string{w.URL.Reveal(), w.RoutingKey.Reveal(), u.RequestURI(), u.EscapedPath(), u.RawQuery}
 	for _, value := range w.Header {
 		hidden = append(hidden, value.Reveal())
+		hidden = append(hidden, tokens(8, strings.Fields(value.Reveal())...)...) // "Bearer" and "Basic" are words
 	}
-	for _, part := range strings.Split(u.EscapedPath(), "/") {
-		if len(part) >= 16 { // a token; shorter parts are words
-			hidden = append(hidden, part)
-		}
+	hidden = append(hidden, tokens(16, strings.Split(u.EscapedPath(), "/")...)...)
+	for part := range strings.SplitSeq(u.RawQuery, "&") {
+		_, value, _ := strings.Cut(part, "=")
+		hidden = append(hidden, tokens(8, value)...)
 	}
+	if password, ok := u.User.Password(); ok {
+		hidden = append(hidden, password, base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
+	}
+	slices.SortFunc(hidden, func(a, b string) int { return len(b) - len(a) }) // none leaves a part of a longer one behind
 	for _, h := range hidden {
 		if len(h) >= 4 {
 			s = strings.ReplaceAll(s, h, tapway.Secret("x").String())
 		}
 	}
 	return s
+}
+
+// tokens are those parts, as they stand there and decoded, that are long enough to be one; shorter ones are words.
+func tokens(least int, parts ...string) (out []string) {
+	for _, part := range parts {
+		if len(part) < least {
+			continue
+		}
+		out = append(out, part)
+		for _, decode := range []func(string) (string, error){url.PathUnescape, url.QueryUnescape} {
+			if plain, err := decode(part); err == nil && plain != part {
+				out = append(out, plain)
+			}
+		}
+	}
+	return out
 }
 
 // retryAfter reads seconds or a date (RFC 9110 §10.2.3); 0 when it is neither.

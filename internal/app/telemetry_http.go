@@ -1,6 +1,7 @@
 package app
 
 import (
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -138,6 +139,9 @@ func fromPrometheus(f *dto.MetricFamily) (otlp.Metric, bool) {
 func readBuckets(h *dto.Histogram, p *otlp.Point) (bounds []float64) {
 	before := uint64(0)
 	for _, b := range h.GetBucket() {
+		if math.IsInf(b.GetUpperBound(), 1) { // there once the last bucket has an exemplar; in OTLP it has no bound
+			continue
+		}
 		bounds = append(bounds, b.GetUpperBound())
 		p.Counts = append(p.Counts, b.GetCumulativeCount()-before)
 		before = b.GetCumulativeCount()

@@ -66,13 +66,14 @@ func (c *Client) post(ctx context.Context, body []byte) answer {
 	}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return answer{verdict: again, reason: printable(withoutURL(err).Error())}
+		return answer{verdict: again, reason: printable(string(c.scrub([]byte(withoutURL(err).Error()))))}
 	}
 	defer resp.Body.Close()
 	reply, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
 	if err != nil {
 		reply = nil // the status says enough
 	}
+	reply = c.scrub(reply)
 	isJSON := strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json")
 	switch code := resp.StatusCode; {
 	case code >= 200 && code <= 299:
