@@ -82,6 +82,7 @@ internal/admin:             . internal/cache internal/content internal/filter in
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml
+internal/torture:          internal/admin internal/record/recordtest # drives whole processes, for tests and the soak
 internal/tapstate:          internal/attach github.com/aws/aws-sdk-go-v2 # what the queues, alarms and metrics of a deployed tap say
 internal/cost:              # what AWS asks for it: standard library only
 internal/demo:              . github.com/coder/websocket
