@@ -90,6 +90,7 @@ internal/app:               . internal/* github.com/prometheus/client_golang gol
 cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml github.com/aws/aws-sdk-go-v2
 bench:                      . internal/*
+bench/soak:
 bench/variant/runtime:      internal/lambdaruntime
 bench/variant/sqs:          . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue
 bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue internal/blob/s3blob

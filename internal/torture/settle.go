@@ -98,6 +98,9 @@ func (w *world) judge(l admin.LedgerState) {
 			missing[c.excused]++
 			continue
 		}
+		if c.excused == "torn" {
+			continue // calm may have had it before it was torn, and the others not
+		}
 		if why := w.unrecorded(c, w.wild, dead); why != "" {
 			w.problem("a record was neither delivered to wild nor is it dead", "%s %s in life %d: %s", c.method, c.path, c.life, why)
 		}
@@ -199,18 +202,19 @@ func (w *world) askAll(ctx context.Context, p *process) error {
 	if err := w.search(ctx, p); err != nil {
 		return err
 	}
-	list, err := get[struct {
-		Exchanges []struct {
-			ID string `json:"id"`
-		} `json:"exchanges"`
-	}](ctx, p, "/api/v1/exchanges?limit=40")
+	list, err := p.ask(ctx, "GET", "/api/v1/exchanges?limit=40")
 	if err != nil {
 		return err
 	}
-	if len(list.Exchanges) == 0 {
-		w.problem("the history", "is empty")
-	}
-	for _, e := range list.Exchanges {
+	n := 0
+	for line := range bytes.Lines(list) {
+		var e struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal(line, &e); err != nil || e.ID == "" {
+			return fmt.Errorf("a line of the history: %w: %s", err, line)
+		}
+		n++
 		for _, path := range []string{"", "/detail", "/body/request", "/body/response"} {
 			body, err := p.ask(ctx, "GET", "/api/v1/exchanges/"+e.ID+path)
 			if err != nil && !strings.HasPrefix(path, "/body") { // not every call has one
@@ -220,6 +224,9 @@ func (w *world) askAll(ctx context.Context, p *process) error {
 				w.problem("a secret in an answer of the admin API", "%s%s: %s", e.ID, path, where)
 			}
 		}
+	}
+	if n == 0 {
+		w.problem("the history", "is empty")
 	}
 	return nil
 }
