@@ -20,13 +20,36 @@ func TestTorture(t *testing.T) {
 	seed, length := tortureSettings(t, 10*time.Second)
 	dir := t.TempDir()
 	o := torture.Options{
-		Command: command, Dir: dir, Seed: seed, Time: length, Log: t.Logf, Disk: smallDisk(t),
+		Command: command, Dir: dir, Seed: seed, Time: length, Log: t.Logf, Calls: 100, Disk: smallDisk(t),
 	}
 	r, err := torture.Run(t.Context(), o)
 	tell(t, seed, r, err)
-	if r.Ended < 100 || r.Records < 100 {
-		t.Errorf("only %d calls ended: nothing was shown", r.Ended)
+}
+
+// TestTortureSQS is TestTorture with the queue on SQS: a gateway and a forwarder are killed while
+// SQS and S3 fail. When TORTURE_TIME is set and moto is here, SQS and S3 are moto's.
+func TestTortureSQS(t *testing.T) {
+	seed, length := tortureSettings(t, 5*time.Second)
+	o := torture.SQSOptions{
+		Options: torture.Options{Command: command, Dir: t.TempDir(), Seed: seed, Time: length, Calls: 30, Log: t.Logf},
+		Clients: 4, Pause: 5 * time.Millisecond,
 	}
+	if _, err := exec.LookPath("moto_server"); err == nil && os.Getenv("TORTURE_TIME") != "" {
+		w := newMotoWith(t, "calm", "wild")
+		o.SQS, o.S3, o.Clients, o.Pause = w.url, w.url, 2, 60*time.Millisecond // it is slow
+		t.Log("SQS and S3 are moto's")
+	} else {
+		w := newAWSWith(t, "calm", "wild")
+		o.SQS, o.S3 = w.url, w.s3URL
+		o.Left = func(queue string) (bodies []string) {
+			for _, m := range w.sqs.Messages(queue) {
+				bodies = append(bodies, m.Body)
+			}
+			return bodies
+		}
+	}
+	r, err := torture.RunSQS(t.Context(), o)
+	tell(t, seed, r, err)
 }
 
 func tortureSettings(t *testing.T, short time.Duration) (seed uint64, length time.Duration) {

@@ -28,6 +28,10 @@ type Options struct {
 	Seed uint64        // makes the plan
 	Time time.Duration // how long calls are made; what is still queued is waited for beyond it
 
+	// Calls is how many calls must have ended at least, however long that takes: on a busy
+	// machine little happens in a short time.
+	Calls int
+
 	// Disk is a directory on a small file system of its own that may be filled up. "": the disk
 	// is never full, but the limit of the data directory is reached.
 	Disk string

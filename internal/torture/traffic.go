@@ -68,6 +68,7 @@ type client struct {
 	life    int
 	no      int
 	http    *http.Client
+	pause   time.Duration      // between two calls
 	keep    func(*call) string // whether a call is excused from having a record, and why
 }
 
@@ -87,6 +88,9 @@ func newClient(w *world, l life, no int, gateway string) *client {
 func (c *client) run(ctx context.Context) {
 	defer c.http.CloseIdleConnections()
 	for n := 0; ctx.Err() == nil; n++ {
+		if c.pause > 0 && !sleep(ctx, c.pause) {
+			return
+		}
 		c.begin()
 		if c.random.IntN(40) == 0 {
 			c.garbage()

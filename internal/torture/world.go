@@ -146,7 +146,7 @@ capture:
 
 // live lets tapway live again and again until the time is up.
 func (w *world) live(ctx context.Context) error {
-	for end := time.Now().Add(w.o.Time); time.Now().Before(end); w.lives++ {
+	for end := time.Now().Add(w.o.Time); w.goesOn(end); w.lives++ {
 		l := planOf(w.o.Seed, w.lives, w.o.ClockFile != "")
 		w.o.Log("%v", l)
 		if err := w.oneLife(ctx, l); err != nil {
@@ -157,6 +157,12 @@ func (w *world) live(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// goesOn says whether there is to be another life.
+func (w *world) goesOn(end time.Time) bool {
+	_, ended := w.calls.count()
+	return time.Now().Before(end) || ended < w.o.Calls
 }
 
 func (w *world) oneLife(ctx context.Context, l life) error {
