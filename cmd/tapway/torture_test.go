@@ -17,7 +17,8 @@ import (
 // and everything around it fails; see package torture and docs/reliability.md. TORTURE_TIME and
 // TORTURE_SEED make it longer and repeat a plan.
 func TestTorture(t *testing.T) {
-	seed, length := tortureSettings(t, 10*time.Second)
+	t.Parallel()
+	seed, length := tortureSettings(t, 8*time.Second)
 	dir := t.TempDir()
 	o := torture.Options{
 		Command: command, Dir: dir, Seed: seed, Time: length, Log: t.Logf, Calls: 100, Disk: smallDisk(t),
@@ -39,7 +40,8 @@ func TestTorture(t *testing.T) {
 // TestTortureSQS is TestTorture with the queue on SQS: a gateway and a forwarder are killed while
 // SQS and S3 fail. When TORTURE_TIME is set and moto is here, SQS and S3 are moto's.
 func TestTortureSQS(t *testing.T) {
-	seed, length := tortureSettings(t, 5*time.Second)
+	t.Parallel()
+	seed, length := tortureSettings(t, 4*time.Second)
 	o := torture.SQSOptions{
 		Options: torture.Options{Command: command, Dir: t.TempDir(), Seed: seed, Time: length, Calls: 30, Log: t.Logf},
 		Clients: 4, Pause: 5 * time.Millisecond,

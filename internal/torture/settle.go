@@ -92,13 +92,13 @@ func (w *world) judge(l admin.LedgerState) {
 	missing := map[string]int{}
 	for _, c := range w.calls.ended {
 		if why := w.unrecorded(c, w.calm, nil); why != "" {
-			if c.excused == "" {
+			if c.excuse() == "" {
 				w.problem("a call that ended has no record at calm", "%s %s in life %d: %s", c.method, c.path, c.life, why)
 			}
-			missing[c.excused]++
+			missing[c.excuse()]++
 			continue
 		}
-		if c.excused == "torn" {
+		if c.torn {
 			continue // calm may have had it before it was torn, and the others not
 		}
 		if why := w.unrecorded(c, w.wild, dead); why != "" {
@@ -107,9 +107,6 @@ func (w *world) judge(l admin.LedgerState) {
 		if strings.HasPrefix(c.path, "/a/") != (len(w.picky.find(c.path)) > 0) {
 			w.problem("a record went the wrong way at picky", "%s %s in life %d", c.method, c.path, c.life)
 		}
-	}
-	if missing["torn"] > w.torn {
-		w.problem("more was lost than was torn", "%d calls, at most %d records", missing["torn"], w.torn)
 	}
 	w.o.Log("calls that ended without a record, by why they may: %v; dropped by the ledger: %v", missing, l.Dropped)
 	w.judgeLedger(l, missing)
@@ -147,6 +144,9 @@ func (w *world) judgeLedger(l admin.LedgerState, missing map[string]int) {
 		default:
 			w.problem("the ledger", "%d calls were dropped as %q, which nothing here causes", n, reason)
 		}
+	}
+	if n := uint64(missing["torn"]); n > uint64(w.torn)+lost { // some of them may not have fitted
+		w.problem("more was lost than was torn", "%d calls, at most %d records", n, w.torn)
 	}
 	if n := uint64(missing["disk full"] + missing["limit reached"]); n > lost {
 		w.problem("the ledger", "%d calls could not be stored and are not counted: %v", n, l.Dropped)

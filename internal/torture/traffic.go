@@ -31,6 +31,15 @@ type call struct {
 	sumGot       string
 	began, ended time.Time
 	excused      string // why it may have no record; "": it must have one
+	torn         bool   // it may have none because the end of the log was damaged
+}
+
+// excuse says why it may have no record. What was sampled away had none that could be torn.
+func (c *call) excuse() string {
+	if c.torn && c.excused != "sampled" {
+		return "torn"
+	}
+	return c.excused
 }
 
 // calls are the calls of all clients.
