@@ -26,6 +26,29 @@ type Call struct {
 	// InvalidateCache is set by access when a call that asks for a new answer in place of a cached
 	// one may do so.
 	InvalidateCache bool
+
+	Rule string // by access: the rule that refused the call; "" if none did
+
+	Trace *Trace // its place in a distributed trace; nil: nobody makes spans
+	Asked *Asked // by the proxy: the backend's call; nil if there was none
+}
+
+// Trace is a call's place in a distributed trace (W3C Trace Context).
+type Trace struct {
+	ID      string  // 32 hex digits: the record's trace_id
+	Parent  [8]byte // the caller's span; zero if there is none
+	Flags   byte    // of traceparent
+	Sampled bool
+	Header  string // the traceparent that the backend gets; "" passes the client's on
+	Fresh   bool   // no traceparent came: a tracestate that did belongs to nothing
+}
+
+// Asked is what the proxy has asked of a backend for one call.
+type Asked struct {
+	Method       string
+	Scheme, Host string        // "http" or "https", and host[:port]
+	Sent         time.Duration // from Call.Start
+	Status       int           // as the backend gave it, before any mapping; 0: there was none
 }
 
 type callKey struct{}

@@ -23,7 +23,10 @@ const policy = `
 schema:                     # the published JSON Schemas, embedded
 
 internal/suggest:
-internal/filter:            . internal/suggest
+internal/otlp:              # OpenTelemetry's protocol without its SDK, which would bring gRPC: standard library only
+internal/otlp/otlptest:     go.opentelemetry.io/proto/otlp google.golang.org/protobuf # a collector for tests
+internal/accesslog:         . internal/jsonstring
+internal/filter:            . internal/content internal/suggest # a condition on a body reads it without its codings
 internal/content:           . github.com/andybalholm/brotli github.com/klauspost/compress/zstd
 internal/redact:            . internal/content
 internal/record:            . schema internal/content github.com/tidwall/gjson
@@ -77,8 +80,15 @@ internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github
 internal/lambdaruntime:             # the Runtime API's client: standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
+internal/terminal:          golang.org/x/sys # cells and keys of a terminal
+internal/terminal/terminaltest: golang.org/x/sys # a terminal for tests
+internal/top:               . internal/admin internal/content internal/filter internal/terminal # what tapway top shows
+internal/series:            # the figures of the charts: standard library only
 internal/console:           # the web console's files: standard library only
-internal/admin:             . internal/cache internal/content internal/filter internal/record internal/delivery internal/queue/sqsqueue github.com/prometheus/client_golang
+internal/alarm:             . # evaluation, mails and webhooks; what is measured comes from internal/app
+internal/alarm/smtptest:    # a mail server for tests: standard library only
+internal/admin:             . internal/alarm internal/cache internal/content internal/filter internal/record internal/delivery internal/queue/sqsqueue internal/series github.com/prometheus/client_golang
+internal/mcp:               . internal/admin # what an agent may ask; its client in tests is another's
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml
@@ -86,7 +96,7 @@ internal/torture:          internal/admin internal/record/recordtest # drives wh
 internal/tapstate:          internal/attach github.com/aws/aws-sdk-go-v2 # what the queues, alarms and metrics of a deployed tap say
 internal/cost:              # what AWS asks for it: standard library only
 internal/demo:              . github.com/coder/websocket
-internal/app:               . internal/* github.com/prometheus/client_golang golang.org/x/sys github.com/aws/aws-sdk-go-v2
+internal/app:               . internal/* github.com/prometheus/client_golang github.com/prometheus/client_model golang.org/x/sys github.com/aws/aws-sdk-go-v2
 cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml github.com/aws/aws-sdk-go-v2
 bench:                      . internal/*

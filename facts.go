@@ -13,6 +13,13 @@ type Facts struct {
 	// VPC and VPCEndpoint are those that a call of a private API came through, "" otherwise.
 	VPC, VPCEndpoint string
 
+	// Base is what the client's path has before the request's: the API stage ("/prod") or a custom
+	// domain's base path. "" when there is none, or when the front does not tell.
+	Base string
+
+	// ClientCert is the client's certificate, when the front asked for one; nil otherwise.
+	ClientCert *ClientCert
+
 	// Whole says that the front delivers complete responses only: the client of one that breaks
 	// off, or that is shorter than its Content-Length, gets a 502 instead.
 	Whole bool
@@ -25,6 +32,17 @@ type Facts struct {
 	// few words, no addresses, no secrets. The client gets a 502 instead; the record has that
 	// status and keeps the headers and the body that could not be carried.
 	Problem string
+}
+
+// ClientCert is the certificate of a client whose TLS ended at the front, which has proved there that it has
+// the key. The texts are the front's and for people: what counts is in PEM.
+type ClientCert struct {
+	PEM                     string // the certificate; after it, perhaps, those that lead to a CA
+	Subject, Issuer, Serial string
+	NotBefore, NotAfter     string // "May 28 12:30:02 2019 GMT"
+
+	// Verified says that the front has found a CA of its truststore above it.
+	Verified bool
 }
 
 // Verbatim is a reply in a front's own form that somebody else has made.

@@ -147,9 +147,30 @@ type Search struct {
 	// headers; it costs a disk read, so ask it last.
 	Match func(m *Meta, load func() (*Exchange, error)) bool
 
+	// Maybe asks whether Match could take a record of which m holds no more than what an index
+	// has: Seq, Time, Status, Duration, RequestSize, ResponseSize, Method, Path, From, Route,
+	// ClientIP, Error, Origin and Front. It must hold for everything Match would take, and must
+	// not keep m. nil: nothing is known; an engine without an index does not ask.
+	Maybe func(m *Meta) bool
+
+	// Progress is called now and then by the goroutine that searches, and when the search ends
+	// by itself: at its limit, when everything has been looked at, or with an error. nil: nobody
+	// wants to know, and an engine that is always quick does not tell.
+	Progress func(SearchProgress)
+
 	// Hint lets the engine pass over whole regions without asking Match. It must hold for
 	// everything Match would take. The zero Hint promises nothing.
 	Hint Hint
+}
+
+// SearchProgress is how far a search has come.
+type SearchProgress struct {
+	Searched uint64 // records that have been looked at or passed over
+	Total    uint64 // about as many as there are between After and Before
+
+	// Position is where to go on after a search that was broken off: as Before, or as After if
+	// it is oldest first. 0 before the first record.
+	Position uint64
 }
 
 // Hint narrows a search by the fields an engine can index.

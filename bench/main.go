@@ -22,7 +22,7 @@ var (
 	rounds   = flag.Int("rounds", 5, "interleaved rounds; medians are printed")
 	seconds  = flag.Float64("seconds", 2, "length of one measurement")
 	conns    = flag.Int("connections", 64, "client connections")
-	only     = flag.String("only", "", "comma-separated parts: proxy, latency, pipeline, queue, delivery, memory, access, cache; with -lambda: added, cpu, slow, init")
+	only     = flag.String("only", "", "comma-separated parts: proxy, latency, pipeline, queue, delivery, memory, access, cache, history, console; with -lambda: added, cpu, slow, init")
 	backlog  = flag.Int("backlog", 1_000_000, "records of the large backlog")
 	peers    = flag.String("peer", "", "other proxies to measure too, name=command with {backend}, {listen} and {port}, separated by ;")
 	profiles = flag.String("profile", "", "an existing directory for the CPU profiles of every tapway started, numbered in their order")
@@ -62,7 +62,7 @@ type part struct {
 func run() error {
 	parts := []part{
 		{"proxy", benchProxy}, {"latency", benchLatency}, {"pipeline", benchPipeline},
-		{"queue", benchQueue}, {"delivery", benchDelivery}, {"memory", benchMemory}, {"access", benchAccess}, {"cache", benchCache},
+		{"queue", benchQueue}, {"delivery", benchDelivery}, {"memory", benchMemory}, {"access", benchAccess}, {"cache", benchCache}, {"history", benchHistory}, {"console", benchConsole},
 	}
 	what := fmt.Sprintf("%d rounds of %.1f s, %d connections", *rounds, *seconds, *conns)
 	if *lambda {

@@ -249,11 +249,12 @@ func roleTapway(ctx context.Context, args []string) error {
 	concurrency := f.Int("concurrency", 16, "")
 	rules := f.String("rules", "", "")
 	profile := f.String("profile", "", "")
+	admin := f.String("admin", "off", "")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	c := config.Default()
-	c.Listen, c.Admin.Listen, c.Data, c.Backend = "127.0.0.1:0", "off", *data, *backend
+	c.Listen, c.Admin.Listen, c.Data, c.Backend = "127.0.0.1:0", *admin, *data, *backend
 	c.Capture.Durability = *durability
 	if err := accessRules(c, *rules); err != nil {
 		return err

@@ -35,7 +35,12 @@ func exchange(n int) *tapway.Exchange {
 }
 
 func openStore(dir string, d diskqueue.Durability, history int64) (*diskqueue.Queue, func(), error) {
-	q, err := diskqueue.Open(dir, diskqueue.Options{Durability: d, History: diskqueue.History{MaxAge: time.Hour, MaxBytes: history}, Log: slog.New(slog.DiscardHandler)})
+	return openQueue(dir, diskqueue.Options{Durability: d, History: diskqueue.History{MaxAge: time.Hour, MaxBytes: history}})
+}
+
+func openQueue(dir string, o diskqueue.Options) (*diskqueue.Queue, func(), error) {
+	o.Log = slog.New(slog.DiscardHandler)
+	q, err := diskqueue.Open(dir, o)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -61,7 +61,7 @@ func newConfigCheck() *cobra.Command {
 					return nil, nil
 				}
 			}
-			_, err := config.Load(config.Source{File: file, Resolve: resolve})
+			_, err := config.Load(config.Source{File: file, OTel: true, Resolve: resolve})
 			var problems config.Problems
 			if err != nil && !errors.As(err, &problems) {
 				return err

@@ -25,7 +25,7 @@ func newKeys() *cobra.Command {
 			"in force within a second. Keys can also stand in the configuration, as access.api_keys.",
 		Example: "  tapway keys create partner --plan global-plan\n  tapway keys usage",
 	}
-	return group(cmd, newKeysCreate(), newKeysList(), newKeysRevoke(), newKeysUsage())
+	return group(cmd, newKeysCreate(), newKeysList(), newKeysRevoke(), newKeysUsage(), newKeysMigrate())
 }
 
 // keyFlags say whose keys are meant.
@@ -335,4 +335,47 @@ func printUsage(out io.Writer, usage []keyUsage) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", printable(u.ID), printable(u.Name), orDash(printable(u.Plan)), used, left, resets)
 	}
 	return t.Flush()
+}
+
+func newKeysMigrate() *cobra.Command {
+	var flags keyFlags
+	cmd := &cobra.Command{
+		Use: "migrate", Short: "Give keys of an older tapway the IDs that they have on every machine", Args: args(0, 0, "no arguments"),
+		Long: "Processes that share counters (access.counters) count a key by its ID, which is made of the key's hash. Keys that an older\n" +
+			"tapway has made have IDs of their machine and count apart. Run this on each machine; the keys stay valid, and what they have used\n" +
+			"in the present period is forgotten.",
+		Example: "  tapway keys migrate",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, data, err := flags.open()
+			if err != nil {
+				return err
+			}
+			before, after, err := access.MigrateKeys(app.KeysFile(data))
+			if err != nil {
+				return err
+			}
+			type change struct {
+				Name   string `json:"name"`
+				Before string `json:"before"`
+				ID     string `json:"id"`
+			}
+			changes := []change{}
+			for i := range before {
+				changes = append(changes, change{before[i].Name, before[i].ID, after[i].ID})
+			}
+			out := cmd.OutOrStdout()
+			if flags.json {
+				return printJSON(out, changes)
+			}
+			if len(changes) == 0 {
+				fmt.Fprintln(out, "All keys have the IDs that they have on every machine.")
+			}
+			for _, c := range changes {
+				fmt.Fprintf(out, "%s: %s is now %s\n", printable(c.Name), printable(c.Before), c.ID)
+			}
+			return nil
+		},
+	}
+	flags.register(cmd)
+	return cmd
 }

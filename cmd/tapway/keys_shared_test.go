@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapway/tapway/internal/access"
+	"github.com/tapway/tapway/internal/app"
 	"github.com/tapway/tapway/internal/awsdynamo/dynamotest"
 )
 
@@ -39,6 +41,34 @@ func TestKeysUsageShared(t *testing.T) {
 	if code != 1 || !strings.Contains(out, "500 of 500 calls are used until") {
 		t.Errorf("%d: %s", code, out)
 	}
+	// A key that is on two machines counts once for both.
+	other := t.TempDir()
+	if err := os.Mkdir(filepath.Join(other, "tapway-data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, other, "tapway.yaml", text)
+	out, _, _ = execute(t, dir, "keys", "create", "ann", "--plan", "gold", "--json")
+	made := decode[struct{ ID, Value string }](t, out)
+	if _, _, err := access.CreateKey(app.KeysFile(filepath.Join(other, "tapway-data")), "ann", "gold", made.Value, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	table.Set("counts/shop/quota/"+made.ID+"/"+day, 7)
+	for _, machine := range []string{dir, other} {
+		out, _, _ = execute(t, machine, "keys", "usage", "ann")
+		mustContain(t, out, made.ID, "7     93")
+		out, _, _ = execute(t, machine, "keys", "migrate")
+		mustContain(t, out, "All keys have the IDs that they have on every machine.")
+	}
+	file := app.KeysFile(filepath.Join(other, "tapway-data"))
+	old, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(old), made.ID, "abcdefghij", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _, _ = execute(t, other, "keys", "migrate", "--json")
+	mustContain(t, out, `"before": "abcdefghij"`, `"id": "`+made.ID+`"`)
 	dynamo.Close()
 	fails(t, dir, 1, "read what the API keys have used, of dynamodb://counts/shop", "keys", "usage")
 }

@@ -132,9 +132,9 @@ func newRoot() *cobra.Command {
 		return usagef("%s (see %s --help)", flagMistake(err), cmd.CommandPath())
 	})
 	group(root,
-		newDemo(), newServe(), newForward(), newTail(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
+		newDemo(), newServe(), newForward(), newTail(), newTop(), newSearch(), newMCP(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
 		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newDeploy(), newDestroy(), newCost(), newTune(),
-		newAccess(), newKeys(), newEgress(), newCache(), newConfig(), newDoctor(), newVersion(),
+		newAccess(), newKeys(), newEgress(), newCache(), newAlarm(), newConfig(), newDoctor(), newVersion(),
 	)
 	for _, more := range moreCommands {
 		root.AddCommand(more())

@@ -6,11 +6,10 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/app"
+	"github.com/tapway/tapway/internal/terminal"
 )
 
 // isTerminal reports whether w is a terminal a person looks at.
@@ -62,34 +61,22 @@ func (c colours) line(s *admin.Summary, width int) string {
 		target += "?" + printable(s.Query)
 	}
 	head := fmt.Sprintf("%s %s %8s %-7s ", c.dim(s.Time.Local().Format("15:04:05.000")), c.status(s.Status), millis(s.DurationMS), printable(s.Method))
-	room := width - (12 + 1 + 3 + 1 + 8 + 1 + max(7, utf8.RuneCountInString(s.Method)) + 1)
-	if width > 0 && utf8.RuneCountInString(target) > room {
-		return head + shorten(target, room)
+	room := width - (12 + 1 + 3 + 1 + 8 + 1 + max(7, terminal.Width(s.Method)) + 1)
+	if width > 0 && terminal.Width(target) > room {
+		return head + terminal.Cut(target, room)
 	}
-	room -= utf8.RuneCountInString(target)
+	room -= terminal.Width(target)
 	out := head + target
 	for _, more := range []struct{ code, text string }{
-		{"35", map[bool]string{true: "", false: s.Origin}[s.Origin == "backend"]},
+		{"35", map[bool]string{true: "", false: printable(s.Origin)}[s.Origin == "backend"]},
 		{"31", printable(s.Error)},
-		{"2", fmt.Sprintf("%s→%s %s", bytesText(s.RequestSize), bytesText(s.ResponseSize), s.ClientIP)},
+		{"2", fmt.Sprintf("%s→%s %s", bytesText(s.RequestSize), bytesText(s.ResponseSize), printable(s.ClientIP))},
 	} {
-		if room -= 1 + utf8.RuneCountInString(more.text); more.text != "" && (width == 0 || room >= 0) {
+		if room -= 1 + terminal.Width(more.text); more.text != "" && (width == 0 || room >= 0) {
 			out += " " + c.paint(more.code, more.text)
 		}
 	}
 	return out
-}
-
-// shorten cuts s to n characters, of which the last is then "…".
-func shorten(s string, n int) string {
-	runes := []rune(s)
-	switch {
-	case len(runes) <= n:
-		return s
-	case n < 1:
-		return ""
-	}
-	return string(runes[:n-1]) + "…"
 }
 
 func millis(ms float64) string {
@@ -108,17 +95,7 @@ func widthOf(w io.Writer) int {
 }
 
 // printable keeps what strangers sent from moving the cursor.
-func printable(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '\ufffd'
-		}
-		return r
-	}, s)
-}
+func printable(s string) string { return terminal.Clean(s) }
 
 // printableLines is printable that lets lines be lines.
 func printableLines(s string) string {

@@ -36,7 +36,7 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a, err := app.New(c, app.Options{Version: versionText(), Log: newLog(c.Log), Source: source})
+			a, err := app.New(c, app.Options{Version: versionText(), Log: newLog(c.Log), Source: source, Explain: explainCall(given.file, c.Data)})
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ func (s *settings) flags(cmd *cobra.Command, keys ...string) {
 
 // load reads the configuration. forwards: no backend is needed.
 func (s *settings) load(cmd *cobra.Command, forwards bool) (*config.Config, config.Source, error) {
-	source := config.Source{File: configFile(s.file), Set: map[string]string{}, Forwards: forwards, Resolve: cloud.Secrets(cmd.Context())}
+	source := config.Source{File: configFile(s.file), Set: map[string]string{}, Forwards: forwards, OTel: true, Resolve: cloud.Secrets(cmd.Context())}
 	for key, value := range s.values {
 		if cmd.Flags().Changed(flagNames[key]) {
 			source.Set[key] = *value

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/record/recordtest"
+	"github.com/tapway/tapway/internal/terminal"
 )
 
 // TestTailLosesNothing: every call made while tail runs is shown once, under load, in order.
@@ -138,6 +140,31 @@ func TestTailOffline(t *testing.T) {
 	}
 }
 
+// TestTailBodies: both bodies stand below the line, as they are read best; with --json the whole records.
+func TestTailBodies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	g := serve(t, w.dir)
+	for body, kind := range map[string]string{`{"user":"neo","password":"hunter2"}`: "application/json", "\xff\x00\x01": "application/octet-stream"} {
+		resp, err := http.Post("http://"+g.addr+"/in", kind, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	settled(t, w.dir)
+	g.stop(t)
+	out := must(t, w.dir, "tail", "--bodies")
+	mustContain(t, out, "POST    /in 35 B→", "\n  → {\n  →   \"user\": \"neo\",\n", `"[REDACTED]"`, "\n  → 000000  ff 00 01 ", "\n  ← {\n  ←   \"path\": \"/in\",\n")
+	records := must(t, w.dir, "tail", "--bodies", "--json")
+	for line := range strings.Lines(records) {
+		recordtest.Validate(t, []byte(strings.TrimSuffix(line, "\n")))
+	}
+	if strings.Count(records, "\n") != 2 || strings.Contains(out+records, "hunter2") || strings.Contains(out, "\x1b") {
+		t.Errorf("got\n%s%s", out, records)
+	}
+}
+
 // TestLine: a line fits its terminal, and strangers cannot move the cursor with it.
 func TestLine(t *testing.T) {
 	t.Parallel()
@@ -162,6 +189,17 @@ func TestLine(t *testing.T) {
 	painted := colours{on: true}.line(s, 0)
 	if !strings.Contains(painted, "\x1b[31;1m502\x1b[0m") || strings.Contains(painted, "\x1b[2J") {
 		t.Errorf("with colours: %q", painted)
+	}
+}
+
+// TestLineWidth: wide characters and marks count as what they take.
+func TestLineWidth(t *testing.T) {
+	t.Parallel()
+	s := &admin.Summary{Method: "GET", Path: "/日本語/e\u0301te\u0301", Status: 200, Origin: "backend"}
+	for width, want := range map[int]string{60: "/日本語/e\u0301te\u0301", 45: "/日本語/e\u0301te\u0301", 44: "/日本語/e\u0301…", 40: "/日本…"} {
+		if line := (colours{}).line(s, width); !strings.HasPrefix(line[len("15:04:05.000 200    0.0ms GET     "):], want) || terminal.Width(line) > width {
+			t.Errorf("at %d columns: %q", width, line)
+		}
 	}
 }
 

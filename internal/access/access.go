@@ -107,6 +107,7 @@ type Request struct {
 	takenRoom [4]taken
 	taken     []taken // by Plans
 	counted   int64   // by Plans: the window in which it counts against the quota; 0: it does not
+	wait      Wait    // for counts that other processes keep too
 
 	body     []byte // by Bodies
 	bodyRead bool

@@ -16,6 +16,8 @@ type Ceiling struct {
 
 	// Price is what a call has cost, in Nano dollars; needed with Cost.
 	Price func(r *Request, took time.Duration) int64
+
+	now func() time.Time // nil: time.Now; for tests
 }
 
 // Nano dollars make up a US dollar.
@@ -81,15 +83,28 @@ func (c *Ceiling) Decide(r *Request) *Refusal {
 	return nil
 }
 
-// End is Holder.
+// End is Holder. A call counts on the day it begins, and costs on the day it ends.
 func (c *Ceiling) End(r *Request, served bool) {
-	start, _ := Quota{Period: Day}.Window(r.Now)
+	began, _ := Quota{Period: Day}.Window(r.Now)
 	if c.Calls != nil && !served {
-		c.Calls.tally.Give(start.Unix())
+		c.Calls.tally.Give(began.Unix())
 	}
-	if c.Cost != nil { // one was taken when the call began
-		c.Cost.tally.Charge(start.Unix(), c.Price(r, time.Since(r.Now))-1)
+	if c.Cost == nil {
+		return
 	}
+	now := time.Now
+	if c.now != nil {
+		now = c.now
+	}
+	took := now().Sub(r.Now)
+	price := c.Price(r, took)
+	start, end := Quota{Period: Day}.Window(r.Now.Add(max(took, 0)))
+	if start.Equal(began) {
+		price-- // one was taken when the call began
+	} else {
+		c.Cost.tally.Give(began.Unix())
+	}
+	c.Cost.tally.Charge(start.Unix(), end.Unix(), price)
 }
 
 // take takes one; a nil Budget has no end.
@@ -97,7 +112,7 @@ func (b *Budget) take(r *Request, start, end time.Time, reason string) *Refusal 
 	if b == nil {
 		return nil
 	}
-	switch b.tally.Take(start.Unix(), end.Unix(), b.Limit) {
+	switch b.tally.Take(start.Unix(), end.Unix(), b.Limit, &r.wait) {
 	case Spent:
 		if b.told.Swap(start.Unix()) != start.Unix() {
 			b.log.Error("the day's ceiling is reached: calls are answered 429", "ceiling", b.what, "limit", b.Limit, "until", end.Format(time.RFC3339))

@@ -3,6 +3,7 @@ package access
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,48 @@ func TestCeilingOfCost(t *testing.T) {
 	}
 }
 
+// TestCeilingOverMidnight: a call costs on the day it ends, whole, and nothing on the day it began.
+func TestCeilingOverMidnight(t *testing.T) {
+	midnight := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name         string
+		began, ended time.Time
+		between      time.Time // of another call, that begins and ends then; zero: there is none
+		before, on   int64     // what each day has cost; -1: forgotten
+	}{
+		{"ended in the last moment", midnight.Add(-time.Second), midnight.Add(-1), time.Time{}, 300, 0},
+		{"ended at midnight", midnight.Add(-time.Second), midnight, time.Time{}, -1, 300},
+		{"began at midnight", midnight, midnight.Add(time.Second), time.Time{}, -1, 300},
+		{"another one has begun the day", midnight.Add(-time.Second), midnight.Add(time.Minute), midnight.Add(time.Second), -1, 600},
+		{"a clock that was set back", midnight, midnight.Add(-time.Minute), time.Time{}, -1, 300},
+	} {
+		state := newState(t, midnight)
+		now := tt.began
+		c := &Ceiling{Cost: NewBudget(state, "cost", "billionths", 1000, nil, nil), Price: func(*Request, time.Duration) int64 { return 300 }, now: func() time.Time { return now }}
+		w := newWorld(t, c)
+		w.now = tt.began
+		w.serve = func(http.ResponseWriter, *http.Request) {
+			if !tt.between.IsZero() {
+				w.serve, w.now, now = nil, tt.between, tt.between
+				w.get(t, "/other")
+			}
+			now = tt.ended
+		}
+		w.get(t, "/x")
+		tally := c.Cost.tally
+		day, used, _ := tally.(*localTally).take()
+		want := tt.before
+		if day == midnight.Unix() {
+			want = tt.on
+		} else if tt.before < 0 {
+			t.Errorf("%s: the day after was not begun", tt.name)
+		}
+		if used != want {
+			t.Errorf("%s: %d spent, want %d", tt.name, used, want)
+		}
+	}
+}
+
 // away is a counter that cannot be reached.
 type away struct{ Counter }
 
@@ -82,7 +125,7 @@ func (away) Rate(string) Tally  { return awayTally{} }
 
 type awayTally struct{ Tally }
 
-func (awayTally) Take(_, _, _ int64) Admission                  { return Unknown }
+func (awayTally) Take(_, _, _ int64, _ *Wait) Admission         { return Unknown }
 func (awayTally) Watch(func(start, before, after, limit int64)) {}
 
 // TestCountersAway: calls that cannot be counted and must be are answered 503, by whichever rule counts.

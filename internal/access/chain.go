@@ -93,6 +93,7 @@ func (c *Chain) serve(w http.ResponseWriter, in *http.Request, next http.Handler
 	}()
 	for _, d := range c.deciders {
 		if refusal := d.Decide(r); refusal != nil {
+			r.Call.Rule = d.Name()
 			c.Refused(d.Name())
 			c.refuse(w, r, refusal)
 			return

@@ -39,18 +39,32 @@ const (
 	Unknown                  // the count cannot be had, and calls are to be refused then
 )
 
+// Wait is how long one call may wait for counts that others keep too: once, for all of them together. The
+// zero Wait begins when it is first asked.
+type Wait struct{ until time.Time }
+
+// Left is what is left of it, when most is all there is; 0 or less: nothing.
+func (w *Wait) Left(now time.Time, most time.Duration) time.Duration {
+	if w.until.IsZero() {
+		w.until = now.Add(most)
+	}
+	return w.until.Sub(now)
+}
+
 // Tally is the count of one key in its present window, which goes from start to end (seconds
 // since 1970; end is not in it). It must be safe for concurrent use.
 type Tally interface {
 	// Take counts one call, unless limit are counted already. A window later than the present one
 	// begins with none; an earlier one, as after a clock was set back, counts in the present one.
-	Take(start, end, limit int64) Admission
+	// What it waits for others comes out of wait.
+	Take(start, end, limit int64, wait *Wait) Admission
 
 	// Give takes back a call that was counted in that window and then refused.
 	Give(start int64)
 
-	// Charge counts n more, whatever the limit: what a call has turned out to cost.
-	Charge(start, n int64)
+	// Charge counts n more in the window from start to end, whatever the limit: what a call has turned
+	// out to cost. A later window than the present one begins with it.
+	Charge(start, end, n int64)
 
 	// Used is how many are counted in a window, as far as that can be known. It may take a moment.
 	Used(start int64) int64
@@ -214,7 +228,7 @@ type localTally struct {
 	watcher     func(start, before, after, limit int64)
 }
 
-func (t *localTally) Take(start, _, limit int64) Admission {
+func (t *localTally) Take(start, _, limit int64, _ *Wait) Admission {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if start > t.start {
@@ -237,10 +251,13 @@ func (t *localTally) addLocked(n int64) {
 	}
 }
 
-func (t *localTally) Charge(start, n int64) {
+func (t *localTally) Charge(start, _, n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if start == t.start && n > 0 {
+	if start > t.start {
+		t.start, t.used = start, 0
+	}
+	if n > 0 {
 		t.addLocked(n)
 	}
 }

@@ -3,6 +3,8 @@ package access
 import (
 	"net/http"
 	"strings"
+
+	"github.com/tapway/tapway"
 )
 
 // FilteredPaths is the decider that keeps paths, and everything below them, from the backend. A
@@ -72,7 +74,13 @@ func (f *FilteredPaths) match(path string) (string, bool) {
 type Methods struct {
 	Allowed []string // nil: all
 	Rules   *Rules
+
+	// Forms reads urlencoded forms, which can ask for another method; nil: bodies are not looked at.
+	Forms *Bodies
 }
+
+// MaxForm is what Methods.Forms should read of one form.
+const MaxForm = maxForm
 
 func (*Methods) Phase() Phase { return Filter }
 func (*Methods) Name() string { return "methods" }
@@ -85,18 +93,35 @@ func (m *Methods) Decide(r *Request) *Refusal {
 	if !m.allows(r, r.HTTP.Method) {
 		return &methodRefused
 	}
-	for _, name := range overrides {
-		for _, line := range r.HTTP.Header[name] {
-			if !m.allows(r, strings.ToUpper(strings.TrimSpace(line))) {
-				return &methodRefused
-			}
-		}
+	if !m.bound(r) {
+		return nil
 	}
-	return nil
+	_, query, _, _ := tapway.Target(r.HTTP)
+	return m.overridden(r, query)
 }
 
-// overrides are headers by which frameworks let a call have another method than its own.
-var overrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+// bound reports whether there is anything that a call must not ask for.
+func (m *Methods) bound(r *Request) bool {
+	for _, rule := range m.Rules.of(r) {
+		if m.Allowed != nil || rule != nil && rule.Methods != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// lists are those that a call's methods have to be in.
+func (m *Methods) lists(r *Request) (out [][]string) {
+	for _, rule := range m.Rules.of(r) {
+		switch {
+		case rule != nil && rule.Methods != nil:
+			out = append(out, rule.Methods)
+		case m.Allowed != nil:
+			out = append(out, m.Allowed)
+		}
+	}
+	return out
+}
 
 func (m *Methods) allows(r *Request, method string) bool {
 	for _, rule := range m.Rules.of(r) {

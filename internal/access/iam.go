@@ -83,6 +83,7 @@ var (
 	sigRegion    = sigError("InvalidSignatureException", "Credential should be scoped to a valid region.", "scope: region")
 	sigScopeDate = sigError("InvalidSignatureException", "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.", "scope: date")
 	sigWrong     = sigError("InvalidSignatureException", mismatchText, "signature wrong")
+	sigChanged   = sigError("InvalidSignatureException", mismatchText, "signature wrong, of a call that the front may have changed")
 	sigBody      = sigError("InvalidSignatureException", mismatchText, "body is not the one that was signed")
 	sigUnsigned  = sigError("InvalidSignatureException", "The payload has to be signed.", "unsigned payload")
 	sigChunks    = sigError("InvalidSignatureException", "Signatures of chunks (STREAMING-…) are not supported. Sign the payload as a whole.", "chunk signatures")
@@ -101,7 +102,7 @@ func (d *IAM) Decide(r *Request) *Refusal {
 		r.Because("no signature is asked for")
 		return nil
 	}
-	s, refusal := readSigV4(r.HTTP)
+	s, refusal := readSigV4(r.HTTP, r.facts)
 	if refusal != nil {
 		r.Because("%s", refusal.Reason)
 		return refusal
@@ -118,7 +119,7 @@ func (d *IAM) Decide(r *Request) *Refusal {
 		refusal = sigRoute
 	}
 	if refusal != nil {
-		if r.because == "" || refusal != sigWrong {
+		if r.because == "" || refusal != sigWrong && refusal != sigChanged {
 			r.Because("the signature is %q's: %s", c.Name, refusal.Reason)
 		}
 		return refusal

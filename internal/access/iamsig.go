@@ -25,6 +25,7 @@ type sigV4 struct {
 	presigned bool
 	expires   time.Duration // with presigned
 	path      string
+	respelled string  // the path in another encoding that the client may have sent; "" when there is none
 	query     []param // without the signature
 }
 
@@ -39,13 +40,22 @@ const (
 	maxParams        = 1000
 )
 
+// unsigns are what a front may have done to a call so that an honest signature is no longer its own. Order and
+// encoding of a query, and letter case of headers, are not signed.
+var unsigns = []string{
+	tapway.FidelityPathDecoded, tapway.FidelityQueryRepeats, tapway.FidelityHeaderRepeats, tapway.FidelityHeaderOrder, tapway.FidelityBodyEncoding,
+}
+
 // param is one parameter of a query, decoded.
 type param struct{ name, value string }
 
-// readSigV4 reads the signature of a call, from wherever it is.
-func readSigV4(in *http.Request) (*sigV4, *Refusal) {
+// readSigV4 reads the signature of a call, from wherever it is. facts are nil on tapway's own listener.
+func readSigV4(in *http.Request, facts *tapway.Facts) (*sigV4, *Refusal) {
 	path, rawQuery, _, _ := tapway.Target(in)
 	s := &sigV4{path: path}
+	if facts != nil {
+		s.behind(facts, in.URL.Path)
+	}
 	lines := in.Header["Authorization"]
 	header := len(lines) > 0 && strings.HasPrefix(lines[0], "AWS4-")
 	if len(lines) > 1 {
@@ -65,6 +75,19 @@ func readSigV4(in *http.Request) (*sigV4, *Refusal) {
 		return s, s.fromQuery()
 	}
 	return nil, sigMissing
+}
+
+// behind makes the path the one that the client sent to a front. Where the front has decoded it, both usual
+// encodings are taken: the one that the backend gets, and the signers' own. They are the same call, because
+// the backend gets it in one of them either way.
+func (s *sigV4) behind(facts *tapway.Facts, decoded string) {
+	s.path = facts.Base + s.path
+	if !slices.Contains(facts.Fidelity, tapway.FidelityPathDecoded) {
+		return
+	}
+	if path := facts.Base + uriEncode(decoded, true); path != s.path {
+		s.respelled = path
+	}
 }
 
 func (s *sigV4) fromHeader(h http.Header, line string) *Refusal {
@@ -208,6 +231,9 @@ func (s *sigV4) matches(r *Request, secret tapway.Secret, payload string) *Refus
 	}
 	if !valid {
 		r.Because("the signature is wrong; the canonical request should have been %q", first)
+		if r.facts != nil && slices.ContainsFunc(r.facts.Fidelity, func(word string) bool { return slices.Contains(unsigns, word) }) {
+			return sigChanged
+		}
 		return sigWrong
 	}
 	return nil
@@ -226,15 +252,18 @@ func hmacSHA256(key []byte, text string) []byte {
 
 // paths are the canonical forms of the path: what stands in the request line encoded once more,
 // which only S3 leaves out.
-func (s *sigV4) paths() []string {
-	raw, resolved := s.path, collapse(resolveDots(collapse(s.path)))
-	if s.service != "s3" {
-		raw, resolved = uriEncode(raw, true), uriEncode(resolved, true)
+func (s *sigV4) paths() (out []string) {
+	for _, path := range []string{s.path, s.respelled} {
+		switch {
+		case path == "" && len(out) > 0:
+		case s.service == "s3":
+			out = append(out, path)
+		default:
+			out = appendNew(out, uriEncode(path, true))
+			out = appendNew(out, uriEncode(collapse(resolveDots(collapse(path))), true))
+		}
 	}
-	if raw == resolved || s.service == "s3" {
-		return []string{raw}
-	}
-	return []string{raw, resolved}
+	return out
 }
 
 // queries are the canonical forms of the query.

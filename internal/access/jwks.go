@@ -58,12 +58,16 @@ const (
 	maxDiscovery = 256 << 10 // bytes
 )
 
-// Keyring is an identity provider's keys. It is in a State, so that a reload keeps them, because
-// the provider may be down just then. It fetches when it is asked: by the Gate's Run ahead of
+// Keyring is an identity provider's keys. It is in a State, so that a reload keeps them, and on disk
+// where State has a KeyDir, so that a restart does, because the provider may be down just then. It fetches when it is asked: by the Gate's Run ahead of
 // time, where that runs; otherwise the one call that needs it waits.
 type Keyring struct {
 	source KeySource
 	set    atomic.Pointer[keySet]
+	file   string // on disk; "" for none
+
+	saving sync.Mutex // before mu
+	saved  time.Time  // when what is on disk was fetched
 
 	mu      sync.Mutex
 	client  *http.Client // nil: nothing can be fetched
@@ -102,13 +106,16 @@ func (s *State) Keyring(source KeySource, times KeyTimes, client *http.Client, l
 		if s.rings == nil {
 			s.rings = map[KeySource]*Keyring{}
 		}
-		k = &Keyring{source: source}
+		k = &Keyring{source: source, file: keptFile(s.KeyDir, source)}
 		s.rings[source] = k
 	}
 	s.mu.Unlock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.client, k.times, k.log = client, times, log
+	if k.set.Load() == nil && k.file != "" {
+		k.recallLocked(time.Now())
+	}
 	return k
 }
 
@@ -198,6 +205,9 @@ func (k *Keyring) fetch(ctx context.Context, now time.Time, wait bool, due func(
 	k.settleLocked(text, keys, now, err)
 	k.mu.Unlock()
 	close(flight)
+	if err == nil && k.file != "" {
+		k.keep()
+	}
 }
 
 func (k *Keyring) settleLocked(text []byte, keys []jwk, now time.Time, err error) {

@@ -95,7 +95,9 @@ func (k *Keys) Decide(r *Request) *Refusal {
 		return keyNoPlan
 	}
 	r.key = client
-	if r.Dry {
+	if !r.Dry {
+		client.used.show(r.Now)
+	} else {
 		r.Because("the API key is %q's (%s)", client.Name, client.ID)
 	}
 	return nil

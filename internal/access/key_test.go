@@ -281,7 +281,7 @@ func TestBucketsTogether(t *testing.T) {
 		wg.Go(func() {
 			for range 200 {
 				_, ok := b.take(0, Rate{PerSecond: 10, Burst: 50}, false)
-				took := c.Take(1, 2, 70) == Counted
+				took := c.Take(1, 2, 70, new(Wait)) == Counted
 				mu.Lock()
 				if ok {
 					tokens++
@@ -306,7 +306,7 @@ func TestCounterOutlivesProcess(t *testing.T) {
 	start := time.Now().Add(-time.Hour).Unix()
 	take := func(c *LocalCounter, n int) {
 		for range n {
-			c.Tally("k").Take(start, start+86400, 1000)
+			c.Tally("k").Take(start, start+86400, 1000, new(Wait))
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -334,10 +334,10 @@ func TestCounterOutlivesProcess(t *testing.T) {
 		if err != nil || again.Tally("k").Used(start) != 7 || again.Tally("other").Used(start) != 0 {
 			t.Errorf("after an end: %v, %v", again, err)
 		}
-		if again.Tally("k").Take(start, start+86400, 7) != Spent || again.Tally("k").Take(start, start+86400, 8) != Counted {
+		if again.Tally("k").Take(start, start+86400, 7, new(Wait)) != Spent || again.Tally("k").Take(start, start+86400, 8, new(Wait)) != Counted {
 			t.Error("the quota is not what it was")
 		}
-		if again.Tally("k").Take(start-86400, start, 8) != Spent {
+		if again.Tally("k").Take(start-86400, start, 8, new(Wait)) != Spent {
 			t.Error("a clock that was set back gives the quota anew")
 		}
 	})

@@ -3,6 +3,8 @@ package access
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -18,7 +20,7 @@ import (
 
 // KeyRecord is one API key as the file has it. The key itself is not kept.
 type KeyRecord struct {
-	ID      string     `json:"id"`
+	ID      string     `json:"id"` // by which it is counted: KeyID, or of a key made by an older tapway something of its own
 	Name    string     `json:"name"`
 	Plan    string     `json:"plan,omitempty"`
 	SHA256  string     `json:"sha256"`
@@ -63,6 +65,13 @@ func parseHash(text string) (h Hash, err error) {
 	return Hash(b), nil
 }
 
+// KeyID is what a key is counted by: the same on every machine that has the key, so that they count together. It
+// is made of the key's hash, which it does not tell.
+func KeyID(h Hash) string {
+	sum := sha256.Sum256(append([]byte("tapway API key\x00"), h[:]...))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:10]
+}
+
 // CreateKey adds a key to a file and gives its record and value. value "" makes one. The value
 // is nowhere but in what is returned.
 func CreateKey(file, name, plan, value string, now time.Time) (KeyRecord, string, error) {
@@ -74,7 +83,7 @@ func CreateKey(file, name, plan, value string, now time.Time) (KeyRecord, string
 	}
 	hash := HashKey(value)
 	record := KeyRecord{
-		ID: strings.ToLower(rand.Text()[:10]), Name: name, Plan: plan,
+		ID: KeyID(hash), Name: name, Plan: plan,
 		SHA256: hex.EncodeToString(hash[:]), Created: now.UTC().Truncate(time.Second),
 	}
 	err := changeKeys(file, func(keys []KeyRecord) ([]KeyRecord, error) {
@@ -82,6 +91,8 @@ func CreateKey(file, name, plan, value string, now time.Time) (KeyRecord, string
 			switch {
 			case k.SHA256 == record.SHA256:
 				return nil, fmt.Errorf("this API key is there already, as %s", k.ID)
+			case k.ID == record.ID: // one in 2^50
+				return nil, fmt.Errorf("the ID %s is taken; make another key", k.ID)
 			case k.Name == name && k.Revoked == nil:
 				return nil, fmt.Errorf("there is an API key %q already (%s); revoke it, or choose another name", name, k.ID)
 			}
@@ -106,6 +117,31 @@ func RevokeKey(file, idOrName string, now time.Time) (KeyRecord, error) {
 	})
 	return out, err
 }
+
+// MigrateKeys gives keys that an older tapway has made the IDs that they have on every machine, and tells
+// which: a process counts them anew from then on.
+func MigrateKeys(file string) (before, after []KeyRecord, err error) {
+	err = changeKeys(file, func(keys []KeyRecord) ([]KeyRecord, error) {
+		for i, k := range keys {
+			hash, _ := parseHash(k.SHA256) // ReadKeys has
+			if id := KeyID(hash); id != k.ID {
+				before = append(before, k)
+				keys[i].ID = id
+				after = append(after, keys[i])
+			}
+		}
+		if before == nil {
+			return nil, errUnchanged
+		}
+		return keys, nil
+	})
+	if errors.Is(err, errUnchanged) {
+		err = nil
+	}
+	return before, after, err
+}
+
+var errUnchanged = errors.New("nothing is to be changed")
 
 // staleLock is how old a lock may be before its owner counts as dead.
 const staleLock = 10 * time.Second
@@ -156,6 +192,7 @@ type KeyFile struct {
 	state *State
 	log   *slog.Logger
 	keys  atomic.Pointer[KeySet]
+	own   atomic.Int64 // see Own
 	seen  fileStamp
 }
 
@@ -183,13 +220,17 @@ func (f *KeyFile) Reload() error {
 	if err != nil {
 		return err
 	}
-	set := make(KeySet, len(records))
+	set, own := make(KeySet, len(records)), int64(0)
 	for _, k := range records {
 		if hash, err := parseHash(k.SHA256); err == nil && k.Revoked == nil {
 			set[hash] = NewClient(k.ID, k.Name, k.Plan, f.state)
+			if k.ID != KeyID(hash) {
+				own++
+			}
 		}
 	}
 	f.keys.Store(&set)
+	f.own.Store(own)
 	return nil
 }
 
@@ -205,6 +246,10 @@ func (f *KeyFile) find(h Hash) *Client { return (*f.keys.Load())[h] }
 
 // Len is how many keys are in force.
 func (f *KeyFile) Len() int { return len(*f.keys.Load()) }
+
+// Own is how many keys in force have IDs of this machine, as an older tapway has made them: other machines count
+// them apart. MigrateKeys mends it.
+func (f *KeyFile) Own() int { return int(f.own.Load()) }
 
 // Run looks after the file until ctx ends.
 func (f *KeyFile) Run(ctx context.Context) error {

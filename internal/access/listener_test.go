@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"net"
 	"net/netip"
@@ -22,6 +23,14 @@ func v2Header(command, family byte, from, to netip.AddrPort, tlv string) string 
 	body = binary.BigEndian.AppendUint16(body, to.Port())
 	body = append(body, tlv...)
 	return string(append(binary.BigEndian.AppendUint16(b, uint16(len(body))), body...))
+}
+
+// withCRC puts the checksum of a header into its first TLV for one, plus off.
+func withCRC(header string, off uint32) string {
+	b := []byte(header)
+	at := bytes.Index(b, []byte("\x03\x00\x04\x00\x00\x00\x00")) + 3
+	binary.BigEndian.PutUint32(b[at:], crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))+off)
+	return string(b)
 }
 
 func TestProxyHeader(t *testing.T) {
@@ -53,6 +62,18 @@ func TestProxyHeader(t *testing.T) {
 		{"v2 IPv6", v2Header(1, 0x21, v6, v6, ""), "[2001:db8::7]:4711", true},
 		{"v2 mapped", v2Header(1, 0x21, mapped, v6, ""), "203.0.113.7:4711", true},
 		{"v2 TLVs", v2Header(1, 0x11, v4, v4, strings.Repeat("\x04\x00\x01x", 100)), "203.0.113.7:4711", true},
+		{"v2 no TLVs after a NOOP", v2Header(1, 0x11, v4, v4, "\x04\x00\x00"), "203.0.113.7:4711", true},
+		{"v2 unknown TLVs", v2Header(1, 0x21, v6, v6, "\xee\x00\x03abc\x20\x00\x05\x01\x00\x00\x00\x00"), "[2001:db8::7]:4711", true},
+		{"v2 the last byte of a TLV", v2Header(1, 0x11, v4, v4, "\x01\x00\x02h2"), "203.0.113.7:4711", true},
+		{"v2 a TLV one byte too long", v2Header(1, 0x11, v4, v4, "\x01\x00\x03h2"), "", false},
+		{"v2 the head of a TLV cut off", v2Header(1, 0x11, v4, v4, "\x04\x00"), "", false},
+		{"v2 the longest TLV there is", v2Header(1, 0x11, v4, v4, "\xea\xff\xf0"+strings.Repeat("x", 0xfff0)), "203.0.113.7:4711", true},
+		{"v2 checksum", withCRC(v2Header(1, 0x11, v4, v4, "\x03\x00\x04\x00\x00\x00\x00"), 0), "203.0.113.7:4711", true},
+		{"v2 checksum between others", withCRC(v2Header(1, 0x21, v6, v6, "\x04\x00\x01x\x03\x00\x04\x00\x00\x00\x00\x01\x00\x02h2"), 0), "[2001:db8::7]:4711", true},
+		{"v2 checksum of something else", withCRC(v2Header(1, 0x11, v4, v4, "\x03\x00\x04\x00\x00\x00\x00"), 1), "", false},
+		{"v2 checksum of three bytes", v2Header(1, 0x11, v4, v4, "\x03\x00\x03\x00\x00\x00"), "", false},
+		{"v2 two checksums", v2Header(1, 0x11, v4, v4, strings.Repeat("\x03\x00\x04\x00\x00\x00\x00", 2)), "", false},
+		{"v2 Unix socket, too short", v2Signature + "\x21\x31\x00\xd7" + strings.Repeat("p", 215), "", false},
 		{"v2 LOCAL", v2Header(0, 0x11, v4, v4, "x"), "", true},
 		{"v2 LOCAL without addresses", v2Signature + "\x20\x00\x00\x00", "", true},
 		{"v2 Unix socket", v2Signature + "\x21\x31\x00\xd8" + strings.Repeat("p", 216), "", true},
@@ -91,6 +112,8 @@ func FuzzProxyHeader(f *testing.F) {
 	f.Add([]byte("PROXY TCP4 203.0.113.7 10.0.0.1 4711 443\r\nGET"))
 	f.Add([]byte("PROXY UNKNOWN\r\n"))
 	f.Add([]byte(v2Header(1, 0x11, v4, v4, "\x01\x00\x00")))
+	f.Add([]byte(withCRC(v2Header(1, 0x11, v4, v4, "\x04\x00\x01x\x03\x00\x04\x00\x00\x00\x00"), 0)))
+	f.Add([]byte(v2Header(1, 0x11, v4, v4, "\x03\x00\x04\x00\x00\x00\x00\x20\xff\xff")))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r := bytes.NewReader(in)
 		got, err := readProxyHeader(r)

@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,13 +15,18 @@ import (
 )
 
 // ClientCertificate is the decider of mutual TLS: which of the certificates that the truststore's
-// CAs have signed may come in, and what the backend is told of them. The handshake has verified
-// the certificate; who has none does not get here.
+// CAs have signed may come in, and what the backend is told of them. On tapway's own listener the
+// handshake has verified the certificate, and who has none does not get here; behind a front it is
+// in tapway.Facts.
 type ClientCertificate struct {
 	// A certificate has to be in one of these lists; when all are nil every one passes.
 	Subjects []string // distinguished names as RFC 2253 writes them: "CN=client,O=Example"
 	SANs     []string // DNS names, addresses of mail and network, URIs
 	SPKI     []string // base64 of the SHA-256 of a public key, which outlives a renewal
+
+	// Roots have to be above a certificate that came by a front, because its TLS has ended there. nil takes
+	// the front's word for it, where the front has verified it.
+	Roots *x509.CertPool
 
 	Headers map[string]string // to the backend: header and the CertificateFields it gets; nobody else may send them
 
@@ -37,6 +44,8 @@ func (*ClientCertificate) Name() string { return "client_certificate" }
 
 var (
 	certificateMissing = Forbidden("client certificate: missing")
+	certificateBroken  = Forbidden("client certificate: unreadable")
+	certificateForeign = Forbidden("client certificate: not of a CA in the truststore")
 	certificateUnknown = Forbidden("client certificate: not allowed")
 	certificateStrange = Forbidden("client certificate: a field cannot stand in a header")
 )
@@ -45,12 +54,10 @@ var (
 func (d *ClientCertificate) Decide(r *Request) *Refusal {
 	d.once.Do(func() { d.own = newOwnHeaders(d.Headers) })
 	d.own.strip(r)
-	state := r.HTTP.TLS
-	if state == nil || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
-		r.Because("there is no client certificate")
-		return certificateMissing
+	cert, refusal := d.certificate(r)
+	if refusal != nil {
+		return refusal
 	}
-	cert := state.VerifiedChains[0][0]
 	if !d.allows(cert) {
 		r.Because("the certificate of %q (SPKI %s) is not among those allowed", cert.Subject, spkiHash(cert))
 		return certificateUnknown
@@ -74,6 +81,70 @@ func (d *ClientCertificate) Decide(r *Request) *Refusal {
 		}
 	}
 	return nil
+}
+
+// certificate gives the client's certificate when somebody that counts has verified it.
+func (d *ClientCertificate) certificate(r *Request) (*x509.Certificate, *Refusal) {
+	if r.facts == nil {
+		state := r.HTTP.TLS
+		if state == nil || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
+			r.Because("there is no client certificate")
+			return nil, certificateMissing
+		}
+		return state.VerifiedChains[0][0], nil
+	}
+	if r.facts.ClientCert == nil {
+		r.Because("the front tells of no client certificate")
+		return nil, certificateMissing
+	}
+	chain, err := readChain(r.facts.ClientCert.PEM)
+	if err != nil {
+		r.Because("the client certificate that the front passes on cannot be read: %v", err)
+		return nil, certificateBroken
+	}
+	if d.Roots == nil {
+		if !r.facts.ClientCert.Verified {
+			r.Because("the front has not verified the client certificate, and there is no truststore here")
+			return nil, certificateForeign
+		}
+		return chain[0], nil
+	}
+	between := x509.NewCertPool()
+	for _, cert := range chain[1:] {
+		between.AddCert(cert)
+	}
+	if _, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: d.Roots, Intermediates: between, CurrentTime: r.Now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}); err != nil {
+		r.Because("the client certificate that the front passes on is refused: %v", err)
+		return nil, certificateForeign
+	}
+	return chain[0], nil
+}
+
+// maxChain is how many certificates a front passes on: more is nobody's chain.
+const maxChain = 10
+
+// readChain reads certificates in PEM, the client's own first.
+func readChain(text string) (chain []*x509.Certificate, err error) {
+	for rest := []byte(text); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" || len(chain) == maxChain {
+			return nil, fmt.Errorf("%s after %d certificates", block.Type, len(chain))
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, cert)
+	}
+	if chain == nil {
+		return nil, errors.New("there is no PEM certificate")
+	}
+	return chain, nil
 }
 
 func (d *ClientCertificate) allows(cert *x509.Certificate) bool {

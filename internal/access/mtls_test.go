@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"maps"
@@ -18,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tapway/tapway"
 )
 
 // certificate makes one, signed by itself.
@@ -156,6 +159,54 @@ func TestClientCertificateServer(t *testing.T) {
 		res.Body.Close()
 		if string(text) != want {
 			t.Errorf("%d %s, want %s", res.StatusCode, text, want)
+		}
+	}
+}
+
+// TestClientCertificateFront: behind a front the certificate is in the facts, and counts when the front, or the
+// truststore here, has verified it. The connection's own, which is the front's, never counts.
+func TestClientCertificateFront(t *testing.T) {
+	ada, other := adas(t), certificate(t, signers()["P-256"], x509.Certificate{Subject: pkix.Name{CommonName: "eve"}})
+	text := func(cert *x509.Certificate) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
+	}
+	roots := func(certs ...*x509.Certificate) *x509.CertPool {
+		pool := x509.NewCertPool()
+		for _, cert := range certs {
+			pool.AddCert(cert)
+		}
+		return pool
+	}
+	for _, tt := range []struct {
+		name   string
+		roots  *x509.CertPool
+		cert   *tapway.ClientCert
+		now    time.Time
+		reason string
+	}{
+		{"verified by the front", nil, &tapway.ClientCert{PEM: text(ada), Verified: true}, time.Time{}, ""},
+		{"passed on alone", nil, &tapway.ClientCert{PEM: text(ada)}, time.Time{}, "client certificate: not of a CA in the truststore"},
+		{"verified here", roots(ada), &tapway.ClientCert{PEM: text(ada)}, time.Time{}, ""},
+		{"verified here, until its last second", roots(ada), &tapway.ClientCert{PEM: text(ada)}, ada.NotAfter, ""},
+		{"expired", roots(ada), &tapway.ClientCert{PEM: text(ada)}, ada.NotAfter.Add(time.Second), "client certificate: not of a CA in the truststore"},
+		{"verified by the front alone", roots(other), &tapway.ClientCert{PEM: text(ada), Verified: true}, time.Time{}, "client certificate: not of a CA in the truststore"},
+		{"none", roots(ada), nil, time.Time{}, "client certificate: missing"},
+		{"no PEM", nil, &tapway.ClientCert{PEM: "CERT_CONTENT", Verified: true}, time.Time{}, "client certificate: unreadable"},
+		{"a key", nil, &tapway.ClientCert{PEM: text(ada) + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", Verified: true}, time.Time{}, "client certificate: unreadable"},
+		{"as many as are read", nil, &tapway.ClientCert{PEM: strings.Repeat(text(ada), 10), Verified: true}, time.Time{}, ""},
+		{"more", nil, &tapway.ClientCert{PEM: strings.Repeat(text(ada), 11), Verified: true}, time.Time{}, "client certificate: unreadable"},
+		{"not in the list", roots(other), &tapway.ClientCert{PEM: text(other), Verified: true}, time.Time{}, "client certificate: not allowed"},
+	} {
+		w := newWorld(t, &ClientCertificate{SANs: []string{"ada.example.com"}, Roots: tt.roots, Headers: map[string]string{"X-Client": "common_name"}})
+		w.now = tt.now
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("X-Client", "root")
+		r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{ada}}, PeerCertificates: []*x509.Certificate{ada}}
+		call, seen := new(tapway.Call), ""
+		ctx := tapway.WithFacts(tapway.WithCall(r.Context(), call), &tapway.Facts{Front: tapway.FrontREST, ClientCert: tt.cert})
+		w.gate.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header.Get("X-Client") })).ServeHTTP(httptest.NewRecorder(), r.WithContext(ctx))
+		if call.Error != tt.reason || (seen == "ada") != (tt.reason == "") {
+			t.Errorf("%s: %q, the backend is told %q", tt.name, call.Error, seen)
 		}
 	}
 }

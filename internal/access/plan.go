@@ -171,7 +171,7 @@ func (p *Plans) quota(r *Request) *Refusal {
 		r.Because("used up: %s", text)
 		return LimitExceeded("quota: usage plan", end.Sub(r.Now))
 	}
-	switch tally.Take(start.Unix(), end.Unix(), plan.Quota.Limit) {
+	switch tally.Take(start.Unix(), end.Unix(), plan.Quota.Limit, &r.wait) {
 	case Spent:
 		return LimitExceeded("quota: usage plan", end.Sub(r.Now))
 	case Unknown:
@@ -203,7 +203,7 @@ func (r *Request) take(what, whose string, b *bucket, rate Rate, now int64) *Ref
 	one := taken{bucket: b, rate: rate}
 	if b.shared != nil {
 		start, end, limit := rate.window(r.Now)
-		verdict := b.shared.Take(start, end, limit)
+		verdict := b.shared.Take(start, end, limit, &r.wait)
 		if verdict != Counted {
 			b.give(rate)
 		}

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"net/netip"
 	"strconv"
@@ -82,25 +84,25 @@ func readV2(r io.Reader, head [v2Head]byte) (from netip.AddrPort, err error) {
 	if version != 2 || command > 1 || family > 3 || transport > 2 {
 		return from, fmt.Errorf("the PROXY header has version %d, command %d, family %d, transport %d", version, command, family, transport)
 	}
-	var room [36]byte
-	addresses := room[:0]
-	if command == 1 && transport == 1 {
-		switch family {
-		case 1:
-			addresses = room[:12]
-		case 2:
-			addresses = room[:36]
-		}
+	if command == 0 || family == 0 { // of the connection itself: what follows may be anything
+		_, err := io.CopyN(io.Discard, r, int64(length))
+		return from, err
 	}
+	var room [216]byte
+	addresses := room[:[...]int{1: 12, 2: 36, 3: 216}[family]]
 	if length < len(addresses) {
 		return from, fmt.Errorf("the PROXY header has %d bytes for its addresses, which need %d", length, len(addresses))
 	}
-	if _, err := io.ReadFull(r, addresses); err != nil {
+	sum := crc32.New(castagnoli)
+	sum.Write(head[:])
+	if _, err := io.ReadFull(io.TeeReader(r, sum), addresses); err != nil {
 		return from, err
 	}
-	// What follows are TLVs, addresses of other families, or, with LOCAL, anything.
-	if _, err := io.CopyN(io.Discard, r, int64(length-len(addresses))); err != nil {
+	if err := readTLVs(r, length-len(addresses), sum); err != nil {
 		return from, err
+	}
+	if transport != 1 {
+		return from, nil
 	}
 	switch len(addresses) {
 	case 12:
@@ -109,4 +111,49 @@ func readV2(r io.Reader, head [v2Head]byte) (from netip.AddrPort, err error) {
 		from = netip.AddrPortFrom(netip.AddrFrom16([16]byte(addresses[:16])).Unmap(), binary.BigEndian.Uint16(addresses[32:]))
 	}
 	return from, nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+const (
+	tlvHead   = 3    // type and length
+	tlvCRC32C = 0x03 // PP2_TYPE_CRC32C: of the whole header, with zeros in its own place
+)
+
+// readTLVs reads what follows the addresses, length bytes. Types are ignored but for the checksum, which has to be right
+// where there is one. sum has what came before; nothing is held in memory.
+func readTLVs(r io.Reader, length int, sum hash.Hash32) error {
+	var want []byte
+	for tee := io.TeeReader(r, sum); length > 0; {
+		var head [tlvHead]byte
+		if length < tlvHead {
+			return errors.New("the PROXY header ends within a TLV's head")
+		}
+		if _, err := io.ReadFull(tee, head[:]); err != nil {
+			return err
+		}
+		size := int(binary.BigEndian.Uint16(head[1:]))
+		if length -= tlvHead; size > length {
+			return fmt.Errorf("the PROXY header has a TLV of %d bytes where there are %d", size, length)
+		}
+		length -= size
+		if head[0] != tlvCRC32C {
+			if _, err := io.CopyN(io.Discard, tee, int64(size)); err != nil {
+				return err
+			}
+			continue
+		}
+		if size != crc32.Size || want != nil {
+			return errors.New("the PROXY header has a checksum that is none, or two")
+		}
+		want = make([]byte, crc32.Size)
+		if _, err := io.ReadFull(r, want); err != nil {
+			return err
+		}
+		sum.Write(make([]byte, crc32.Size))
+	}
+	if want != nil && binary.BigEndian.Uint32(want) != sum.Sum32() {
+		return errors.New("the PROXY header's checksum is wrong")
+	}
+	return nil
 }

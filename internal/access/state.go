@@ -10,6 +10,10 @@ import (
 // its bucket and a call under way its place, whatever becomes of the configuration. Make one
 // with NewState.
 type State struct {
+	// KeyDir is a directory where identity providers' keys outlive a restart; "" for none. It is set
+	// before use.
+	KeyDir string
+
 	start   time.Time // buckets count from here, by the monotonic clock
 	counter Counter
 	places  places
@@ -60,6 +64,7 @@ type meter struct {
 	key    string
 	bucket *bucket
 	tally  Tally
+	shown  atomic.Int64 // when the key was last shown, seconds since 1970; 0: never
 
 	mu     sync.Mutex
 	routes map[string]*bucket // by pattern; only those for which the plan has a rate of its own
@@ -74,6 +79,38 @@ func (s *State) meter(key string) *meter {
 		s.meters[key] = m
 	}
 	return m
+}
+
+// LastShown is when a call last showed the key of that ID, to the second; zero: not since the
+// State was made.
+func (s *State) LastShown(id string) time.Time {
+	s.mu.Lock()
+	m := s.meters[id]
+	s.mu.Unlock()
+	if m == nil || m.shown.Load() == 0 {
+		return time.Time{}
+	}
+	return time.Unix(m.shown.Load(), 0)
+}
+
+// Shown are the IDs of the keys that were shown since the State was made, in no order.
+func (s *State) Shown() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for id, m := range s.meters {
+		if m.shown.Load() != 0 {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// show notes that a key was shown. Most calls find the second noted already, and write nothing.
+func (m *meter) show(now time.Time) {
+	if sec := now.Unix(); m.shown.Load() != sec {
+		m.shown.Store(sec)
+	}
 }
 
 func (m *meter) route(pattern string) *bucket {

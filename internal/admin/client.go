@@ -45,6 +45,11 @@ func (c *Client) Post(ctx context.Context, path string, v any) (io.ReadCloser, e
 	return c.do(ctx, http.MethodPost, path, body)
 }
 
+// Delete asks for something to be removed and opens the answer.
+func (c *Client) Delete(ctx context.Context, path string) (io.ReadCloser, error) {
+	return c.do(ctx, http.MethodDelete, path, nil)
+}
+
 func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, bytes.NewReader(body))
 	if err != nil {

@@ -126,7 +126,7 @@ func parseLimit(text string) (int, error) {
 type letter struct {
 	tapway.DeadLetter
 	unreadable string
-	header     func() (tapway.Header, tapway.Header)
+	load       func() *tapway.Exchange // nil: it cannot be read
 }
 
 func (l *letter) shown() DeadLetter {
@@ -138,7 +138,20 @@ func (l *letter) matches(sel *Selection, f *filter.Filter, ids map[string]bool) 
 	if ids != nil && !ids[l.Meta.ID.String()] || l.unreadable != "" && !isEmpty(sel.Filter) {
 		return false
 	}
-	return f.Match(&filter.Env{Meta: &l.Meta, Destination: l.Destination, Attempts: l.Attempts, Now: time.Now(), Header: l.header})
+	env := filter.Env{Meta: &l.Meta, Destination: l.Destination, Attempts: l.Attempts, Now: time.Now()}
+	env.Header = func() (request, response tapway.Header) {
+		if ex := l.load(); ex != nil {
+			return ex.RequestHeader, ex.ResponseHeader
+		}
+		return nil, nil
+	}
+	env.Body = func() (request, response []byte) {
+		if ex := l.load(); ex != nil {
+			return filter.Bodies(ex)
+		}
+		return nil, nil
+	}
+	return f.Match(&env)
 }
 
 func isEmpty(expr string) bool { return strings.TrimSpace(expr) == "" }

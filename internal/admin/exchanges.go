@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -47,45 +46,6 @@ func summarize(m *tapway.Meta) Summary {
 		From: m.From, Route: m.Route, Proto: m.Proto, ClientIP: m.ClientIP, TraceID: m.TraceID,
 		RequestSize: m.RequestSize, ResponseSize: m.ResponseSize, Error: m.Error,
 	}
-}
-
-// parseSearch reads filter, limit, before, after and oldest.
-func parseSearch(q url.Values) (tapway.Search, error) {
-	f, err := filter.Parse(q.Get("filter"))
-	if err != nil {
-		return tapway.Search{}, &badInput{"filter: " + err.Error()}
-	}
-	s := f.Search()
-	s.Oldest = q.Get("oldest") == "1"
-	for name, to := range map[string]*uint64{"before": &s.Before, "after": &s.After} {
-		if text := q.Get(name); text != "" {
-			if *to, err = strconv.ParseUint(text, 10, 64); err != nil {
-				return s, &badInput{fmt.Sprintf("%s: %q is not a position", name, text)}
-			}
-		}
-	}
-	s.Limit, err = parseLimit(q.Get("limit"))
-	return s, err
-}
-
-// search streams summaries.
-func (s *Server) search(w http.ResponseWriter, r *http.Request) {
-	search, err := parseSearch(r.URL.Query())
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	out := &lines{w: w}
-	for m, err := range s.Store.Search(r.Context(), search) {
-		if err == nil {
-			err = out.value(summarize(&m), false)
-		}
-		if err != nil {
-			out.end(err)
-			return
-		}
-	}
-	out.end(nil)
 }
 
 // exchange answers with one record; with ?states=1 with where it stands at each destination.
@@ -176,9 +136,7 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 			}
 			return
 		}
-		env := filter.Env{Meta: &ex.Meta, Now: time.Now(), Header: func() (tapway.Header, tapway.Header) {
-			return ex.RequestHeader, ex.ResponseHeader
-		}}
+		env := filter.EnvOf(ex)
 		if f.Match(&env) && show(out, ex) != nil {
 			return
 		}

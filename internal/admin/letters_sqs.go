@@ -29,12 +29,7 @@ func (s sqsLetters) names(destination string) ([]string, error) {
 }
 
 func sqsLetter(d *sqsqueue.DeadLetter) *letter {
-	l := &letter{DeadLetter: d.DeadLetter, header: func() (tapway.Header, tapway.Header) {
-		if d.Exchange == nil {
-			return nil, nil
-		}
-		return d.Exchange.RequestHeader, d.Exchange.ResponseHeader
-	}}
+	l := &letter{DeadLetter: d.DeadLetter, load: func() *tapway.Exchange { return d.Exchange }}
 	if d.Err != nil {
 		l.unreadable = d.Err.Error()
 	}

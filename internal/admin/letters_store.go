@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"iter"
+	"sync"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/record"
@@ -14,13 +15,13 @@ type storeLetters struct{ *Server }
 func (s storeLetters) list(ctx context.Context, destination string, _ int) iter.Seq2[*letter, error] {
 	return func(yield func(*letter, error) bool) {
 		for d, err := range s.Store.DeadLetters(ctx, destination) {
-			l := &letter{DeadLetter: d, header: func() (tapway.Header, tapway.Header) {
+			l := &letter{DeadLetter: d, load: sync.OnceValue(func() *tapway.Exchange {
 				ex, err := s.Store.LoadSeq(ctx, d.Meta.Seq)
 				if err != nil {
-					return nil, nil
+					return nil
 				}
-				return ex.RequestHeader, ex.ResponseHeader
-			}}
+				return ex
+			})}
 			if !yield(l, err) || err != nil {
 				return
 			}

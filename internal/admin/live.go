@@ -24,7 +24,7 @@ type Live struct {
 
 const (
 	liveEvery  = 100 * time.Millisecond
-	liveBudget = 200  // exchanges looked at in that time: what a console may cost a busy gateway
+	liveBudget = 50   // exchanges looked at in that time, 30,000 a minute: what a console may cost a busy gateway
 	liveRoom   = 1000 // summaries that wait for a slow browser; the oldest give way
 	liveBehind = 2000 // exchanges a console may be behind before it leaps to the present
 	liveStuck  = 30 * time.Second
@@ -195,9 +195,7 @@ func (v *watch) each(ctx context.Context, source iter.Seq2[*tapway.Exchange, err
 }
 
 func (v *watch) take(ex *tapway.Exchange) {
-	env := filter.Env{Meta: &ex.Meta, Now: time.Now(), Header: func() (tapway.Header, tapway.Header) {
-		return ex.RequestHeader, ex.ResponseHeader
-	}}
+	env := filter.EnvOf(ex)
 	match := v.filter.Match(&env)
 	v.mu.Lock()
 	if ex.Seq > v.position+1 && v.position > 0 { // what is in between has left the history

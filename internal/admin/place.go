@@ -8,6 +8,8 @@ type Place struct {
 	Queue   string  `json:"queue"`             // "disk" or "sqs"
 	History bool    `json:"history"`           // exchanges can be searched and opened
 	Live    bool    `json:"live"`              // calls can be watched
+	Charts  bool    `json:"charts"`            // there are figures of its calls
+	Keys    bool    `json:"keys"`              // it has a gate, which may ask for API keys
 	Gateway string  `json:"gateway,omitempty"` // base URL of the gateway, as seen from its own machine
 	Routes  []Route `json:"routes,omitempty"`
 }
@@ -21,7 +23,8 @@ type Route struct {
 
 // place tells where the console is.
 func (s *Server) place(w http.ResponseWriter, r *http.Request) {
-	p := Place{Version: s.Version, Queue: "disk", History: s.Store != nil, Live: s.Store != nil && s.Live != nil || s.Follow != nil, Gateway: s.Gateway}
+	p := Place{Version: s.Version, Queue: "disk", History: s.Store != nil, Live: s.Store != nil && s.Live != nil || s.Follow != nil, Gateway: s.Gateway,
+		Charts: s.Series != nil, Keys: s.Keys != nil}
 	if s.Store == nil {
 		p.Queue = "sqs"
 	}

@@ -87,9 +87,7 @@ func (s *Server) selectExchanges(ctx context.Context, f *filter.Filter, ids map[
 			if err != nil {
 				return nil, fmt.Errorf("exchange %s: %w", text, err)
 			}
-			env := filter.Env{Meta: &ex.Meta, Now: time.Now(), Header: func() (tapway.Header, tapway.Header) {
-				return ex.RequestHeader, ex.ResponseHeader
-			}}
+			env := filter.EnvOf(ex)
 			if f.Match(&env) {
 				seqs = append(seqs, ex.Seq)
 			}

@@ -22,8 +22,10 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/alarm"
 	"github.com/tapway/tapway/internal/cache"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
+	"github.com/tapway/tapway/internal/series"
 )
 
 // Server is the admin API as an http.Handler (see Handler). Fields that are nil answer 501
@@ -55,14 +57,23 @@ type Server struct {
 	Deliver Deliver                         // sends records to a URL; nil: redrive --to and replay --record are refused
 	Resend  func(to string) (Resend, error) // prepares repeating requests against a URL
 	Cache   *cache.Cache                    // nil: there is no running gateway
+	Alarms  *alarm.Watch                    // nil: nobody watches
 	Metrics http.Handler                    // nil: no /metrics
+	MCP     http.Handler                    // nil: no /mcp
 	Log     *slog.Logger                    // nil: slog.Default()
 
 	Console http.Handler   // the files of the web console at /, which ask for no token; nil: none
 	Gateway string         // base URL of the gateway beside it; "": none
 	Routes  func() []Route // where its calls go; nil: nowhere
 
+	// LoginRefused is told of every token that was "wrong", or not looked at ("throttled") because too
+	// many were. nil: nobody is.
+	LoginRefused func(reason string)
+	Series       *series.Series                           // figures of the calls; nil: there is no running gateway
+	Keys         func(ctx context.Context) (*Keys, error) // the API keys; nil likewise
+
 	sessions sessions
+	attempts attempts
 }
 
 // Destination is a live destination that can be looked at and stopped.
@@ -118,11 +129,21 @@ func (s *Server) Handler() http.Handler {
 	api.HandleFunc("POST /api/v1/queue/check", s.stored("check", "SQS keeps its own storage sound; `tapway queue stats` tells whether it answers", s.check))
 	api.HandleFunc("GET /api/v1/ledger", s.ledger)
 	api.HandleFunc("POST /api/v1/destinations/{name}/{action}", s.control)
+	api.HandleFunc("GET /api/v1/charts", s.charts)
+	api.HandleFunc("GET /api/v1/keys", s.keys)
 	api.HandleFunc("GET /api/v1/cache", s.cacheStats)
 	api.HandleFunc("POST /api/v1/cache/purge", s.cachePurge)
+	api.HandleFunc("GET /api/v1/alarms", s.alarms)
+	api.HandleFunc("POST /api/v1/alarms/ack", s.watched(s.alarmAck))
+	api.HandleFunc("POST /api/v1/alarms/silence", s.watched(s.alarmSilence))
+	api.HandleFunc("DELETE /api/v1/alarms/silence/{id}", s.watched(s.alarmUnsilence))
+	api.HandleFunc("POST /api/v1/alarms/test", s.watched(s.alarmTest))
 	api.HandleFunc("POST /reload", s.reload)
 	if s.Metrics != nil {
 		api.Handle("GET /metrics", s.Metrics)
+	}
+	if s.MCP != nil {
+		api.Handle("/mcp", s.MCP)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
@@ -178,13 +199,26 @@ func (s *Server) local(next http.Handler) http.Handler {
 func (s *Server) guard(next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte("Bearer " + s.Token.Reveal()))
 	return s.local(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
-		if s.Token != "" && subtle.ConstantTimeCompare(got[:], want[:]) != 1 && !s.sessions.admits(r, time.Now()) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="tapway"`)
-			writeError(w, http.StatusUnauthorized, "the admin API wants its token: Authorization: Bearer … (admin.token, --token, TAPWAY_TOKEN)")
+		if s.Token == "" || s.sessions.admits(r, time.Now()) {
+			next.ServeHTTP(w, r)
 			return
 		}
-		next.ServeHTTP(w, r)
+		refuse := func() {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="tapway"`)
+			writeError(w, http.StatusUnauthorized, "the admin API wants its token: Authorization: Bearer … (admin.token, --token, TAPWAY_TOKEN)")
+		}
+		said := r.Header.Get("Authorization")
+		if said == "" { // nothing is guessed
+			refuse()
+			return
+		}
+		right := func() bool {
+			got := sha256.Sum256([]byte(said))
+			return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+		}
+		if s.proves(w, r, right, refuse) {
+			next.ServeHTTP(w, r)
+		}
 	}))
 }
 

@@ -138,6 +138,9 @@ func TestSearch(t *testing.T) {
 			{"filter=status+>=+500", "/fail"},
 			{"filter=path+==+'/4'+||+status+==+500", "/4 /fail"},
 			{`filter=headers["x-path"]+==+'/2'`, "/2"},
+			{`filter=body+contains+"[]"&limit=1`, "/5"},
+			{`filter=body+contains+"needle"`, ""},
+			{`filter=request_body+==+"{}"+and+response_body+==+"[]"&oldest=1&wait=1m&limit=2`, "/1 /2"},
 		} {
 			q, err := url.ParseQuery(tt.query)
 			if err != nil {

@@ -115,10 +115,13 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		fail(w, &badInput{"the body is not the JSON this wants: " + err.Error()})
 		return
 	}
-	want, got := sha256.Sum256([]byte(s.Token.Reveal())), sha256.Sum256([]byte(strings.TrimSpace(said.Token)))
-	if s.Token == "" || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-		s.log().Warn("console login refused", "from", r.RemoteAddr)
+	right := func() bool {
+		want, got := sha256.Sum256([]byte(s.Token.Reveal())), sha256.Sum256([]byte(strings.TrimSpace(said.Token)))
+		return s.Token != "" && subtle.ConstantTimeCompare(want[:], got[:]) == 1
+	}
+	if !s.proves(w, r, right, func() {
 		writeError(w, http.StatusUnauthorized, "that is not the admin token of this tapway (admin.token in its configuration, or TAPWAY_TOKEN)")
+	}) {
 		return
 	}
 	cookie := &http.Cookie{

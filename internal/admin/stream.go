@@ -52,6 +52,16 @@ func (l *lines) value(v any, flush bool) error {
 	return l.raw(line, flush)
 }
 
+// flush sends what has been written.
+func (l *lines) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pending > 0 && l.failed == nil {
+		l.pending = 0
+		l.failed = http.NewResponseController(l.w).Flush()
+	}
+}
+
 // end tells an error, as a status if nothing was written yet.
 func (l *lines) end(err error) {
 	if err == nil {

@@ -43,8 +43,12 @@ func (a *App) openGate(c *config.Config) (err error) {
 		Client: fetcher(a.way), More: a.options.Rules,
 		Refused: a.metrics.refusal,
 	}
+	g.access.State.KeyDir = c.Data
 	if g.access.Keys, err = access.OpenKeyFile(KeysFile(c.Data), g.access.State, a.log); err != nil {
 		return err
+	}
+	if table, _ := c.Access.CounterTable(); table != "" && g.access.Keys.Own() > 0 {
+		a.log.Warn("API keys made by an older tapway count on each machine apart, in spite of access.counters: run `tapway keys migrate` on each", "keys", g.access.Keys.Own())
 	}
 	if g.access.Hooks, err = access.OpenHookFile(HooksFile(c.Data), a.log); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/access"
+	"github.com/tapway/tapway/internal/accesslog"
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/cache"
 	"github.com/tapway/tapway/internal/capture"
@@ -27,7 +28,9 @@ import (
 	"github.com/tapway/tapway/internal/console"
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/http1"
+	"github.com/tapway/tapway/internal/mcp"
 	"github.com/tapway/tapway/internal/proxy"
+	"github.com/tapway/tapway/internal/series"
 	"github.com/tapway/tapway/internal/stages"
 )
 
@@ -39,6 +42,9 @@ type Options struct {
 
 	// Rules makes further rules of the gate, at the start and at every reload; nil: none.
 	Rules func() ([]access.Decider, error)
+
+	// Explain tells an agent which access rule decides about a call; nil: it is not offered.
+	Explain func(context.Context, mcp.Call) (any, error)
 }
 
 // App is gateway, queue, forwarder and admin API in one process. Make it with New, run it
@@ -53,12 +59,15 @@ type App struct {
 	queue        engine
 	recorder     *capture.Recorder
 	gate         gate
+	shown        *lastShown
+	series       *series.Series
 	cache        *cache.Cache
 	proxy        *proxy.Handler
 	rules        stages.Rules
 	certificate  certificate
 	tunnels      tunnels
 	destinations *destinations
+	alarms       *alarms
 	server       *http1.Server
 	listener     net.Listener
 	adminServer  *http.Server
@@ -66,6 +75,9 @@ type App struct {
 
 	once   *once
 	health health
+
+	telemetry *telemetry     // nil: there is no collector
+	accessLog *accesslog.Log // nil: there is none
 
 	mu     sync.Mutex // of what Reload changes
 	config *config.Config
@@ -93,6 +105,9 @@ func (a *App) build(c *config.Config) (err error) {
 		return err
 	}
 	a.once.use(a.way)
+	if err = a.openTelemetry(c); err != nil {
+		return err
+	}
 	if a.routes, err = stages.NewRoutes(c, a.way); err != nil {
 		return err
 	}
@@ -123,20 +138,29 @@ func (a *App) build(c *config.Config) (err error) {
 	if err = a.openGate(c); err != nil {
 		return err
 	}
+	a.openFigures(c)
 	a.recorder = &capture.Recorder{
 		Queue: a.queue, Redact: a.rules.Redact, Decide: a.rules.Decide,
 		MaxBody: int64(c.Capture.MaxBody), Memory: int64(c.Capture.Memory), SpoolDir: filepath.Join(c.Data, "spool"),
-		Refuse: c.Capture.OnFailure == "refuse", Observe: a.observe, Log: a.log,
+		Refuse: c.Capture.OnFailure == "refuse", Observe: a.observe, Ended: a.ended, Log: a.log,
 	}
 	if err = a.newServer(c); err != nil {
 		return err
 	}
-	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics,
+	a.alarms = newAlarms(c, a.options, a.queue, a.log)
+	targets, err := alarmTargets(c, a.way)
+	if err != nil {
+		return err
+	}
+	a.alarms.use(c, targets)
+	a.destinations = &destinations{queue: a.queue, version: a.options.Version, log: a.log, metrics: a.metrics, attempted: a.alarms.attempt, telemetry: a.telemetry,
 		pauses: openPauses(c.Data, c.Destinations, a.queue, a.log)}
 	if err = a.destinations.set(c.Destinations, a.way); err != nil {
 		return err
 	}
+	a.alarms.names = a.destinations.names
 	a.metrics.watch(a.queue, a.recorder, a.destinations)
+	a.metrics.registry.MustRegister(a.alarms)
 	a.metrics.registry.MustRegister(cacheCollector{a.cache})
 	a.adminServer = newAdminServer(a.admin(c), a.log)
 	return nil
@@ -156,7 +180,7 @@ func listen(what, addr string) (net.Listener, error) {
 
 // newServer makes the front.
 func (a *App) newServer(c *config.Config) error {
-	handler := a.tunnels.wrap(a.recorder.Wrap(a.gate.Wrap(a.cache.Wrap(a.proxy))))
+	handler := a.tunnels.wrap(a.recorder.Wrap(a.telemetry.wrap(a.gate.Wrap(a.cache.Wrap(a.proxy)))))
 	a.server = &http1.Server{
 		Handler: handler, BadRequest: a.badRequest,
 		ReadHeaderTimeout: limit(c.Limits.HeaderTimeout), IdleTimeout: limit(c.Limits.IdleTimeout),
@@ -206,7 +230,7 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 	defer a.close()
 	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx: it ends after the last call
 	defer stopUpkeep()
-	failed := make(chan error, 3)
+	failed := make(chan error, 8)
 	var tasks sync.WaitGroup
 	start := func(what string, run func() error) {
 		tasks.Go(func() {
@@ -216,8 +240,12 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 		})
 	}
 	start("queue", func() error { return a.queue.Run(upkeep) })
+	start("telemetry", func() error { return a.telemetry.Run(upkeep) })
+	start("access log", func() error { return a.writeAccessLog(upkeep) })
 	start("API keys", func() error { return a.gate.run(upkeep) })
+	tasks.Go(func() { a.runFigures(upkeep) })
 	a.destinations.start()
+	start("alarms", func() error { return a.alarms.watch.Run(upkeep) })
 	start("gateway", func() error { return a.server.Serve(a.listener) })
 	if a.adminLis != nil {
 		start("admin API", func() error { return a.adminServer.Serve(a.adminLis) })
@@ -284,15 +312,32 @@ func (a *App) close() {
 		a.removeAddress()
 		a.queue.Close()
 	}
+	if a.series != nil {
+		a.series.Close()
+	}
 }
 
 // observe is told of every call by the capture.
 func (a *App) observe(ex *tapway.Exchange, err error, took time.Duration) {
 	a.metrics.call(ex, err, took)
+	a.alarms.call(ex)
+	a.series.Add(series.Call{Status: ex.Status, Took: ex.Duration, In: ex.RequestSize, Out: ex.ResponseSize})
 	a.health.stored(err)
 	if a.rules.LogCalls() {
 		a.log.Info("call", "id", ex.ID, "method", ex.Method, "path", ex.Path, "status", ex.Status, "duration", ex.Duration,
 			"overhead", ex.Overhead, "client", ex.ClientIP, "origin", ex.Origin, "route", ex.Route, "error", ex.Error)
+	}
+}
+
+// serveAgents adds /mcp to an admin API.
+func serveAgents(s *admin.Server, c *config.Config, o Options, log *slog.Logger) {
+	if c.Admin.MCP != "read" && c.Admin.MCP != "write" {
+		return
+	}
+	client := admin.Local(s)
+	s.MCP = &mcp.Server{
+		Version: o.Version, Write: c.Admin.MCP == "write", Log: log, Explain: o.Explain,
+		Open: func(context.Context) (*admin.Client, func(), error) { return client, func() {}, nil },
 	}
 }
 
@@ -304,7 +349,10 @@ func (a *App) admin(c *config.Config) *admin.Server {
 		Deliver: a.once.deliver, Resend: a.once.resend,
 		Console: console.Handler(), Gateway: a.gatewayURL(c), Routes: a.routeList,
 	}
-	s.Cache = a.cache
+	s.Cache, s.Alarms = a.cache, a.alarms.watch
+	s.LoginRefused = a.metrics.loginRefused
+	s.Series, s.Keys = a.series, a.keyList
 	a.queue.serve(s)
+	serveAgents(s, c, a.options, a.log)
 	return s
 }

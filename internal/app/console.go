@@ -1,13 +1,38 @@
 package app
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
+	"sync"
 
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/config"
+	"github.com/tapway/tapway/internal/series"
 )
+
+// openFigures opens what is kept for people to look at: the charts, and when keys were last used.
+// A gateway serves without them as well as with them, so nothing here fails its start.
+func (a *App) openFigures(c *config.Config) {
+	var err error
+	if a.series, err = series.Open(filepath.Join(c.Data, "series"), a.log); err != nil {
+		a.log.Error("the charts end with this process", "err", err)
+		a.series, _ = series.Open("", a.log) // without a file nothing can fail
+	}
+	a.shown = openShown(shownFile(c.Data), a.gate.access.State, a.log)
+}
+
+// runFigures keeps them on disk until ctx ends.
+func (a *App) runFigures(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() { a.shown.run(ctx) })
+	if err := a.series.Run(ctx); err != nil {
+		a.log.Error("the last figures of the charts are not written", "err", err)
+	}
+	both.Wait()
+}
 
 // gatewayURL is where the gateway is reached from its own machine: for replays through it.
 func (a *App) gatewayURL(c *config.Config) string {

@@ -25,6 +25,9 @@ type destinations struct {
 	metrics *metrics
 	pauses  *delivery.Pauses
 
+	attempted func(delivery.Attempt) // is told of every request; nil: nobody is
+	telemetry *telemetry             // nil: there is no collector
+
 	mu      sync.Mutex
 	all     []*destination
 	running bool
@@ -86,15 +89,23 @@ func (ds *destinations) plan(list []config.Destination, way *egress.Dialer) ([]*
 
 // make builds one destination, still without its position in the queue.
 func (ds *destinations) make(c config.Destination, way *egress.Dialer) (*destination, error) {
-	d, err := stages.NewDestination(c, way, ds.version, ds.metrics.attempt)
+	d, err := stages.NewDestination(c, way, ds.version, ds.observe)
 	if err != nil {
 		return nil, err
 	}
+	d.Sender.Begin = ds.telemetry.sender()
 	worker := &delivery.Worker{Sender: d.Sender, Match: d.Match, Concurrency: c.Concurrency, Log: ds.log}
 	if reason, paused := ds.pauses.Reason(c.Name); paused {
 		worker.Pause(reason)
 	}
 	return &destination{config: c, way: way, worker: worker, transport: d.Transport, pauses: ds.pauses}, nil
+}
+
+func (ds *destinations) observe(at delivery.Attempt) {
+	ds.metrics.attempt(at)
+	if ds.attempted != nil {
+		ds.attempted(at)
+	}
 }
 
 // apply stops what the plan leaves out and starts what it adds. A destination that changed

@@ -30,6 +30,7 @@ type Forwarder struct {
 	queue        engine
 	destinations *destinations
 	once         *once
+	telemetry    *telemetry // nil: there is no collector
 	adminServer  *http.Server
 	adminLis     net.Listener // nil: the admin API is off
 	serving      atomic.Bool
@@ -68,6 +69,9 @@ func (f *Forwarder) build(c *config.Config) (err error) {
 		return err
 	}
 	f.once.use(f.way)
+	if f.telemetry, err = newTelemetry(c, f.way, f.metrics, f.options.Version, f.log); err != nil {
+		return fmt.Errorf("telemetry: %w", err)
+	}
 	if c.Admin.Listen != "off" {
 		if f.adminLis, err = listen("the admin API", c.Admin.Listen); err != nil {
 			return err
@@ -76,7 +80,7 @@ func (f *Forwarder) build(c *config.Config) (err error) {
 	if f.queue, err = openEngine(c, f.log, true); err != nil {
 		return err
 	}
-	f.destinations = &destinations{queue: f.queue, version: f.options.Version, log: f.log, metrics: f.metrics}
+	f.destinations = &destinations{queue: f.queue, version: f.options.Version, log: f.log, metrics: f.metrics, telemetry: f.telemetry}
 	if err = f.destinations.set(c.Destinations, f.way); err != nil {
 		return err
 	}
@@ -86,7 +90,9 @@ func (f *Forwarder) build(c *config.Config) (err error) {
 		Ready: f.ready, Reload: f.Reload, Live: f.destinations.live, Metrics: f.metrics.handler(),
 		Deliver: f.once.deliver, Resend: f.once.resend, Console: console.Handler(),
 	}
+	s.LoginRefused = f.metrics.loginRefused
 	f.queue.serve(s)
+	serveAgents(s, c, f.options, f.log)
 	f.adminServer = newAdminServer(s, f.log)
 	return nil
 }
@@ -115,7 +121,7 @@ func (f *Forwarder) RunNotify(ctx context.Context, ready func()) error {
 	}
 	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx: it ends after the last attempt
 	defer stopUpkeep()
-	failed := make(chan error, 2)
+	failed := make(chan error, 4)
 	var tasks sync.WaitGroup
 	start := func(what string, run func() error) {
 		tasks.Go(func() {
@@ -125,11 +131,15 @@ func (f *Forwarder) RunNotify(ctx context.Context, ready func()) error {
 		})
 	}
 	start("queue", func() error { return f.queue.Run(upkeep) })
+	start("telemetry", func() error { return f.telemetry.Run(upkeep) })
 	f.destinations.start()
 	if f.adminLis != nil {
 		start("admin API", func() error { return f.adminServer.Serve(f.adminLis) })
 	}
 	f.serving.Store(true)
+	if len(f.config.Alarms.Notify) > 0 {
+		f.log.Warn("alarms.notify has no effect here: alarms are watched by `tapway serve`, those of the queues by CloudWatch")
+	}
 	f.log.Info("forwarding", "queue", f.config.Queue, "admin", f.AdminAddr(), "destinations", f.destinations.names(), "version", f.options.Version)
 	ready()
 
@@ -200,6 +210,7 @@ func (f *Forwarder) reload() ([]string, error) {
 	}
 	f.config, f.way = c, way
 	f.once.use(way)
+	f.telemetry.use(way)
 	f.destinations.apply(plan)
 	f.log.Info("reloaded", "file", f.options.Source.File, "destinations", f.destinations.names())
 	warnRestart(f.log, restart)

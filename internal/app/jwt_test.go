@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -75,4 +77,48 @@ backend: `+httpBackend(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.R
 			t.Errorf("the record has %v", headers)
 		}
 	}
+}
+
+// TestJWTRestart: tokens are verified after a restart while the identity provider is down.
+func TestJWTRestart(t *testing.T) {
+	public, private, _ := ed25519.GenerateKey(nil)
+	b64 := base64.RawURLEncoding.EncodeToString
+	var idp *httptest.Server
+	idp = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/.well-known/openid-configuration":
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":"%s/keys"}`, idp.URL, idp.URL)
+		case "/keys":
+			fmt.Fprintf(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":%q}]}`, b64(public))
+		}
+	}))
+	defer idp.Close()
+	text := b64([]byte(`{"alg":"EdDSA","kid":"1"}`)) + "." + b64(fmt.Appendf(nil, `{"iss":%q,"aud":"api","exp":%d}`, idp.URL, time.Now().Unix()+600))
+	token := "Bearer " + text + "." + b64(ed25519.Sign(private, []byte(text)))
+	data := filepath.Join(t.TempDir(), "data")
+	backend := httpBackend(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	yaml := "data: " + data + "\nbackend: " + backend + "\naccess: {jwt: {issuer: \"" + idp.URL + "\", audience: api}}\n"
+	ask := func(w *world, want int) {
+		t.Helper()
+		if got, _, _ := askWith(t, w.url+"/x", "Authorization", token); got != want {
+			t.Errorf("%d, want %d", got, want)
+		}
+	}
+	w := newWorldIn(t, yaml)
+	ask(w, 200)
+	w.stop()
+	idp.Close()
+	w = newWorldIn(t, yaml)
+	ask(w, 200)
+	w.stop()
+	kept, err := filepath.Glob(filepath.Join(data, "identity-keys-*.json"))
+	if err != nil || len(kept) != 1 {
+		t.Fatal(kept, err)
+	}
+	if err := os.Remove(kept[0]); err != nil {
+		t.Fatal(err)
+	}
+	w = newWorldIn(t, yaml)
+	ask(w, 503) // the provider is down indeed
+	w.stop()
 }

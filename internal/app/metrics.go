@@ -30,6 +30,8 @@ type metrics struct {
 	egress   *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	rules    sync.Map // from a rule to its counter in refused
+	logins   *prometheus.CounterVec
+	traced   bool // durationOf is told of every call, and call need not count its duration
 }
 
 var (
@@ -50,19 +52,23 @@ func newMetrics() *metrics {
 		egress:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_egress_total", Help: "Connections that were to be made, by the egress policy's verdict (allowed, denied, would_deny) and the rule that gave it."}, []string{"verdict", "rule"}),
 	}
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_refused_total", Help: "Calls and connections that an access rule refused, by the rule."}, []string{"rule"})
+	m.logins = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_admin_tokens_refused_total", Help: "Tokens that the admin API has refused: wrong, or throttled because too many were."}, []string{"reason"})
+	for _, reason := range []string{"wrong", "throttled"} {
+		m.logins.WithLabelValues(reason)
+	}
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tapway_calls_total", Help: "Calls by the class of their status and who answered."}, []string{"status", "origin"})
 	for i, class := range classes {
 		for j, origin := range origins {
 			m.calls[i][j] = calls.WithLabelValues(class, string(origin))
 		}
 	}
-	m.registry.MustRegister(calls, m.duration, m.overhead, m.commit, m.lost, m.attempts, m.took, m.egress, m.refused,
+	m.registry.MustRegister(calls, m.duration, m.overhead, m.commit, m.lost, m.attempts, m.took, m.egress, m.refused, m.logins,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}) // which has exemplars
 }
 
 func (m *metrics) call(ex *tapway.Exchange, err error, took time.Duration) {
@@ -76,7 +82,9 @@ func (m *metrics) call(ex *tapway.Exchange, err error, took time.Duration) {
 		}
 	}
 	m.calls[class][origin].Inc()
-	m.duration.Observe(ex.Duration.Seconds())
+	if !m.traced {
+		m.duration.Observe(ex.Duration.Seconds())
+	}
 	m.overhead.Observe(ex.Overhead.Seconds())
 	m.commit.Observe(took.Seconds())
 	if err != nil {
@@ -92,6 +100,16 @@ func (m *metrics) refusal(rule string) {
 		c, _ = m.rules.LoadOrStore(rule, m.refused.WithLabelValues(rule))
 	}
 	c.(prometheus.Counter).Inc()
+}
+
+// durationOf counts how long a call took; a sampled one becomes an exemplar, by which Grafana finds the
+// trace behind a bucket.
+func (m *metrics) durationOf(ex *tapway.Exchange, sampled bool) {
+	if sampled {
+		m.duration.(prometheus.ExemplarObserver).ObserveWithExemplar(ex.Duration.Seconds(), prometheus.Labels{"trace_id": ex.TraceID})
+		return
+	}
+	m.duration.Observe(ex.Duration.Seconds())
 }
 
 func (m *metrics) attempt(a delivery.Attempt) {
@@ -219,3 +237,6 @@ func flag(on bool) float64 {
 	}
 	return 0
 }
+
+// loginRefused counts a token that the admin API did not take.
+func (m *metrics) loginRefused(reason string) { m.logins.WithLabelValues(reason).Inc() }

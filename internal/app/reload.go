@@ -15,7 +15,7 @@ import (
 
 // fixed are the keys, with everything below them, that only a restart can change.
 var fixed = []string{
-	"listen", "h2c", "data", "queue", "bucket", "lambda", "storage", "admin", "limits", "log.format", "log.level",
+	"listen", "h2c", "data", "queue", "bucket", "lambda", "storage", "admin", "limits", "access_log", "telemetry", "log.format", "log.level",
 	"capture.max_body", "capture.memory", "capture.durability", "capture.on_failure",
 	"access.proxy_protocol", "access.counters", "access.counters_on_failure", "access.counters_wait",
 }
@@ -23,8 +23,11 @@ var fixed = []string{
 // Reload reads the configuration again and puts routes, rules, destinations and
 // certificates into force; calls under way end as they began. It gives the changed keys
 // that keep their old value until a restart. On an error everything stays as it was. Either
-// way it is logged.
+// way it is logged, and the access log's file is opened anew.
 func (a *App) Reload() (restart []string, err error) {
+	if a.accessLog != nil {
+		a.accessLog.Reopen()
+	}
 	restart, err = a.reload()
 	if err != nil {
 		a.log.Error("reload refused, the old configuration stays in force", "err", err)
@@ -70,6 +73,10 @@ func (a *App) reload() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	targets, err := alarmTargets(c, way)
+	if err != nil {
+		return nil, err
+	}
 	plan, err := a.destinations.plan(c.Destinations, way) // last: it makes positions in the queue
 	if err != nil {
 		return nil, err
@@ -84,7 +91,9 @@ func (a *App) reload() ([]string, error) {
 	a.routes.Close()
 	a.routes, a.config, a.way = routes, c, way
 	a.once.use(way)
+	a.telemetry.use(way)
 	a.destinations.apply(plan)
+	a.alarms.use(c, targets)
 	a.log.Info("reloaded", "file", a.options.Source.File, "routes", routes.Count(), "destinations", a.destinations.names())
 	warnRestart(a.log, restart)
 	a.queue.warnLeft(a.destinations.names())

@@ -206,7 +206,7 @@ func (o *Options) check(a *API) error {
 	case o.CanaryPercent < 0 || o.CanaryPercent >= 100:
 		return fmt.Errorf("--canary: want a percentage above 0 and below 100")
 	}
-	for _, field := range []string{"status", "duration", "size", "client_ip", "query", "from", "headers", "response_headers", "time", "error", "origin", "front", "destination", "id"} {
+	for _, field := range []string{"status", "duration", "size", "client_ip", "query", "from", "headers", "response_headers", "body", "request_body", "response_body", "time", "error", "origin", "front", "destination", "id"} {
 		if o.Routes.Uses(field) {
 			return fmt.Errorf("--routes: %s is known of a call, not of a route; use method, path and route", field)
 		}

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/tapway/tapway"
 )
 
 // key is what an answer is found by: a digest, so that long keys cost no memory.
@@ -34,13 +36,30 @@ func (m *material) lines(name string, lines []string) {
 
 func (m material) sum() key { return sha256.Sum256(m) }
 
-// credentials are headers that say who is calling.
-var credentials = map[string]bool{
-	"Authorization": true, "Cookie": true, "X-Api-Key": true, "Proxy-Authorization": true, "X-Amz-Security-Token": true,
-	"X-Auth-Token": true, "X-Access-Token": true, "X-Session-Token": true, "X-Id-Token": true, "X-Csrf-Token": true,
-	"X-Amzn-Oidc-Identity": true, "X-Amzn-Oidc-Data": true, "X-Amzn-Oidc-Accesstoken": true,
-	"X-Goog-Iap-Jwt-Assertion": true, "Cf-Access-Jwt-Assertion": true,
-	"X-Forwarded-User": true, "X-Forwarded-Email": true, "X-Remote-User": true, "Remote-User": true, "X-Forwarded-Client-Cert": true,
+// credentials are headers that say who is calling; credentialPrefixes are what the names of more begin with.
+var credentials, credentialPrefixes = func() (names map[string]bool, prefixes []string) {
+	names = map[string]bool{}
+	for _, name := range slices.Concat(tapway.SecretHeaders(), tapway.IdentityHeaders()) {
+		if prefix, ok := strings.CutSuffix(name, "*"); ok {
+			prefixes = append(prefixes, http.CanonicalHeaderKey(prefix))
+		} else {
+			names[http.CanonicalHeaderKey(name)] = true
+		}
+	}
+	return names, prefixes
+}()
+
+// credential reports whether a header, by its canonical name, says who is calling.
+func credential(name string) bool {
+	if credentials[name] {
+		return true
+	}
+	for _, p := range credentialPrefixes {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // turning are headers that make some backends and frameworks see another host, path or method
@@ -95,7 +114,7 @@ func look(r *http.Request, rule *Rule, more []string, query string) (f found) {
 			plain = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 		}
 		switch {
-		case credentials[plain] || slices.Contains(more, plain):
+		case credential(plain) || slices.Contains(more, plain):
 			f.credentials = append(f.credentials, name)
 			f.uncovered = f.uncovered || !slices.Contains(rule.Headers, name)
 		case isTurning(plain) || plain == "Forwarded" && turns(r.Header[name]):

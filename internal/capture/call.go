@@ -111,6 +111,9 @@ func (l *call) takeFacts(returned bool) {
 	ex, r := &l.ex, &l.response
 	ex.ID, ex.Time = l.ID, l.Start
 	ex.Connect, ex.FirstByte = l.Connect, l.FirstByte
+	if l.Trace != nil {
+		ex.TraceID = l.Trace.ID
+	}
 	ex.Front, ex.Origin, ex.Route, ex.Error = l.Front, l.Origin, l.Route, l.Error
 	if ex.Front == "" {
 		ex.Front = tapway.FrontServer
@@ -198,15 +201,23 @@ func (l *call) store(blocked time.Duration) error {
 			l.ex.Status, l.ex.Origin, l.ex.Error = http.StatusServiceUnavailable, tapway.OriginGateway, errorNotStored
 		}
 	}
+	l.tell(err, took)
+	return err
+}
+
+// tell lets those who watch know of the call.
+func (l *call) tell(err error, took time.Duration) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.rec.complain("observer failed", l.ID, fmt.Errorf("it panicked with a %T", p))
+		}
+	}()
 	if l.rec.Observe != nil {
-		defer func() {
-			if p := recover(); p != nil {
-				l.rec.complain("observer failed", l.ID, fmt.Errorf("it panicked with a %T", p))
-			}
-		}()
 		l.rec.Observe(&l.ex, err, took)
 	}
-	return err
+	if l.rec.Ended != nil {
+		l.rec.Ended(&l.Call, &l.ex)
+	}
 }
 
 // enqueue decides, redacts and enqueues. Afterwards the exchange is redacted, or empty. The queue
@@ -287,7 +298,7 @@ func (l *call) redact() {
 func (l *call) withoutBodies() {
 	l.ex.Request = tapway.Body{Size: l.ex.RequestSize, Withheld: true}
 	l.ex.Response = tapway.Body{Size: l.ex.ResponseSize, Withheld: true}
-	if l.rec.Observe != nil {
+	if l.rec.Observe != nil || l.rec.Ended != nil {
 		l.redact()
 	}
 }

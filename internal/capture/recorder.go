@@ -71,6 +71,10 @@ type Recorder struct {
 	// response ends.
 	Observe func(ex *tapway.Exchange, err error, took time.Duration)
 
+	// Ended hears of every call after Observe, under the same conditions, with the slip that has
+	// travelled with it. nil: nobody does.
+	Ended func(call *tapway.Call, ex *tapway.Exchange)
+
 	Log *slog.Logger     // nil is slog.Default
 	Now func() time.Time // nil is time.Now
 

@@ -31,6 +31,8 @@ func check(d *decoder, c *Config) {
 	k.egress(c)
 	k.access(c)
 	k.cache(c)
+	k.alarms(c)
+	k.telemetry(c)
 	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !d.unchecked["admin.listen"] && !loopback(host) && c.Admin.Token == "" && !k.failed("admin.token") {
 		k.fail("admin.token", "the admin API listens beyond loopback without a token", "set admin.token, or listen on 127.0.0.1")
 	}
@@ -132,6 +134,8 @@ var kinds = map[string]func(string) error{
 	"export":    checkExport,
 	"pem":       checkPEM,
 	"cidr":      checkCIDR,
+	"email":     checkEmail,
+	"console":   checkConsole,
 	"queue":     checkQueue,
 	"bucket":    checkBucket,
 	"counters":  checkCounters,
@@ -461,6 +465,7 @@ func (k *checker) egress(c *Config) {
 	for i, d := range c.Destinations {
 		one(fmt.Sprintf("destinations[%d].url", i), d.URL)
 	}
+	c.Alarms.places(one)
 }
 
 // Rules are these rules in the redactor's form, the built-in ones included if wanted.

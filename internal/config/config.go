@@ -3,8 +3,7 @@
 //
 // What a newcomer gets wrong: loading never stops at the first mistake. It walks the YAML
 // tree beside the struct, collects every problem with file, line and column, and only a
-// file without any becomes a Config. A key that this version knows but does not carry out
-// is a problem too: an ignored access rule would be an open door.
+// file without any becomes a Config.
 package config
 
 import (
@@ -39,7 +38,10 @@ type Config struct {
 	Egress       Egress        `yaml:"egress" doc:"Where tapway itself may go: every dial, to backends, destinations and whatever else, is asked about. docs/egress.md has the rules. Without this key the backends and destinations of this file may be dialled wherever they are, but a name not when it leads to link-local or metadata addresses; hosts that others name only when they are public."`
 	Cache        Cache         `yaml:"cache" doc:"Answers that are kept in memory, so that the backend is not asked twice. docs/cache.md has the rules."`
 	Limits       Limits        `yaml:"limits" doc:"Bounds on what one client may ask of the gateway."`
+	Alarms       Alarms        `yaml:"alarms" doc:"When somebody is told that something is wrong, and who. The rules hold without this key as well; they are then only shown. docs/alarms.md has the rules. In AWS Lambda it has no effect: the alarms are CloudWatch's there."`
 	Log          Log           `yaml:"log" doc:"tapway's own log, on standard error."`
+	AccessLog    AccessLog     `yaml:"access_log" doc:"One line per call for people and log shippers, redacted like the records. docs/telemetry.md has the formats. Not on Lambda."`
+	Telemetry    Telemetry     `yaml:"telemetry" doc:"Metrics and traces for an OpenTelemetry collector. docs/telemetry.md has the names and an example. Not on Lambda."`
 	AWS          AWS           `yaml:"aws" doc:"What tapway deploy makes on AWS. Its flags win over these, and both over what it remembers in tapway.deploy.json."`
 }
 
@@ -54,6 +56,7 @@ type ServerTLS struct {
 type Admin struct {
 	Listen string        `yaml:"listen" def:"127.0.0.1:9090" kind:"addr or off" doc:"Address of the admin API. \"off\" switches it off."`
 	Token  tapway.Secret `yaml:"token" env:"TAPWAY_TOKEN" doc:"Bearer token of the admin API. Required when it listens beyond loopback."`
+	MCP    string        `yaml:"mcp" def:"off" enum:"off read write" doc:"Whether agents are served at /mcp of the admin address (Model Context Protocol), with its token: not at all, to look only, or with tools that redrive dead letters and replay exchanges, which want a confirmation."`
 }
 
 // Route sends matching calls to a backend.
@@ -109,7 +112,7 @@ type Capture struct {
 // Redact is added to the built-in rules.
 type Redact struct {
 	Defaults bool          `yaml:"defaults" def:"true" doc:"Keep the built-in rules (Authorization, cookies, API keys, common password and token names) and add these."`
-	Headers  []string      `yaml:"headers" example:"X-Internal-Token" doc:"Header names."`
+	Headers  []string      `yaml:"headers" example:"X-Internal-Token" doc:"Header names; X-Auth-* is every name that begins so."`
 	Cookies  []string      `yaml:"cookies" doc:"Cookie names, for when whole Cookie headers are not redacted."`
 	Query    []string      `yaml:"query" example:"session" doc:"Query parameter names."`
 	Path     []string      `yaml:"path" doc:"Path parameter names of routes."`
@@ -245,9 +248,3 @@ func (d Duration) String() string { return time.Duration(d).String() }
 
 // Size is a number of bytes written as 512, "10KiB", "10MiB" or "1GB".
 type Size int64
-
-// unsupported are keys of the design that this version does not carry out. They are
-// refused rather than ignored: nothing would enforce them.
-var unsupported = map[string]bool{
-	"alarms": true,
-}

@@ -110,7 +110,6 @@ func TestProblems(t *testing.T) {
 		{"no backend", "listen: :8080\n", `tapway.yaml: backend: there is nowhere to send calls; set backend`},
 		{"two ways", "backend: http://a\nroutes: [{match: /x, backend: http://b}]\n", `tapway.yaml:1:10: backend: backend, routes and openapi exclude each other`},
 		{"admin without a token", "backend: http://a\nadmin: {listen: \":9090\"}\n", `tapway.yaml:2:8: admin.token: the admin API listens beyond loopback without a token`},
-		{"not carried out at the top", "backend: http://a\nalarms: {}\n", `tapway.yaml:2:1: alarms: this version does not carry it out`},
 		{"syntax", "backend: \"http://a\nlisten: x\n", `tapway.yaml:1:10: not valid YAML: `},
 		{"key twice", "backend: http://a\nbackend: http://b\n", `backend`},
 		{"two documents", "backend: http://a\n---\nlisten: :1\n", `a second YAML document`},
@@ -248,6 +247,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("routes: [{match: 'GET /{a}', backend: 'http://x/{a}'}]\ncapture: {rules: [{if: 'status > 1'}]}")
 	f.Add("backend: ${A}\nproxy:\n  <<: {timeout: 1s}\n")
 	f.Add("? [a]\n: b\n")
+	f.Add("backend: http://a\nalarms: {error_rate: {above: 5%}, smtp: {host: a, from: t@a, username: u, password: '${aws-secretsmanager:p#q}'}, notify: [{name: a, email: [b@c]}, {name: d, webhook: '${aws-secretsmanager:p#q}', format: slack}]}\n")
 	f.Add("backend: ${aws-ssm:/b}\nproxy: {timeout: '${aws-ssm:/b}', tls: {ca: '${aws-secretsmanager:p#q}', key: '${aws-ssm'}}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		_, err := Load(Source{File: "tapway.yaml", Text: []byte(text), Getenv: env("A", "http://a"), Resolve: func(refs []Ref) (map[string]string, map[string]error) {

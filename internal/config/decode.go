@@ -25,6 +25,7 @@ type decoder struct {
 	places   map[string]*token.Position // by key path
 	origins  map[string]string          // by key path, of values that are not from the file
 	forwards bool                       // see Source.Forwards
+	function bool                       // see Source.Function
 	anchors  map[string]ast.Node
 	resolved int // aliases followed, to stop a bomb
 
@@ -46,6 +47,7 @@ var (
 	secretType   = reflect.TypeFor[tapway.Secret]()
 	durationType = reflect.TypeFor[Duration]()
 	sizeType     = reflect.TypeFor[Size]()
+	shareType    = reflect.TypeFor[Share]()
 )
 
 // maxAliases is how many aliases are followed in one file.
@@ -177,8 +179,6 @@ func (d *decoder) decodeStruct(n ast.Node, v reflect.Value, key string) {
 		switch {
 		case seen[name]:
 			d.fail(pair.Key, path, "this key stands here twice", "remove one of them")
-		case unsupported[path]:
-			d.fail(pair.Key, path, "this version does not carry it out, and ignoring it would be worse", "remove it")
 		case i < 0:
 			d.fail(pair.Key, path, "unknown key", didYouMean(name, names(fields)))
 		default:
@@ -268,6 +268,10 @@ func setScalar(v reflect.Value, text string) error {
 		n, err := ParseSize(text)
 		v.SetInt(int64(n))
 		return err
+	case shareType:
+		s, err := ParseShare(text)
+		v.SetFloat(float64(s))
+		return err
 	}
 	switch v.Kind() {
 	case reflect.String:
@@ -305,6 +309,8 @@ func wanted(t reflect.Type) string {
 		return "a duration such as 10s"
 	case t == sizeType:
 		return "a size such as 10MiB"
+	case t == shareType:
+		return "a share such as 5%"
 	case t == secretType:
 		return "a secret (a text)"
 	}

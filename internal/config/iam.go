@@ -75,10 +75,12 @@ func (k *checker) iam(c *Config) {
 
 // ClientCertificate is what is asked of client certificates beyond their CA.
 type ClientCertificate struct {
-	Subjects []string          `yaml:"subjects" example:"CN=client,O=Example" doc:"Subjects that may come in, as RFC 2253 writes them. With one or more of subjects, sans and spki a certificate has to be in one of these lists."`
-	SANs     []string          `yaml:"sans" example:"client.example.com" doc:"Subject alternative names that may come in: DNS names, addresses of mail and network, URIs."`
-	SPKI     []string          `yaml:"spki" doc:"Public keys that may come in: the base64 of their SHA-256, which outlives a renewal."`
-	Headers  map[string]string `yaml:"headers" doc:"What the backend is told: header and subject, common_name, issuer, serial, sans, fingerprint, spki or not_after. What clients send under these names is taken away from every call."`
+	Subjects   []string          `yaml:"subjects" example:"CN=client,O=Example" doc:"Subjects that may come in, as RFC 2253 writes them. With one or more of subjects, sans and spki a certificate has to be in one of these lists."`
+	SANs       []string          `yaml:"sans" example:"client.example.com" doc:"Subject alternative names that may come in: DNS names, addresses of mail and network, URIs."`
+	SPKI       []string          `yaml:"spki" doc:"Public keys that may come in: the base64 of their SHA-256, which outlives a renewal."`
+	Truststore string            `yaml:"truststore" kind:"pem" doc:"On Lambda, CAs that a certificate must be of: a PEM file, or the PEM itself, with those in between. Elsewhere tls.client_ca is that, and on Lambda too where this is not set; without both the front's own truststore decides."`
+	ALB        string            `yaml:"alb" def:"off" enum:"off verify passthrough" doc:"On Lambda, what the load balancer's listeners do with client certificates. Only where every HTTPS listener of the target group is in this mode: otherwise anybody can write the headers that the certificate comes in. passthrough needs a truststore."`
+	Headers    map[string]string `yaml:"headers" doc:"What the backend is told: header and subject, common_name, issuer, serial, sans, fingerprint, spki or not_after. What clients send under these names is taken away from every call."`
 }
 
 func (k *checker) clientCertificate(c *Config) {
@@ -87,8 +89,11 @@ func (k *checker) clientCertificate(c *Config) {
 		return
 	}
 	const key = "access.client_certificate"
-	if (c.TLS == nil || c.TLS.ClientCA == "") && !k.d.forwards {
-		k.fail(key, "nobody is asked for a certificate", "set tls.client_ca to the CA of the clients")
+	switch ca := c.TLS != nil && c.TLS.ClientCA != ""; {
+	case !ca && cert.Truststore == "" && !k.d.forwards && !k.d.function:
+		k.fail(key, "nobody is asked for a certificate", "set tls.client_ca to the CA of the clients; for Lambda set access.client_certificate.truststore")
+	case !ca && cert.Truststore == "" && cert.ALB == "passthrough" && !k.failed(key+".truststore"):
+		k.fail(key+".alb", "a load balancer in passthrough mode verifies no certificate", "set access.client_certificate.truststore to the CA of the clients")
 	}
 	for i, text := range cert.SPKI {
 		if err := access.CheckSPKI(text); err != nil {

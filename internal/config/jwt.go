@@ -20,7 +20,7 @@ type JWT struct {
 	Leeway         Duration          `yaml:"leeway" def:"30s" doc:"How far the issuer's clock may be from ours; at most 10m."`
 	Headers        map[string]string `yaml:"headers" doc:"What the backend is told: header and the claim it gets. Texts and numbers as they are, the rest as JSON. What clients send under these names is taken away from every call."`
 	Refresh        Duration          `yaml:"refresh" def:"1h" doc:"How often the keys are fetched anew. A token with an unknown key also makes tapway look, at most twice a minute."`
-	Keep           Duration          `yaml:"keep" def:"24h" doc:"How long keys serve on while they cannot be fetched anew."`
+	Keep           Duration          `yaml:"keep" def:"24h" doc:"How long keys serve on while they cannot be fetched anew, counted from when they were fetched. They are kept in the data directory (on Lambda in /tmp), so that a restart does not need the issuer."`
 }
 
 // Header is the name of the header that the token is in.

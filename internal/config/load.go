@@ -30,6 +30,11 @@ type Source struct {
 	// Forwards says that records are only delivered: a backend is not needed then.
 	Forwards bool
 
+	// Function says that this is a Lambda function: clients' TLS ends at a front.
+	Function bool
+	// OTel lets OpenTelemetry's own variables (OTEL_…) set keys below telemetry.
+	OTel bool
+
 	Getenv   func(string) (string, bool)  // nil: os.LookupEnv
 	ReadFile func(string) ([]byte, error) // nil: os.ReadFile
 
@@ -91,13 +96,16 @@ func Peek(s Source) (*Config, Problems, error) {
 func (s *Source) read(l *lookups) (*Config, *decoder) {
 	c := Default()
 	d := &decoder{
-		file: s.File, dir: s.Dir, getenv: s.Getenv, also: s.Also, forwards: s.Forwards, places: map[string]*token.Position{}, origins: map[string]string{},
+		file: s.File, dir: s.Dir, getenv: s.Getenv, also: s.Also, forwards: s.Forwards, function: s.Function, places: map[string]*token.Position{}, origins: map[string]string{},
 		lookups: l, brought: map[string][]string{}, fits: map[string]string{}, unchecked: map[string]bool{},
 	}
 	d.readFile = func(name string) ([]byte, error) { return s.ReadFile(d.path(name)) }
 	d.text(s.Text, c)
 	v := reflect.ValueOf(c).Elem()
 	d.environment(v, "")
+	if s.OTel {
+		d.otel(c)
+	}
 	d.flags(v, s.Set)
 	check(d, c)
 	return c, d

@@ -14,7 +14,7 @@ func Reference() string {
 Every key, made from the program by a test. ` + "`tapway config init`" + ` prints a file to begin with, ` + "`tapway config check`" + ` tells
 all that is wrong with one, and ` + "`tapway config schema`" + ` prints a JSON Schema for editors.
 
-- Unknown keys are errors. So are keys of things that this version does not do: ignoring them would be worse.
+- Unknown keys are errors.
 - Flags win over the environment, which wins over the file, which wins over the defaults.
 - ` + "`${NAME}`" + ` in a value reads the environment, ` + "`${NAME:-default}`" + ` with a fallback, ` + "`${file:/path}`" + ` a file; ` + "`$${`" + ` is the
   characters themselves. What they bring in is a value, never more YAML.
@@ -27,9 +27,10 @@ all that is wrong with one, and ` + "`tapway config schema`" + ` prints a JSON S
   them up with ` + "`--secrets`" + `.
 - Where a PEM file is wanted, its content may stand instead.
 - Durations are written ` + "`250ms`, `10s`, `15m`, `24h`, `7d`" + `; a bare number is seconds. Sizes are written ` + "`512`, `10KiB`, `10MB`" + `.
+- OpenTelemetry's own variables (` + "`OTEL_…`" + `) set what stands below ` + "`telemetry`" + ` in ` + "`tapway serve`" + ` and ` + "`tapway forward`" + `: [telemetry.md](telemetry.md) has the list.
 - A list of one may be written as the value alone. Anchors, aliases and ` + "`<<`" + ` work as in YAML 1.1.
 - A reload (SIGHUP, or POST /reload on the admin address) puts everything into force except what stands under ` + "`listen`, `h2c`," + `
-  ` + "`data`, `queue`, `storage`, `admin`, `limits`, `log.format`, `log.level`, and in `capture`: `max_body`, `memory`, `durability`," + `
+  ` + "`data`, `queue`, `storage`, `admin`, `limits`, `access_log`, `telemetry`, `log.format`, `log.level`, and in `capture`: `max_body`, `memory`, `durability`," + `
   ` + "`on_failure`, and in `access`: `proxy_protocol`, `counters`, `counters_on_failure`, `counters_wait`" + `. A changed key of those is named and keeps its old value until a restart.
 
 | key | kind | default | meaning |
@@ -82,6 +83,8 @@ func kindName(t reflect.Type) string {
 		return "duration"
 	case t == sizeType:
 		return "size"
+	case t == shareType:
+		return "share"
 	case t == secretType:
 		return "secret"
 	}

@@ -181,10 +181,13 @@ func (b *browser) js(expr string) any {
 	return got["result"].(map[string]any)["value"]
 }
 
-// until waits for an expression to be true.
+// until waits for an expression to be true; one that throws, as of an element that is not there
+// yet, is not.
 func (b *browser) until(what, expr string) {
 	b.t.Helper()
-	b.eventually(what+" ("+expr+")", func() bool { return b.js("Boolean("+expr+")") == true })
+	b.eventually(what+" ("+expr+")", func() bool {
+		return b.js("(() => { try { return Boolean("+expr+"); } catch { return false; } })()") == true
+	})
 }
 
 func (b *browser) eventually(what string, ok func() bool) {

@@ -1,6 +1,8 @@
 package console_test
 
 import (
+	"compress/gzip"
+	"io"
 	"io/fs"
 	"net/http/httptest"
 	"os"
@@ -36,7 +38,22 @@ func TestFiles(t *testing.T) {
 		}
 		rec := get(path)
 		h := rec.Header()
-		total += rec.Body.Len()
+		plain := rec.Body.String()
+		packed := get(path, "Accept-Encoding", "br, gzip")
+		total += packed.Body.Len()
+		if z, err := gzip.NewReader(packed.Body); err == nil && packed.Header().Get("Content-Encoding") == "gzip" {
+			if text, err := io.ReadAll(z); err != nil || string(text) != plain {
+				t.Errorf("%s: what is packed is something else: %v", path, err)
+			}
+		} else if packed.Header().Get("Content-Encoding") != "" || rec.Header().Get("Content-Encoding") != "" {
+			t.Errorf("%s: %v", path, packed.Header())
+		}
+		if packed.Header().Get("Vary") != "Accept-Encoding" || packed.Header().Get("Content-Encoding") != "" && packed.Header().Get("ETag") == h.Get("ETag") {
+			t.Errorf("%s: a cache cannot tell the two forms apart: %v", path, packed.Header())
+		}
+		if refused := get(path, "Accept-Encoding", "gzip;q=0"); refused.Header().Get("Content-Encoding") != "" {
+			t.Errorf("%s is packed for who refuses it", path)
+		}
 		if rec.Code != 200 || h.Get("Content-Type") != types[name[strings.LastIndex(name, "."):]] || h.Get("Content-Security-Policy") != console.Policy || h.Get("X-Frame-Options") != "DENY" ||
 			h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("Cache-Control") != "no-cache" || h.Get("ETag") == "" {
 			t.Errorf("%s: %d %v", path, rec.Code, h)
@@ -49,12 +66,26 @@ func TestFiles(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if total == 0 || total > 150<<10 {
-		t.Errorf("the console is %d bytes; a first view is to be under 150 KiB", total)
+	if total == 0 || total > 80<<10 {
+		t.Errorf("all of the console is %d bytes over the wire; a first view, with what it asks for, is to be under 150 KiB", total)
 	}
 	for _, path := range []string{"/index.html", "/js/", "/js", "/js/none.js", "/../console.go", "/static/index.html"} {
 		if rec := get(path); rec.Code != 404 || rec.Header().Get("Content-Security-Policy") == "" {
 			t.Errorf("%s: %d", path, rec.Code)
+		}
+	}
+}
+
+// TestPreload: the page names every module, so that a browser fetches them side by side.
+func TestPreload(t *testing.T) {
+	page := get("/").Body.String()
+	names, err := fs.Glob(os.DirFS("static"), "js/*.js")
+	if err != nil || len(names) < 20 {
+		t.Fatalf("%d modules, %v", len(names), err)
+	}
+	for _, name := range names {
+		if strings.Count(page, `"/`+name+`"`) != 1 {
+			t.Errorf("the page does not name %s once", name)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Matching makes a Worker's Match of a destination's filter; the filter that takes
-// everything gives nil. Headers are read only when the filter asks for them. A message that
+// everything gives nil. Headers and bodies are read only when the filter asks for them. A message that
 // cannot be read matches: the attempt then says what is wrong with it.
 func Matching(f *filter.Filter, destination string) func(m *tapway.Message) bool {
 	if f.String() == "" {
@@ -31,16 +31,21 @@ func Matching(f *filter.Filter, destination string) func(m *tapway.Message) bool
 			env.Meta = &ex.Meta
 		}
 		unreadable := false
-		env.Header = func() (request, response tapway.Header) {
+		load := func() *tapway.Exchange {
 			if ex == nil {
 				var err error
 				if ex, err = record.Exchange(m); err != nil {
 					unreadable = true
-					return nil, nil
+					return &tapway.Exchange{}
 				}
 			}
+			return ex
+		}
+		env.Header = func() (request, response tapway.Header) {
+			ex := load()
 			return ex.RequestHeader, ex.ResponseHeader
 		}
+		env.Body = func() (request, response []byte) { return filter.Bodies(load()) }
 		return f.Match(&env) || unreadable
 	}
 }

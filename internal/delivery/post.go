@@ -23,7 +23,7 @@ type answer struct {
 }
 
 // post makes one request.
-func (s *Sender) post(ctx context.Context, owner *payload, t text, id string, number int) answer {
+func (s *Sender) post(ctx context.Context, owner *payload, t text, id string, number int, traceparent string) answer {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timeout := s.timeout()
@@ -32,7 +32,7 @@ func (s *Sender) post(ctx context.Context, owner *payload, t text, id string, nu
 	defer timer.Stop()
 
 	a := answer{id: id}
-	resp, err := s.transport().RoundTrip(s.newRequest(ctx, owner, t, id, number))
+	resp, err := s.transport().RoundTrip(s.newRequest(ctx, owner, t, id, number, traceparent))
 	if err != nil {
 		a.class, a.reason = classify(ctx, err, timeout)
 		return a
@@ -52,7 +52,7 @@ func (s *Sender) post(ctx context.Context, owner *payload, t text, id string, nu
 	return a
 }
 
-func (s *Sender) newRequest(ctx context.Context, owner *payload, t text, id string, number int) *http.Request {
+func (s *Sender) newRequest(ctx context.Context, owner *payload, t text, id string, number int, traceparent string) *http.Request {
 	p := &s.ready
 	header := make(http.Header, len(p.header)+5)
 	for name, values := range p.header {
@@ -68,6 +68,9 @@ func (s *Sender) newRequest(ctx context.Context, owner *payload, t text, id stri
 	// It also lets a transport try again by itself when a kept connection turns out to be dead.
 	if _, set := header["Idempotency-Key"]; !set {
 		header["Idempotency-Key"] = header["Webhook-Id"]
+	}
+	if _, set := header["Traceparent"]; !set && traceparent != "" {
+		header["Traceparent"] = []string{traceparent}
 	}
 	req := &http.Request{
 		Method: p.method, URL: p.url, Host: p.host, Header: header,

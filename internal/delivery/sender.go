@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"sync"
@@ -42,6 +43,11 @@ type Sender struct {
 	// Observe is told of every request, also those of a batch that was split. It must be
 	// quick and safe for concurrent use. nil: nobody is.
 	Observe func(Attempt)
+
+	// Begin is told of every request before it is made, with the messages in it, and gives the
+	// traceparent to send with it, "" for none; end, if not nil, is told what came of it. It
+	// must be quick and safe for concurrent use, and keep nothing of the messages after end.
+	Begin func(messages iter.Seq[*tapway.Message]) (traceparent string, end func(Attempt))
 
 	Now func() time.Time // for timestamps and Retry-After dates; nil: time.Now
 

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -122,8 +123,13 @@ func (r *sending) request(c *chunk, lo, hi int) answer {
 		ids = append(ids, r.batch[p.message].ID)
 		number = max(number, r.batch[p.message].Attempts+1)
 	}
+	var traceparent string
+	var end func(Attempt)
+	if r.s.Begin != nil {
+		traceparent, end = r.s.Begin(r.messages(c.parts[lo:hi]))
+	}
 	began := time.Now()
-	a := r.s.post(r.ctx, c.payload, t, requestID(ids), number)
+	a := r.s.post(r.ctx, c.payload, t, requestID(ids), number, traceparent)
 	r.requests++
 	r.bytes += t.len()
 	if a.class == Accepted {
@@ -132,11 +138,26 @@ func (r *sending) request(c *chunk, lo, hi int) answer {
 		r.failure = a
 		r.halted = a.class.wide()
 	}
+	told := Attempt{
+		Destination: r.s.Name, ID: a.id, Records: hi - lo, Number: number, Class: a.class,
+		Status: a.status, Reason: a.reason, Bytes: t.len(), Took: time.Since(began),
+	}
 	if r.s.Observe != nil {
-		r.s.Observe(Attempt{
-			Destination: r.s.Name, ID: a.id, Records: hi - lo, Number: number, Class: a.class,
-			Status: a.status, Reason: a.reason, Bytes: t.len(), Took: time.Since(began),
-		})
+		r.s.Observe(told)
+	}
+	if end != nil {
+		end(told)
 	}
 	return a
+}
+
+// messages are those whose records the parts are.
+func (r *sending) messages(parts []part) iter.Seq[*tapway.Message] {
+	return func(yield func(*tapway.Message) bool) {
+		for _, p := range parts {
+			if !yield(&r.batch[p.message]) {
+				return
+			}
+		}
+	}
 }

@@ -107,3 +107,13 @@ func requestID(ids []tapway.ID) string {
 	var sum [sha256.Size]byte
 	return "batch_" + hex.EncodeToString(h.Sum(sum[:0])[:16])
 }
+
+// Signature makes what stands in the header webhook-signature of Standard Webhooks, for messages
+// that are no records. nil without secrets; its error shows none of them.
+func Signature(secrets []tapway.Secret) (func(id string, unix int64, body []byte) string, error) {
+	s, err := newSigner(secrets)
+	if s == nil || err != nil {
+		return nil, err
+	}
+	return func(id string, unix int64, body []byte) string { return s.sign(id, unix, &text{middle: body}) }, nil
+}

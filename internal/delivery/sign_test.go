@@ -98,3 +98,20 @@ func TestRequestID(t *testing.T) {
 		t.Error("a single record's request does not have its id")
 	}
 }
+
+// TestSignature: what is no record is signed as records are.
+func TestSignature(t *testing.T) {
+	sign, err := Signature([]tapway.Secret{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, []byte(`{"test": 2432232314}`)); got != "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" {
+		t.Errorf("got %s", got)
+	}
+	if sign, err := Signature(nil); sign != nil || err != nil {
+		t.Errorf("without a secret: %v", err)
+	}
+	if _, err := Signature([]tapway.Secret{"whsec_?hunter2"}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a bad secret: %v", err)
+	}
+}

@@ -4,16 +4,21 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/tapway/tapway"
 )
 
 // run is the state of one Match.
 type run struct {
-	env               *Env
+	meta              *tapway.Meta
+	env               *Env // nil: only what an index has is known
 	loaded            bool
 	request, response tapway.Header
 	now               time.Time
+
+	read                      bool
+	requestBody, responseBody []byte
 }
 
 func (r *run) eval(n *node) bool {
@@ -41,12 +46,14 @@ func (r *run) compare(n *node) bool {
 	switch k := n.field.kind; {
 	case k == kindHeader:
 		return r.compareHeader(n)
+	case k == kindBody:
+		return r.compareBody(n)
 	case k == kindIP:
-		return compareIP(n, r.env.Meta.ClientIP)
+		return compareIP(n, r.meta.ClientIP)
 	case k == kindID:
-		return compareID(n, r.env.Meta.ID)
+		return compareID(n, r.meta.ID)
 	case k == kindTime:
-		return compareOrder(n.op, r.env.Meta.Time.Compare(n.at.resolve(r.moment(n))))
+		return compareOrder(n.op, r.meta.Time.Compare(n.at.resolve(r.moment(n))))
 	case k.numeric():
 		return compareNumber(n, r.number(n.field.id))
 	}
@@ -55,7 +62,10 @@ func (r *run) compare(n *node) bool {
 
 func (r *run) moment(n *node) time.Time {
 	if n.at.relative && r.now.IsZero() {
-		if r.now = r.env.Now; r.now.IsZero() {
+		if r.env != nil {
+			r.now = r.env.Now
+		}
+		if r.now.IsZero() {
 			r.now = time.Now()
 		}
 		r.now = r.now.Round(0) // wall clock only: bounds and comparisons must agree
@@ -64,7 +74,7 @@ func (r *run) moment(n *node) time.Time {
 }
 
 func (r *run) text(id fieldID) string {
-	m := r.env.Meta
+	m := r.meta
 	switch id {
 	case fieldMethod:
 		return m.Method
@@ -85,13 +95,16 @@ func (r *run) text(id fieldID) string {
 	case fieldTraceID:
 		return m.TraceID
 	case fieldDestination:
+		if r.env == nil {
+			return ""
+		}
 		return r.env.Destination
 	}
 	panic("filter: a field of text without a value")
 }
 
 func (r *run) number(id fieldID) int64 {
-	m := r.env.Meta
+	m := r.meta
 	switch id {
 	case fieldStatus:
 		return int64(m.Status)
@@ -106,6 +119,9 @@ func (r *run) number(id fieldID) int64 {
 	case fieldResponseSize:
 		return m.ResponseSize
 	case fieldAttempts:
+		if r.env == nil {
+			return 0
+		}
 		return int64(r.env.Attempts)
 	}
 	panic("filter: a number without a value")
@@ -224,3 +240,27 @@ func (r *run) compareHeader(n *node) bool {
 	}
 	return !found && compareText(n, "")
 }
+
+// compareBody holds when a body that there is satisfies the comparison; without one the value
+// is "".
+func (r *run) compareBody(n *node) bool {
+	if !r.read {
+		r.read = true
+		if r.env.Body != nil {
+			r.requestBody, r.responseBody = r.env.Body()
+		}
+	}
+	request, response := text(r.requestBody), text(r.responseBody)
+	switch {
+	case n.field.id == fieldRequestBody:
+		return compareText(n, request)
+	case n.field.id == fieldResponseBody:
+		return compareText(n, response)
+	case request == "" || response == "":
+		return compareText(n, request+response)
+	}
+	return compareText(n, request) || compareText(n, response)
+}
+
+// text is b without a copy: nobody changes a body while a filter reads it.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

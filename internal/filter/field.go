@@ -11,6 +11,7 @@ const (
 	kindMethod
 	kindID
 	kindIP
+	kindBody
 	kindHeader
 	kindStatus
 	kindCount
@@ -50,6 +51,9 @@ const (
 	fieldAttempts
 	fieldHeaders
 	fieldResponseHeaders
+	fieldBody
+	fieldRequestBody
+	fieldResponseBody
 )
 
 type fieldDef struct {
@@ -76,6 +80,7 @@ var fieldDefs = [...]fieldDef{
 	{id: fieldDestination, kind: kindText, name: "destination", help: "the destination in question; empty where there is none"},
 	{id: fieldError, kind: kindText, name: "error", help: "what went wrong, in a few words; empty if nothing did"},
 	{id: fieldHeaders, kind: kindHeader, name: "headers", help: `a request header, any letter case: headers["user-agent"] contains "curl"`},
+	{id: fieldBody, kind: kindBody, name: "body", help: `text of either body, without content codings: body contains "order-4711"`},
 	{id: fieldTime, kind: kindTime, name: "time", help: `when the request came: time >= now-5m, time < "2026-11-20T10:00:00Z"`},
 	{id: fieldRoute, kind: kindText, name: "route", help: `the route that matched, "GET /users/{id}"; empty if none did`},
 	{id: fieldFrom, kind: kindText, name: "from", help: "the host the client asked for"},
@@ -86,6 +91,8 @@ var fieldDefs = [...]fieldDef{
 	{id: fieldOverhead, kind: kindDuration, name: "overhead", help: "the part of the duration that was neither the backend's nor the client's"},
 	{id: fieldAttempts, kind: kindCount, name: "attempts", help: "attempts to deliver made so far"},
 	{id: fieldResponseHeaders, kind: kindHeader, name: "response_headers", help: `a response header: response_headers["content-type"] startsWith "text/"`},
+	{id: fieldRequestBody, kind: kindBody, name: "request_body", help: `the request's body: request_body matches "(?i)drop +table"`},
+	{id: fieldResponseBody, kind: kindBody, name: "response_body", help: `the response's body: response_body contains "Traceback"`},
 }
 
 // otherNames leads from what people type to the field they mean. Only request_headers, the
@@ -95,6 +102,7 @@ var otherNames = map[string]string{
 	"host": "from", "code": "status", "status_code": "status", "latency": "duration", "duration_ms": "duration",
 	"overhead_ms": "overhead", "timestamp": "time", "header": "headers", "response_header": "response_headers",
 	"verb": "method", "trace": "trace_id", "bytes": "size", "dest": "destination", "querystring": "query",
+	"bodies": "body", "payload": "body", "content": "body", "text": "body", "request": "request_body", "response": "response_body",
 }
 
 func lookup(name string) *fieldDef {

@@ -5,6 +5,7 @@
 //	duration > 250ms and not (method in [GET, HEAD])
 //	client_ip in ["10.0.0.0/8", "::1"] || headers["user-agent"] contains "curl"
 //	status in [4xx, 503] && time >= now-5m
+//	body contains "order-4711"
 //
 // A comparison has its field on the left and literals on the right; what a literal may be
 // follows from the field, so every type error is found when parsing. && binds tighter than
@@ -15,14 +16,16 @@
 //
 // What a newcomer gets wrong: a header may stand several times, and a condition on it
 // holds when any of its lines satisfies it, while != and the other negations hold when
-// none does. And a relative time (now-5m) is measured when matching, not when parsing.
+// none does; with body it is the same for the two bodies. And a relative time (now-5m) is measured when matching, not when parsing.
 package filter
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/content"
 )
 
 // Limits of an expression, of its source and of its canonical text alike.
@@ -56,7 +59,45 @@ type Env struct {
 	// once per Match; nil stands for empty headers.
 	Header func() (request, response tapway.Header)
 
+	// Body gives both bodies as Bodies does. It is called only if a body must be asked, at most
+	// once per Match; nil stands for none.
+	Body func() (request, response []byte)
+
 	Now time.Time // the moment that relative times start from; zero: the clock is asked
+}
+
+// EnvOf is what there is to ask about an exchange that is at hand as a whole.
+func EnvOf(ex *tapway.Exchange) Env {
+	return Env{Meta: &ex.Meta, Now: time.Now(),
+		Header: func() (request, response tapway.Header) { return ex.RequestHeader, ex.ResponseHeader },
+		Body:   func() (request, response []byte) { return Bodies(ex) },
+	}
+}
+
+// maxBody bounds what a body may decode to; what is behind is not searched.
+const maxBody = 32 << 20
+
+// Bodies gives the bodies of an exchange as the body fields read them: without their content
+// codings, up to 32 MiB. Of one that cannot be decoded it gives what was read until then.
+func Bodies(ex *tapway.Exchange) (request, response []byte) {
+	return plain(ex.RequestHeader, &ex.Request), plain(ex.ResponseHeader, &ex.Response)
+}
+
+func plain(h tapway.Header, b *tapway.Body) []byte {
+	if b.Decoded || len(b.Bytes) == 0 || !h.Has("Content-Encoding") {
+		return b.Bytes
+	}
+	var codings []string
+	for _, f := range h {
+		if strings.EqualFold(f.Name, "Content-Encoding") {
+			codings = append(codings, f.Value)
+		}
+	}
+	out, err := content.Decode(strings.Join(codings, ", "), b.Bytes, maxBody)
+	if err != nil && len(out) == 0 {
+		return b.Bytes // it may never have been coded
+	}
+	return out
 }
 
 // Parse reads an expression. Every error is an *Error.
@@ -84,7 +125,7 @@ func (f *Filter) Match(e *Env) bool {
 	if f == nil || f.root == nil {
 		return true
 	}
-	r := run{env: e}
+	r := run{meta: e.Meta, env: e}
 	return r.eval(f.root)
 }
 
@@ -98,6 +139,11 @@ func (f *Filter) String() string {
 
 // NeedsHeaders reports whether Match may call Env.Header.
 func (f *Filter) NeedsHeaders() bool { return f.Uses("headers") || f.Uses("response_headers") }
+
+// NeedsBodies reports whether Match may call Env.Body.
+func (f *Filter) NeedsBodies() bool {
+	return f.Uses("body") || f.Uses("request_body") || f.Uses("response_body")
+}
 
 // Uses reports whether the expression names a field, so that a caller can refuse a field
 // that means nothing where the filter stands ("destination" in a capture rule).

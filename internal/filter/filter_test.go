@@ -1,7 +1,10 @@
 package filter
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +31,7 @@ func sample() *Env {
 			return tapway.Header{{Name: "User-Agent", Value: "curl/8.5"}, {Name: "X-Tag", Value: "one"}, {Name: "X-Tag", Value: "two"}, {Name: "X-Empty", Value: ""}},
 				tapway.Header{{Name: "Content-Type", Value: "text/html"}}
 		},
+		Body: func() (request, response []byte) { return []byte(`{"order":4711}`), []byte("<h1>Not found</h1>") },
 	}
 }
 
@@ -37,6 +41,19 @@ var matchTests = []struct {
 }{
 	{"", true},
 	{" \t\n", true},
+	{`body contains "4711"`, true},
+	{`body contains "Not found"`, true},
+	{`body contains "not found"`, false},
+	{`body matches "(?i)not +found"`, true},
+	{`body not contains "4711"`, false},
+	{`body not contains "4712"`, true},
+	{`body == ""`, false},
+	{"body", true},
+	{"!body", false},
+	{`request_body contains "Not found"`, false},
+	{`request_body startsWith "{"`, true},
+	{`response_body endsWith "</h1>"`, true},
+	{`response_body in ["a", "<h1>Not found</h1>"]`, true},
 	{"status == 404", true},
 	{"status != 404", false},
 	{"status < 404", false},
@@ -414,6 +431,62 @@ func TestNilHeaderMeansEmpty(t *testing.T) {
 	}
 	if !f.Match(&Env{Meta: &tapway.Meta{}}) {
 		t.Error("a nil Header did not count as empty headers")
+	}
+}
+
+func TestNilBodyMeansNone(t *testing.T) {
+	f, err := Parse(`body == "" && !request_body && response_body not contains "a"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !f.Match(&Env{Meta: &tapway.Meta{}}) {
+		t.Error("a nil Body did not count as no bodies")
+	}
+}
+
+// One body alone decides: the other, which there is not, is no empty text beside it.
+func TestOneBody(t *testing.T) {
+	for expr, want := range map[string]bool{`body == ""`: false, `body == "a"`: true, `body != "a"`: false, "body": true, `body not startsWith "a"`: false} {
+		f, err := Parse(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, body := range []func() (request, response []byte){
+			func() (request, response []byte) { return []byte("a"), nil },
+			func() (request, response []byte) { return nil, []byte("a") },
+		} {
+			if got := f.Match(&Env{Meta: &tapway.Meta{}, Body: body}); got != want {
+				t.Errorf("%s: %v", expr, got)
+			}
+		}
+	}
+}
+
+// Bodies are read without their content codings; what is not coded as it says is read as it is.
+func TestBodies(t *testing.T) {
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	io.WriteString(w, "the text")
+	w.Close()
+	gz := tapway.Header{{Name: "content-encoding", Value: "gzip"}}
+	for _, tt := range []struct {
+		name string
+		h    tapway.Header
+		b    tapway.Body
+		want string
+	}{
+		{"none", gz, tapway.Body{}, ""},
+		{"plain", nil, tapway.Body{Bytes: []byte("the text")}, "the text"},
+		{"gzip", gz, tapway.Body{Bytes: zipped.Bytes()}, "the text"},
+		{"decoded by redaction", gz, tapway.Body{Bytes: []byte("the text"), Decoded: true}, "the text"},
+		{"cut off", gz, tapway.Body{Bytes: zipped.Bytes()[:zipped.Len()-6], Truncated: true}, "the text"},
+		{"not what it says", gz, tapway.Body{Bytes: []byte("the text")}, "the text"},
+		{"unknown", tapway.Header{{Name: "Content-Encoding", Value: "rot13"}}, tapway.Body{Bytes: []byte("gur grkg")}, "gur grkg"},
+	} {
+		request, response := Bodies(&tapway.Exchange{RequestHeader: tt.h, Request: tt.b, ResponseHeader: tt.h, Response: tt.b})
+		if string(request) != tt.want || string(response) != tt.want {
+			t.Errorf("%s: %q and %q, want %q", tt.name, request, response, tt.want)
+		}
 	}
 }
 

@@ -117,6 +117,8 @@ func (n *node) leafCost() int {
 		cost += 5
 	case kindHeader:
 		cost += 1 << 20 // may read the disk: after everything else
+	case kindBody:
+		cost += 1 << 21 // and may decompress
 	}
 	return cost
 }

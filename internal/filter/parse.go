@@ -305,6 +305,8 @@ func (d *fieldDef) sample() string {
 		return d.name + ` startsWith "0198c2f0"`
 	case kindEnum:
 		return fmt.Sprintf("%s == %s", d.name, d.values[0])
+	case kindBody:
+		return d.name + ` contains "abc"`
 	}
 	return d.name + ` == "abc"`
 }

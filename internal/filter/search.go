@@ -3,6 +3,7 @@ package filter
 import (
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -10,7 +11,7 @@ import (
 
 // Search is the filter as a question to a store, with relative times measured from now.
 // Fields that a store cannot tell (destination, attempts) are empty; see Uses. An exchange
-// whose headers are asked for and cannot be read is not taken.
+// whose headers or bodies are asked for and cannot be read is not taken.
 func (f *Filter) Search() tapway.Search { return f.SearchAt(time.Now()) }
 
 // SearchAt is Search with relative times measured from now.
@@ -24,13 +25,20 @@ func (f *Filter) SearchAt(now time.Time) tapway.Search {
 	if b.status.hi <= 999 {
 		s.Hint.StatusMax = int(max(b.status.hi, 0))
 	}
-	if !f.NeedsHeaders() {
+	if f.root.indexed() {
+		s.Maybe = func(m *tapway.Meta) bool {
+			r := run{meta: m, now: now.Round(0)}
+			return r.maybe(f.root)
+		}
+	}
+	if !f.NeedsHeaders() && !f.NeedsBodies() {
 		s.Match = func(m *tapway.Meta, _ func() (*tapway.Exchange, error)) bool {
 			return f.Match(&Env{Meta: m, Now: now})
 		}
 		return s
 	}
 	s.Match = func(m *tapway.Meta, load func() (*tapway.Exchange, error)) bool {
+		load = sync.OnceValues(load)
 		failed := false
 		taken := f.Match(&Env{Meta: m, Now: now, Header: func() (request, response tapway.Header) {
 			ex, err := load()
@@ -39,10 +47,61 @@ func (f *Filter) SearchAt(now time.Time) tapway.Search {
 				return nil, nil
 			}
 			return ex.RequestHeader, ex.ResponseHeader
+		}, Body: func() (request, response []byte) {
+			ex, err := load()
+			if err != nil {
+				failed = true
+				return nil, nil
+			}
+			return Bodies(ex)
 		}})
 		return taken && !failed
 	}
 	return s
+}
+
+// maybe evaluates with what an index has, as tapway.Search.Maybe wants it: a comparison with
+// anything else may hold. There is no node for "not", so one more that may hold never turns
+// the whole into what does not.
+func (r *run) maybe(n *node) bool {
+	switch n.op {
+	case opAnd:
+		for _, k := range n.plan {
+			if !r.maybe(k) {
+				return false
+			}
+		}
+		return true
+	case opOr:
+		for _, k := range n.plan {
+			if r.maybe(k) {
+				return true
+			}
+		}
+		return false
+	}
+	return !n.field.indexed() || r.compare(n) != n.neg
+}
+
+// indexed reports whether maybe can ever say no.
+func (n *node) indexed() bool {
+	switch n.op {
+	case opAnd:
+		return slices.ContainsFunc(n.kids, (*node).indexed)
+	case opOr:
+		return !slices.ContainsFunc(n.kids, func(k *node) bool { return !k.indexed() })
+	}
+	return n.field.indexed()
+}
+
+// indexed says which fields tapway.Search.Maybe may ask.
+func (d *fieldDef) indexed() bool {
+	switch d.id {
+	case fieldMethod, fieldPath, fieldFrom, fieldRoute, fieldStatus, fieldDuration, fieldSize, fieldRequestSize, fieldResponseSize,
+		fieldTime, fieldClientIP, fieldFront, fieldOrigin, fieldError, fieldDestination, fieldAttempts:
+		return true
+	}
+	return false
 }
 
 // bounds is what can be said of every exchange that a node takes.

@@ -129,7 +129,16 @@ func genExpr(depth int) *rapid.Generator[string] {
 		path := rapid.SampledFrom([]string{`""`, `"/"`, `"/a"`, `"/a/b"`, `"/ab"`, `"/c"`})
 		method := rapid.SampledFrom([]string{"GET", "POST", `""`, "PURGE"})
 		moment := rapid.SampledFrom([]string{"now", "-1ns", "now+1ns", "-1h", "2026-11-20", "0001-01-01", "9999-12-31", "1970-01-01"})
-		switch rapid.IntRange(0, 7).Draw(t, "leaf") {
+		text := rapid.SampledFrom([]string{"== 'a'", "!= 'a'", "contains 'a'", "not contains 'a'", "in ['a', '']"})
+		switch rapid.IntRange(0, 11).Draw(t, "leaf") {
+		case 8:
+			return rapid.SampledFrom([]string{"body ", "request_body ", "response_body ", "query ", "trace_id "}).Draw(t, "unindexed") + text.Draw(t, "text")
+		case 9:
+			return rapid.SampledFrom([]string{"error ", "from ", "route ", "client_ip startsWith 'a' || error "}).Draw(t, "indexed") + text.Draw(t, "text")
+		case 10:
+			return rapid.SampledFrom([]string{"duration ", "overhead "}).Draw(t, "time") + order + " 5ms"
+		case 11:
+			return rapid.SampledFrom([]string{"size ", "request_size ", "response_size "}).Draw(t, "size") + order + " 100"
 		case 0:
 			return "status " + order + " " + status.Draw(t, "v")
 		case 1:
@@ -154,11 +163,17 @@ func genMeta() *rapid.Generator[*tapway.Meta] {
 	return rapid.Custom(func(t *rapid.T) *tapway.Meta {
 		moment := rapid.SampledFrom([]time.Time{now, now.Add(-1), now.Add(1), now.Add(-time.Hour), now.Add(-time.Hour - 1),
 			time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), time.Unix(0, 0), time.Unix(0, -1), {}})
+		word := rapid.SampledFrom([]string{"", "a", "b", "ab"})
+		took := rapid.SampledFrom([]time.Duration{0, 5*time.Millisecond - 1, 5 * time.Millisecond, 5*time.Millisecond + 1})
+		size := rapid.SampledFrom([]int64{0, 50, 99, 100, 101})
 		return &tapway.Meta{
 			Status: rapid.SampledFrom([]int{0, 1, 199, 200, 299, 300, 404, 500, 599, 600, 998, 999, 1000}).Draw(t, "status"),
 			Method: rapid.SampledFrom([]string{"GET", "POST", "", "PURGE", "get"}).Draw(t, "method"),
 			Path:   rapid.SampledFrom([]string{"", "/", "/a", "/a/b", "/ab", "/c"}).Draw(t, "path"),
 			Time:   moment.Draw(t, "time"),
+			Query:  word.Draw(t, "query"), TraceID: word.Draw(t, "trace"), Error: word.Draw(t, "error"), From: word.Draw(t, "from"), Route: word.Draw(t, "route"),
+			ClientIP: word.Draw(t, "client"), Duration: took.Draw(t, "duration"), Overhead: took.Draw(t, "overhead"),
+			RequestSize: size.Draw(t, "request"), ResponseSize: size.Draw(t, "response"),
 		}
 	})
 }
@@ -168,7 +183,9 @@ func admits(s *tapway.Search, m *tapway.Meta) bool {
 	h := s.Hint
 	return (h.StatusMin == 0 || m.Status >= h.StatusMin) && (h.StatusMax == 0 || m.Status <= h.StatusMax) &&
 		(h.Methods == nil || slices.Contains(h.Methods, m.Method)) && strings.HasPrefix(m.Path, h.PathPrefix) &&
-		(s.Since.IsZero() || !m.Time.Before(s.Since)) && (s.Until.IsZero() || m.Time.Before(s.Until))
+		(s.Since.IsZero() || !m.Time.Before(s.Since)) && (s.Until.IsZero() || m.Time.Before(s.Until)) &&
+		(s.Maybe == nil || s.Maybe(&tapway.Meta{Seq: m.Seq, Time: m.Time, Status: m.Status, Duration: m.Duration, RequestSize: m.RequestSize,
+			ResponseSize: m.ResponseSize, Method: m.Method, Path: m.Path, From: m.From, Route: m.Route, ClientIP: m.ClientIP, Error: m.Error, Origin: m.Origin, Front: m.Front}))
 }
 
 func TestSearchNeverExcludesWhatMatchTakes(t *testing.T) {
@@ -181,8 +198,12 @@ func TestSearchNeverExcludesWhatMatchTakes(t *testing.T) {
 		s := f.SearchAt(now)
 		m := genMeta().Draw(t, "meta")
 		header := tapway.Header{{Name: "X", Value: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "header")}}
-		load := func() (*tapway.Exchange, error) { return &tapway.Exchange{Meta: *m, RequestHeader: header}, nil }
-		env := &Env{Meta: m, Now: now, Header: func() (request, response tapway.Header) { return header, nil }}
+		word := rapid.SampledFrom([]string{"", "a", "b", "ba"})
+		request, response := []byte(word.Draw(t, "request body")), []byte(word.Draw(t, "response body"))
+		load := func() (*tapway.Exchange, error) {
+			return &tapway.Exchange{Meta: *m, RequestHeader: header, Request: tapway.Body{Bytes: request}, Response: tapway.Body{Bytes: response}}, nil
+		}
+		env := &Env{Meta: m, Now: now, Header: func() (request, response tapway.Header) { return header, nil }, Body: func() ([]byte, []byte) { return request, response }}
 		want := f.Match(env)
 		if got := s.Match(m, load); got != want {
 			t.Fatalf("%q: Search.Match %v, Match %v", expr, got, want)
@@ -261,4 +282,42 @@ func ExampleParse() {
 	// status == 5xx && path not startsWith "/health"
 	// true
 	// column 1: unknown field "stauts"; did you mean "status"?
+}
+
+// What the index knows decides wherever it can: these never read a record.
+func TestMaybeDecides(t *testing.T) {
+	m := *sample().Meta
+	for expr, want := range map[string]bool{
+		"status == 404": true, "status == 500": false, "path contains '/nowhere'": false, "path contains '/v1/'": true,
+		"duration > 250ms": false, "duration >= 250ms": true, "size == 1024": true, "size > 1KiB": false, "origin == cache": false, "front == rest": true,
+		"client_ip in '10.0.0.0/8'": true, "client_ip in '11.0.0.0/8'": false, "time > now": false, "from endsWith '.com'": true, "error": false,
+		"body contains 'x' && status == 500": false, "body contains 'x' && status == 404": true,
+		"status == 500 || duration > 1h": false, "destination == 'siem'": false, "attempts > 0": false,
+	} {
+		f, err := Parse(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := f.SearchAt(now)
+		if s.Maybe == nil || s.Maybe(&m) != want {
+			t.Errorf("%q: not %v", expr, want)
+		}
+	}
+	for _, expr := range []string{"", "body contains 'x'", "trace_id || status == 500", "status == 500 || overhead > 1h", "overhead > 1s && query"} {
+		f, err := Parse(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.SearchAt(now).Maybe != nil {
+			t.Errorf("%q: the index is asked for nothing", expr)
+		}
+	}
+	f, err := Parse("path contains '/nowhere' && duration > 1s && time > now-1h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	maybe := f.SearchAt(now).Maybe
+	if n := testing.AllocsPerRun(100, func() { maybe(&m) }); n != 0 {
+		t.Errorf("%v allocations for a row", n)
+	}
 }

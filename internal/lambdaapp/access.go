@@ -9,13 +9,23 @@ import (
 	"github.com/tapway/tapway/internal/access"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/egress"
+	"github.com/tapway/tapway/internal/lambdahttp"
 	"github.com/tapway/tapway/internal/proxy"
 	"github.com/tapway/tapway/internal/stages"
 )
 
+// balancerTLS is what load balancers in front are said to do with client certificates.
+func balancerTLS(c *config.Config) lambdahttp.BalancerTLS {
+	if cert := c.Access.ClientCertificate; cert != nil && cert.ALB != "off" {
+		return lambdahttp.BalancerTLS(cert.ALB)
+	}
+	return lambdahttp.BalancerIgnores
+}
+
 // newGate makes the access rules.
-func newGate(c *config.Config, h *proxy.Handler, apis *tables, region string, way *egress.Dialer, count counting, log *slog.Logger) (*access.Gate, error) {
-	rules := stages.Access{State: access.NewState(count.counter, time.Now()), Region: region, Page: h.Refuse, Log: log}
+func newGate(c *config.Config, h *proxy.Handler, apis *tables, cloud *cloud, way *egress.Dialer, count counting, log *slog.Logger) (*access.Gate, error) {
+	rules := stages.Access{State: access.NewState(count.counter, time.Now()), Region: cloud.base.Region, Page: h.Refuse, Log: log}
+	rules.State.KeyDir = cloud.scratch
 	rules.Price, rules.Refused, rules.Near = count.price, count.refused, count.near
 	rules.Client = func(urls ...string) *http.Client { return stages.FetchClient(way, urls...) }
 	if apis != nil {
@@ -39,12 +49,6 @@ func checkAccess(c *config.Config) error {
 	}
 	if c.Access.KeyRequired() && len(c.Access.APIKeys) == 0 {
 		return settingsf("access.api_key is required and there is no key: those of `tapway keys create` are on the machine where they were made; set access.api_keys")
-	}
-	if c.Access.IAM != nil {
-		return settingsf("access.iam: a front changes paths and headers before a function gets them, so signatures cannot be verified there; let API Gateway do it (AWS_IAM), or the Function URL (AuthType AWS_IAM)")
-	}
-	if c.Access.ClientCertificate != nil {
-		return settingsf("access.client_certificate: the client's TLS ends at the front, and its events are read without the certificate; let API Gateway's mutual TLS decide who comes in")
 	}
 	return nil
 }

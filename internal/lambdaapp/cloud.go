@@ -1,6 +1,7 @@
 package lambdaapp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,8 @@ type cloud struct {
 
 	lambdaEndpoint *string
 
+	scratch string // directory for what may outlive a crash of the environment's process
+
 	once sync.Once
 	s3   *s3.Client
 }
@@ -44,7 +47,7 @@ func newCloud(getenv func(string) string) (*cloud, error) {
 	if err != nil {
 		return nil, &SettingsError{err.Error()}
 	}
-	c := &cloud{base: base}
+	c := &cloud{base: base, scratch: cmp.Or(getenv("TMPDIR"), "/tmp")}
 	if c.sqsEndpoint, err = awsbase.Endpoint(getenv, "SQS"); err == nil {
 		c.s3Endpoint, err = awsbase.Endpoint(getenv, "S3")
 	}

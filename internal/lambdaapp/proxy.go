@@ -52,6 +52,9 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 	if len(c.Cache.Routes) > 0 {
 		return nil, &SettingsError{"cache: a function keeps no answers: every execution environment would have its own; remove cache.routes, or use the cache of the API Gateway's stage"}
 	}
+	if c.Telemetry.On() || c.AccessLog.Path != "" {
+		log.Warn("telemetry and access_log are not for functions: their metrics and lines are in CloudWatch, and traceparent passes through")
+	}
 	functions := newFunctions(cloud.base, cloud.lambdaEndpoint, log)
 	routes, err := ownRoutes(ctx, c, cloud, way, functions)
 	if err != nil {
@@ -74,7 +77,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 		settings.Router = apis
 	}
 	handler := proxy.New(settings)
-	gate, err := newGate(c, handler, apis, cloud.base.Region, way, count, log)
+	gate, err := newGate(c, handler, apis, cloud, way, count, log)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +95,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 	}
 	door := &lambdahttp.Door{
 		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, OwnEvents: apis == nil && c.OpenAPI == "", Log: log, // else the routes look into events
+		BalancerTLS: balancerTLS(c),
 		BadRequest: func(w http.ResponseWriter, r *http.Request, bad *lambdahttp.EventError) {
 			recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handler.Refuse(w, r, http.StatusBadRequest, "Malformed event", "malformed event: "+bad.What)

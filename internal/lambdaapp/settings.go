@@ -58,7 +58,7 @@ const fetchTime = 8 * time.Second
 func loadConfig(ctx context.Context, role Role, getenv func(string) string, fetch func(ctx context.Context, bucket, key string) ([]byte, error), resolve func(context.Context, []string) (map[string]string, map[string]error)) (*config.Config, error) {
 	root := getenv("LAMBDA_TASK_ROOT")
 	source := config.Source{
-		Forwards: role == Forwarder,
+		Forwards: role == Forwarder, Function: true,
 		Getenv: func(name string) (string, bool) {
 			value := getenv(name)
 			return value, value != ""

@@ -87,6 +87,7 @@ func newWorld(t *testing.T) *world {
 	}
 	objects := gofakes3.New(w.s3, gofakes3.WithLogger(gofakes3.StdLog(log.New(io.Discard, "", 0)))).Server()
 	w.env = map[string]string{
+		"TMPDIR":     t.TempDir(),
 		"AWS_REGION": sqstest.Region, "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "aws-secret",
 		"AWS_LAMBDA_FUNCTION_NAME": "tap", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
 		"TAPWAY_QUEUE": "records", "TAPWAY_BUCKET": "objects",

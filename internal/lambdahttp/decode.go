@@ -26,7 +26,7 @@ type Call struct {
 	// Its context holds the tapway.Facts and http.ServerContextKey.
 	Request *http.Request
 
-	// Facts are Front, API and Fidelity, as they are in Request's context. The API of a load
+	// Facts are what the front tells, as in Request's context. The API of a load
 	// balancer is its target group, without stage and request id.
 	*tapway.Facts
 
@@ -36,10 +36,6 @@ type Call struct {
 
 	// Trace is the X-Amzn-Trace-Id header; "" if there is none.
 	Trace string
-
-	// Base is what the client's path has before Request's: the API stage ("/prod") or a custom
-	// domain's base path. "" when there is none.
-	Base string
 
 	shape shape
 }
@@ -187,6 +183,9 @@ func (b *builder) client() {
 	if addr := parseAddr(ip); addr.IsValid() {
 		call.ClientIP = addr.String()
 		r.RemoteAddr = net.JoinHostPort(call.ClientIP, "0")
+	}
+	if call.Front == tapway.FrontREST || call.Front == tapway.FrontHTTP {
+		call.Facts.ClientCert = b.event.context.cert.fact()
 	}
 	secure := call.Front != tapway.FrontALB
 	if v := r.Header["X-Forwarded-Proto"]; !secure && len(v) > 0 {

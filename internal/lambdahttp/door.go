@@ -67,6 +67,9 @@ type Door struct {
 	// that its writes fail.
 	Drain int64
 
+	// BalancerTLS is what a load balancer's listener does with client certificates.
+	BalancerTLS BalancerTLS
+
 	// OwnEvents gives the bytes of every event to the door: the request's body is made in them
 	// instead of a copy.
 	OwnEvents bool
@@ -123,7 +126,10 @@ func (d *Door) Serve(ctx context.Context, event []byte) (*Reply, error) {
 }
 
 // ServeCall is Serve for an event that is decoded.
-func (d *Door) ServeCall(call *Call) *Reply { return d.serve(call, d.Handler) }
+func (d *Door) ServeCall(call *Call) *Reply {
+	d.balancerCert(call)
+	return d.serve(call, d.Handler)
+}
 
 func (d *Door) serve(call *Call, h http.Handler) *Reply {
 	if d.Stream && (call.shape == funcURL || call.shape == restAPI) {

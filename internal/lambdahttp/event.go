@@ -88,6 +88,7 @@ type requestContext struct {
 	path, protocol, sourceIP        string
 	vpc, vpcEndpoint                string // of a private API
 	connectionID                    string // of WebSocket events
+	cert                            clientCert
 
 	http                               bool // the member of payload 2.0
 	method2, path2, protocol2, source2 string
@@ -196,7 +197,17 @@ func (c *requestContext) take(s *scanner, name []byte) {
 				c.vpc = s.text("requestContext.identity.vpcId")
 			case "vpceId":
 				c.vpcEndpoint = s.text("requestContext.identity.vpceId")
+			case "clientCert":
+				c.cert.take(s, "requestContext.identity.clientCert")
 			default:
+				s.skip()
+			}
+		})
+	case "authentication": // payload 2.0
+		s.object("requestContext.authentication", func(name []byte) {
+			if string(name) == "clientCert" {
+				c.cert.take(s, "requestContext.authentication.clientCert")
+			} else {
 				s.skip()
 			}
 		})

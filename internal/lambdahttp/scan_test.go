@@ -150,6 +150,8 @@ func (r *reader) context(v any) (c requestContext) {
 			inner = map[string]*string{"targetGroupArn": &c.targetGroup}
 		case "identity":
 			inner = map[string]*string{"sourceIp": &c.sourceIP, "vpcId": &c.vpc, "vpceId": &c.vpcEndpoint}
+		case "authentication":
+			inner = map[string]*string{}
 		case "http":
 			inner = map[string]*string{"method": &c.method2, "path": &c.path2, "protocol": &c.protocol2, "sourceIp": &c.source2}
 		default:
@@ -164,6 +166,29 @@ func (r *reader) context(v any) (c requestContext) {
 		}
 		for _, m := range members {
 			if to := inner[m.name]; to != nil {
+				*to = r.text(m.value)
+			}
+			if m.name == "clientCert" && inner["method"] == nil && inner["targetGroupArn"] == nil {
+				c.cert = r.cert(m.value)
+			}
+		}
+	}
+	return c
+}
+
+func (r *reader) cert(v any) (c clientCert) {
+	members, _ := r.object(v)
+	for _, m := range members {
+		to := map[string]*string{"clientCertPem": &c.pem, "subjectDN": &c.subject, "issuerDN": &c.issuer, "serialNumber": &c.serial}[m.name]
+		if to != nil {
+			*to = r.text(m.value)
+		}
+		if m.name != "validity" {
+			continue
+		}
+		validity, _ := r.object(m.value)
+		for _, m := range validity {
+			if to := map[string]*string{"notBefore": &c.notBefore, "notAfter": &c.notAfter}[m.name]; to != nil {
 				*to = r.text(m.value)
 			}
 		}
@@ -194,6 +219,9 @@ func FuzzParse(f *testing.F) {
 		`{"body":"\ud83d\ude00\ud800\ud800\udc00x\uDC00"}`, `{"body":"\u12"}`, `{"body":"\x"}`, "{\"body\":\"a\x01\"}", "{\"body\":\"\xff\xc3\"}", `{"body":"\"\\\/\b\f\n\r\t"}`, `{"body":5}`,
 		`{"\u0062ody":"x"}`, `{"headers":null,"multiValueHeaders":{"a":null,"b":[null,"c"]}}`, `{"headers":{"a":1}}`, `{"headers":[]}`, `{"cookies":["a",null]}`, `{"cookies":{}}`,
 		`{"version":2.0}`, `{"requestContext":{"elb":null}}`, `{"requestContext":{"http":{"method":"GET"}},"requestContext":null}`, `{"headers":{"a":"1"},"headers":{"b":"2"}}`,
+		`{"requestContext":{"identity":{"clientCert":{"clientCertPem":"a","validity":null}},"authentication":{"clientCert":null}}}`, `{"requestContext":{"authentication":null}}`,
+		`{"requestContext":{"authentication":{"clientCert":{"clientCertPem":null,"subjectDN":"s","issuerDN":"i","serialNumber":"1","validity":{"notBefore":"b","notAfter":"a"}}}}}`,
+		`{"requestContext":{"identity":{"clientCert":{"clientCertPem":5}}}}`, `{"requestContext":{"authentication":{"clientCert":[]}}}`,
 		`{"isBase64Encoded":"true"}`, `{"a":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`, "{\"a\":\"\x7f\"}", `{"a":"` + "\u2028" + `"}`,
 	} {
 		f.Add([]byte(s))

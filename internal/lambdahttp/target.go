@@ -16,6 +16,9 @@ func (b *builder) clientPath() string {
 		path := b.rawPath
 		b.lost(tapway.FidelityPathDecoded) // even "/" may have been "/%3Fa"
 		call.Base, path = cutStage(path, c.stage)
+		if c.custom() {
+			call.Base = "" // the client did not send the stage, and the mapping's key is not told
+		}
 		return encode(path, false)
 	case funcURL:
 		return encode(b.rawPath, true)
@@ -23,7 +26,11 @@ func (b *builder) clientPath() string {
 		path := b.path
 		b.lost(tapway.FidelityPathDecoded)
 		call.Base, path = cutStage(path, c.stage)
-		if c.custom() && call.Base == "" {
+		switch {
+		case !c.custom():
+		case call.Base != "":
+			call.Base = "" // as with payload 2.0
+		default:
 			call.Base, path = b.cutBase(path)
 		}
 		if !encoded(path) {

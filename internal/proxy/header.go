@@ -14,7 +14,7 @@ var (
 
 // valueRoom lends one-element slices out of one piece of memory.
 type valueRoom struct {
-	room [6]string
+	room [7]string
 	used int
 }
 
@@ -139,6 +139,12 @@ func (p *pass) requestHeader() http.Header {
 		out["User-Agent"] = nil // net/http would name itself
 	}
 	p.Forwarded.set(out, p.in, &p.room)
+	if t := p.call.Trace; t != nil && t.Header != "" {
+		out["Traceparent"] = p.room.one(t.Header)
+		if t.Fresh {
+			delete(out, "Tracestate")
+		}
+	}
 	for name, values := range p.hop.Header {
 		name = http.CanonicalHeaderKey(name)
 		switch {

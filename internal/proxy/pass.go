@@ -22,6 +22,7 @@ type pass struct {
 	call *tapway.Call
 
 	hop     Hop
+	asked   tapway.Asked
 	upgrade []string // the protocols the client asks to switch to; nil if it does not
 	url     url.URL
 	body    requestBody
@@ -160,6 +161,8 @@ func (p *pass) forward() {
 	}
 
 	start := time.Now()
+	p.asked = tapway.Asked{Method: out.Method, Scheme: p.hop.Scheme, Host: p.hop.Host, Sent: start.Sub(p.call.Start)}
+	p.call.Asked = &p.asked
 	res, err := b.transport(p.upgrade != nil).RoundTrip(out)
 	now := time.Now()
 	p.waited = max(0, now.Sub(start)-time.Duration(p.body.waited.Load()))
@@ -176,6 +179,7 @@ func (p *pass) forward() {
 		return
 	}
 	p.call.FirstByte = now.Sub(p.call.Start)
+	p.asked.Status = res.StatusCode
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		p.switchProtocols(res)

@@ -12,7 +12,7 @@ func (r *Redactor) Header(name, value string) string {
 	if value == "" || !r.on {
 		return value
 	}
-	if hasName(r.headers, name) {
+	if r.headers.has(name) {
 		return r.mark.replace([]byte(value))
 	}
 	if !r.cookies.empty() && (strings.EqualFold(name, "Cookie") || strings.EqualFold(name, "Set-Cookie")) {

@@ -46,6 +46,37 @@ func (s *nameSet) list(n int) *nameList {
 	return &s.longer
 }
 
+// headerSet holds names of headers, and beginnings of names.
+type headerSet struct {
+	*nameSet
+	prefixes []string
+}
+
+func newHeaderSet(names []string) headerSet {
+	s := headerSet{nameSet: new(nameSet)}
+	for _, name := range names {
+		if prefix, ok := strings.CutSuffix(name, "*"); ok {
+			s.prefixes = append(s.prefixes, prefix)
+		} else {
+			s.add(name)
+		}
+	}
+	return s
+}
+
+func (s *headerSet) has(name string) bool {
+	if hasName(s.nameSet, name) {
+		return true
+	}
+	for _, p := range s.prefixes {
+		// The last letter tells most names apart: the first ones are "X-".
+		if n := len(p); n <= len(name) && (n == 0 || (name[n-1]^p[n-1])&^0x20 == 0 && equalFoldASCII(name[:n], p)) {
+			return true
+		}
+	}
+	return false
+}
+
 // hasName reports whether name is in s, by Unicode's simple case folding.
 func hasName[T string | []byte](s *nameSet, name T) bool {
 	if len(name) == 0 {

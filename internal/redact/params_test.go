@@ -196,3 +196,26 @@ func TestForm(t *testing.T) {
 		t.Errorf("JSON sent as a form: %s", got)
 	}
 }
+
+// TestCredentialHeaders: what the defaults name is not recorded, in any letter case; its neighbours are.
+func TestCredentialHeaders(t *testing.T) {
+	r := newRedactor(t, Defaults())
+	for _, name := range []string{
+		"Authorization", "set-cookie", "X-Amzn-Mtls-Clientcert", "x-amzn-mtls-clientcert-leaf", "X-Amzn-Mtls-Clientcert-Serial-Number", "X-SSL-Client-Cert", "x-ssl-client-s-dn",
+		"X-Client-Cert", "X-Forwarded-Client-Cert", "Private-Token", "X-Vault-Token", "X-Auth-Request-Access-Token", "X-AUTH-REQUEST-USER", "X-Goog-Iap-Jwt-Assertion",
+		"X-Ms-Token-Aad-Id-Token", "Cf-Access-Jwt-Assertion", "Client-Cert-Chain", "X-Auth-Request-",
+	} {
+		if got := r.Header(name, "value"); got == "value" {
+			t.Errorf("%s is recorded", name)
+		}
+	}
+	for _, name := range []string{"X-Auth-Request", "X-Auth-Requests", "X-SSL-Clien", "X-Ms-Tokens", "X-Amzn-Mtls-Clientcer", "Private-Tokens", "X-Forwarded-Client-Certs", "X-Forwarded-User", "A", ""} {
+		if got := r.Header(name, "value"); got != "value" {
+			t.Errorf("%s is %s", name, got)
+		}
+	}
+	all := newRedactor(t, Rules{Headers: []string{"*"}})
+	if got := all.Header("Anything", "value"); got == "value" {
+		t.Error("* does not mean every name")
+	}
+}

@@ -23,14 +23,15 @@ import (
 
 // Redactor applies prepared rules. It is safe for concurrent use.
 type Redactor struct {
-	headers, cookies, query, path, form *nameSet
-	json                                *program
-	fields                              fieldNames // of bodies that are neither
-	formSearch                          *search    // for the heads of parts
-	mark                                marker
-	maxDecoded                          int64
-	on                                  bool // there is at least one rule
-	urls                                bool // there is one that concerns parameters of URLs
+	headers                    headerSet
+	cookies, query, path, form *nameSet
+	json                       *program
+	fields                     fieldNames // of bodies that are neither
+	formSearch                 *search    // for the heads of parts
+	mark                       marker
+	maxDecoded                 int64
+	on                         bool // there is at least one rule
+	urls                       bool // there is one that concerns parameters of URLs
 }
 
 // Apply redacts ex in place: its strings and the lines of its headers are replaced, but a body that

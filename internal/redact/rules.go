@@ -15,7 +15,7 @@ import (
 // rule also matches a part of a composed name: "password" matches user[password] and
 // user.password.
 type Rules struct {
-	Headers []string // whole values of header and trailer lines, in both directions
+	Headers []string // whole values of header and trailer lines, in both directions; "X-Auth-*" is every name that begins so
 	Cookies []string // values of these cookies in Cookie and Set-Cookie; for all of them name the headers
 	Query   []string // parameters of the query and the path (;name=…), and of URLs in any header, fragments too
 	Path    []string // path parameters of the route, without braces
@@ -72,10 +72,7 @@ func makeJSONPaths() []string {
 // "state", and three-letter JSON names such as "pwd" and "pin" (see Rules.JSON).
 func Defaults() Rules {
 	return Rules{
-		Headers: []string{
-			"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "X-Api-Key", "Api-Key", "X-Auth-Token", "X-Access-Token",
-			"X-Csrf-Token", "X-Xsrf-Token", "X-Amz-Security-Token", "X-Goog-Api-Key", "Ocp-Apim-Subscription-Key", "X-Gitlab-Token", "X-Vault-Token", "X-Tapway-Secret",
-		},
+		Headers: tapway.SecretHeaders(),
 		Query: append(slices.Clone(tokenNames), "key", "sig", "signature", "pwd", "auth", "authorization", "jwt", "sessionid", "session_id", "jsessionid", "phpsessid",
 			"X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "X-Goog-Signature", "X-Goog-Credential", "AWSAccessKeyId"),
 		Form: append(slices.Clone(tokenNames), "pwd", "assertion", "SAMLResponse", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token",
@@ -165,7 +162,7 @@ func New(rules Rules) (*Redactor, error) {
 		rules.MaxDecoded = defaultMaxDecoded
 	}
 	return &Redactor{
-		headers:    newNameSet(rules.Headers),
+		headers:    newHeaderSet(rules.Headers),
 		cookies:    newNameSet(rules.Cookies),
 		query:      newNameSet(rules.Query),
 		path:       newNameSet(rules.Path),

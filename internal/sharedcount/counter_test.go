@@ -27,7 +27,7 @@ func TestOne(t *testing.T) {
 		start, end := day()
 		got := 0
 		for range 12000 {
-			if c.Tally("k").Take(start, end, 10000) == access.Counted {
+			if c.Tally("k").Take(start, end, 10000, new(access.Wait)) == access.Counted {
 				got++
 			}
 			time.Sleep(time.Millisecond)
@@ -39,7 +39,7 @@ func TestOne(t *testing.T) {
 		if n := f.count(c.id("quota/k", start)); n != 10000 || f.asked() > 400 {
 			t.Errorf("the store has %d, after %d requests", n, f.asked())
 		}
-		if c.Tally("k").Take(end, end+86400, 10000) != access.Counted {
+		if c.Tally("k").Take(end, end+86400, 10000, new(access.Wait)) != access.Counted {
 			t.Error("the next day does not begin anew")
 		}
 	})
@@ -53,14 +53,14 @@ func TestLeaseInHand(t *testing.T) {
 		start, end := day()
 		k := c.Tally("k")
 		for range 300 { // it learns how many are needed
-			k.Take(start, end, 1e6)
+			k.Take(start, end, 1e6, new(access.Wait))
 			time.Sleep(10 * time.Millisecond)
 		}
 		never := make(chan struct{})
 		f.delay = func() <-chan struct{} { return never }
 		began := time.Now()
 		for range 200 {
-			if k.Take(start, end, 1e6) != access.Counted {
+			if k.Take(start, end, 1e6, new(access.Wait)) != access.Counted {
 				t.Fatal("refused with a lease in hand")
 			}
 		}
@@ -68,7 +68,7 @@ func TestLeaseInHand(t *testing.T) {
 			t.Errorf("200 calls waited %v", took)
 		}
 		other := c.Tally("other")
-		if v := other.Take(start, end, 10); v != access.Counted || time.Since(began) != DefaultWait {
+		if v := other.Take(start, end, 10, new(access.Wait)); v != access.Counted || time.Since(began) != DefaultWait {
 			t.Errorf("without a lease: %v after %v", v, time.Since(began))
 		}
 		time.Sleep(3 * time.Second) // the requests end
@@ -91,7 +91,7 @@ func TestAway(t *testing.T) {
 			}
 			began := time.Now()
 			for range 50 {
-				if v := k.Take(start, end, 10); v != want {
+				if v := k.Take(start, end, 10, new(access.Wait)); v != want {
 					t.Fatalf("refuse %v: %v", refuse, v)
 				}
 			}
@@ -100,9 +100,9 @@ func TestAway(t *testing.T) {
 			}
 			f.faulty(nil)
 			time.Sleep(retryAfter)
-			k.Take(start, end, 10) // which sends somebody to look
+			k.Take(start, end, 10, new(access.Wait)) // which sends somebody to look
 			synctest.Wait()
-			v, n := k.Take(start, end, 10), f.count(c.id("quota/k", start))
+			v, n := k.Take(start, end, 10, new(access.Wait)), f.count(c.id("quota/k", start))
 			if !refuse && (v != access.Spent || n < 50) || refuse && (v != access.Counted || n > 10) {
 				t.Errorf("refuse %v: afterwards %v, %d counted", refuse, v, n)
 			}
@@ -127,7 +127,7 @@ func TestUnknownFate(t *testing.T) {
 		start, end := day()
 		got := 0
 		for range 400 {
-			if c.Tally("k").Take(start, end, 100) == access.Counted {
+			if c.Tally("k").Take(start, end, 100, new(access.Wait)) == access.Counted {
 				got++
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -150,7 +150,7 @@ func TestReturned(t *testing.T) {
 		start, end := day()
 		use := func(key string, n int) {
 			for range n {
-				c.Tally(key).Take(start, end, 1e6)
+				c.Tally(key).Take(start, end, 1e6, new(access.Wait))
 				time.Sleep(time.Millisecond)
 				synctest.Wait()
 			}
@@ -182,14 +182,14 @@ func TestRefusedLater(t *testing.T) {
 		start, end := day()
 		k := c.Tally("k")
 		for i := range 100 {
-			if k.Take(start, end, 3) != access.Counted {
+			if k.Take(start, end, 3, new(access.Wait)) != access.Counted {
 				t.Fatalf("call %d is refused", i)
 			}
 			k.Give(start)
 			k.Give(start - 86400) // of yesterday: nothing
 		}
 		for i, want := range []access.Admission{access.Counted, access.Counted, access.Counted, access.Spent} {
-			if got := k.Take(start, end, 3); got != want {
+			if got := k.Take(start, end, 3, new(access.Wait)); got != want {
 				t.Errorf("%d: %v", i, got)
 			}
 		}
@@ -218,9 +218,9 @@ func TestCharge(t *testing.T) {
 		served := 0
 		for i := range 3000 {
 			k := all[i%3]
-			if k.Take(start, end, 1000000) == access.Counted {
+			if k.Take(start, end, 1000000, new(access.Wait)) == access.Counted {
 				served++
-				k.Charge(start, 599)
+				k.Charge(start, end, 599)
 			}
 			time.Sleep(10 * time.Millisecond)
 			synctest.Wait()
@@ -231,6 +231,26 @@ func TestCharge(t *testing.T) {
 		}
 		if crossed != 1 {
 			t.Errorf("four fifths were crossed %d times", crossed)
+		}
+	})
+}
+
+// TestChargeLater: what a call has cost that ends in the next window counts there.
+func TestChargeLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := new(fake)
+		c := &Counter{Store: f, Log: quiet(t)}
+		k := c.Tally("cost")
+		start, end := day()
+		k.Take(start, end, 1000, new(access.Wait))
+		k.Give(start)
+		k.Charge(end, end+86400, 500)
+		if v := k.Take(end, end+86400, 1000, new(access.Wait)); v != access.Counted {
+			t.Error(v)
+		}
+		synctest.Wait()
+		if before, after := f.count(c.id("quota/cost", start)), f.count(c.id("quota/cost", end)); before != 1 || after < 501 || after > 510 { // a lease is in it
+			t.Errorf("%d before and %d after", before, after)
 		}
 	})
 }
@@ -276,7 +296,7 @@ func TestTogether(t *testing.T) {
 			calls.Go(func() {
 				k := counters[i].Tally("k")
 				for range 3000 {
-					if k.Take(0, now.Unix()+86400, limit) == access.Counted {
+					if k.Take(0, now.Unix()+86400, limit, new(access.Wait)) == access.Counted {
 						served[i]++
 					}
 				}
@@ -312,7 +332,7 @@ func TestRates(t *testing.T) {
 				time.Sleep(time.Duration(i) * time.Millisecond)
 				for range 2500 {
 					now := time.Now().Unix()
-					if c.Rate("gateway").Take(now, now+1, 50) == access.Counted {
+					if c.Rate("gateway").Take(now, now+1, 50, new(access.Wait)) == access.Counted {
 						mu.Lock()
 						perWindow[now]++
 						mu.Unlock()

@@ -28,7 +28,7 @@ func TestCrowd(t *testing.T) {
 				var all sync.WaitGroup
 				for range calls {
 					all.Go(func() {
-						switch k.Take(start, end, 100) {
+						switch k.Take(start, end, 100, new(access.Wait)) {
 						case access.Counted:
 							served.Add(1)
 						case access.Unknown:
@@ -58,9 +58,9 @@ func TestOneWait(t *testing.T) {
 		c := &Counter{Store: f, Log: quiet(t)}
 		start, end := day()
 		call := func(name string) time.Duration {
-			began := time.Now()
+			began, wait := time.Now(), new(access.Wait)
 			for _, tally := range []access.Tally{c.Rate(name), c.Tally(name), c.Tally("day/" + name)} {
-				if v := tally.Take(start, end, 100); v != access.Counted {
+				if v := tally.Take(start, end, 100, wait); v != access.Counted {
 					t.Fatal(v)
 				}
 			}
@@ -80,4 +80,49 @@ func TestOneWait(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 	})
+}
+
+// TestWaitInAll: all counts of a call together wait no longer than one may, also of a store that answers each just in
+// time, or some of them and not others.
+func TestWaitInAll(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"slow": DefaultWait * 4 / 5, "hanging": time.Hour} {
+		for _, refuse := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{}
+				c := &Counter{Store: f, Log: quiet(t), Refuse: refuse}
+				start, end := day()
+				f.delay = func() <-chan struct{} {
+					c.heard(nil) // somebody else's count has just been answered
+					later := make(chan struct{})
+					time.AfterFunc(delay, func() { close(later) })
+					return later
+				}
+				began, wait := time.Now(), new(access.Wait)
+				counted := 0
+				for i := range 8 {
+					switch v := c.Tally(string(rune('a'+i))).Take(start, end, 100, wait); {
+					case v == access.Counted:
+						counted++
+					case v != access.Unknown || !refuse:
+						t.Errorf("%s, refuse %v: %v", name, refuse, v)
+					}
+					synctest.Wait()
+				}
+				if took := time.Since(began); took != DefaultWait {
+					t.Errorf("%s, refuse %v: eight counts waited %v", name, refuse, took)
+				}
+				want := map[bool]int{true: 8, false: 0}[!refuse]
+				if refuse && name == "slow" {
+					want = 1 // the first was answered in time
+				}
+				if counted != want {
+					t.Errorf("%s, refuse %v: %d counted", name, refuse, counted)
+				}
+				time.Sleep(3 * time.Second)
+				if name == "slow" && f.asked() != 8 {
+					t.Errorf("%d counts were asked for", f.asked())
+				}
+			})
+		}
+	}
 }

@@ -42,9 +42,10 @@ type tally struct {
 }
 
 // Take is access.Tally.
-func (t *tally) Take(start, end, limit int64) access.Admission {
+func (t *tally) Take(start, end, limit int64, patience *access.Wait) access.Admission {
 	now := t.counter.time()
 	var late <-chan time.Time
+	whole := false // all of the call's wait is for this count
 	t.mu.Lock()
 	for {
 		t.turnLocked(start, end, limit)
@@ -75,20 +76,27 @@ func (t *tally) Take(start, end, limit int64) access.Admission {
 		if !wait || flight == nil {
 			return t.onCreditLocked()
 		}
+		if late == nil {
+			most := t.counter.wait()
+			left := patience.Left(time.Now(), most)
+			if left <= 0 { // spent on other counts: what was asked serves those who come after
+				return t.onCreditLocked()
+			}
+			timer := time.NewTimer(left)
+			defer timer.Stop()
+			late, whole = timer.C, left == most
+		}
 		t.waiting++
 		t.mu.Unlock()
-		if late == nil {
-			timer := time.NewTimer(t.counter.wait())
-			defer timer.Stop()
-			late = timer.C
-		}
 		select {
 		case <-flight:
 			now = t.counter.time()
 			t.mu.Lock()
 			t.waiting--
 		case <-late:
-			t.counter.inVain()
+			if whole {
+				t.counter.inVain()
+			}
 			t.mu.Lock()
 			t.waiting--
 			return t.onCreditLocked()
@@ -228,10 +236,11 @@ func (t *tally) Give(start int64) {
 }
 
 // Charge is access.Tally.
-func (t *tally) Charge(start, n int64) {
+func (t *tally) Charge(start, end, n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if start == t.start && n > 0 {
+	t.turnLocked(start, end, t.limit)
+	if n > 0 {
 		t.left -= n
 		t.used += n
 	}

@@ -90,8 +90,9 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 	if bounds := a.bounds(c, rules, plans); bounds != nil {
 		deciders = append(deciders, bounds)
 	}
-	if methods := (&access.Methods{Allowed: c.Access.Methods, Rules: rules}); methodsBound(c) {
-		deciders = append(deciders, methods)
+	if methodsBound(c) {
+		forms := &access.Bodies{Max: access.MaxForm, Total: int64(c.Access.BodyMemory), State: a.State, Status: bodyStatus}
+		deciders = append(deciders, &access.Methods{Allowed: c.Access.Methods, Rules: rules, Forms: forms})
 	}
 	if len(c.Proxy.FilteredPaths) > 0 {
 		deciders = append(deciders, access.NewFilteredPaths(c.Proxy.FilteredPaths, c.Proxy.FilteredMessage))

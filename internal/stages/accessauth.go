@@ -1,6 +1,8 @@
 package stages
 
 import (
+	"crypto/x509"
+	"fmt"
 	"net/http"
 
 	"github.com/tapway/tapway/internal/access"
@@ -12,7 +14,11 @@ func (a Access) callers(c *config.Config, rules *access.Rules) (list []access.De
 	auth := c.Access.Auth()
 	bodies := &access.Bodies{Max: int64(c.Access.MaxBody), Total: int64(c.Access.BodyMemory), State: a.State, Status: bodyStatus}
 	if cert := c.Access.ClientCertificate; cert != nil {
-		list = append(list, &access.ClientCertificate{Subjects: cert.Subjects, SANs: cert.SANs, SPKI: cert.SPKI, Headers: cert.Headers})
+		roots, err := truststore(c)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, &access.ClientCertificate{Subjects: cert.Subjects, SANs: cert.SANs, SPKI: cert.SPKI, Roots: roots, Headers: cert.Headers})
 	}
 	if j := c.Access.JWT; j != nil { // also where no route asks: nobody may send its headers
 		list = append(list, a.jwt(*j, auth, rules))
@@ -35,6 +41,22 @@ func (a Access) callers(c *config.Config, rules *access.Rules) (list []access.De
 		list = append(list, hooks)
 	}
 	return list, nil
+}
+
+// truststore is what has to be above a certificate that comes by a front; nil: the front decides.
+func truststore(c *config.Config) (*x509.CertPool, error) {
+	ca := c.Access.ClientCertificate.Truststore
+	if ca == "" && c.TLS != nil {
+		ca = c.TLS.ClientCA
+	}
+	if ca == "" {
+		return nil, nil
+	}
+	pool, err := ReadPool(ca)
+	if err != nil {
+		return nil, fmt.Errorf("access.client_certificate: %w", err)
+	}
+	return pool, nil
 }
 
 // asked reports whether any call has to prove itself in that way.

@@ -3,7 +3,6 @@ package stages
 import (
 	"math/rand/v2"
 	"sync/atomic"
-	"time"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/access"
@@ -73,9 +72,7 @@ func (r *Rules) Decide(ex *tapway.Exchange) capture.Decision {
 	if len(list) == 0 {
 		return capture.Keep
 	}
-	env := filter.Env{Meta: &ex.Meta, Now: time.Now(), Header: func() (tapway.Header, tapway.Header) {
-		return ex.RequestHeader, ex.ResponseHeader
-	}}
+	env := filter.EnvOf(ex)
 	for i := range list {
 		if !list[i].match.Match(&env) {
 			continue

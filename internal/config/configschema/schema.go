@@ -17,6 +17,7 @@ import (
 var (
 	durationType = reflect.TypeFor[config.Duration]()
 	sizeType     = reflect.TypeFor[config.Size]()
+	shareType    = reflect.TypeFor[config.Share]()
 )
 
 // Schema is the JSON Schema (2020-12) of the file, made from the struct.
@@ -40,6 +41,8 @@ func schemaOf(t reflect.Type, f config.Key) *jsonschema.Schema {
 		s.Types, s.Examples = []string{"string", "number"}, []any{"10s"}
 	case t == sizeType:
 		s.Types, s.Examples = []string{"string", "integer"}, []any{"10MiB"}
+	case t == shareType:
+		s.Types, s.Examples = []string{"string", "number"}, []any{"5%"}
 	case t.Kind() == reflect.Struct:
 		structSchema(s, t)
 	case t.Kind() == reflect.Slice:

@@ -67,6 +67,7 @@ type Request struct {
 	Body   []byte
 
 	ClientIP string // "" is 203.0.113.7
+	Cert     string // PEM of a client certificate that the front has verified; not for Function URLs and load balancers
 	Plain    bool   // HTTP without TLS; load balancers only
 
 	Stage    string // REST: "" is prod. HTTP APIs: "" is $default
@@ -273,11 +274,27 @@ func (r Request) rest() map[string]any {
 		"requestContext": map[string]any{
 			"accountId": "123456789012", "apiId": apiID, "domainName": r.host(REST), "domainPrefix": strings.Split(r.host(REST), ".")[0],
 			"extendedRequestId": "ATfSdF7nPHcErRA=", "httpMethod": r.method(), "path": contextPath, "protocol": "HTTP/1.1",
-			"identity":  map[string]any{"sourceIp": r.clientIP(), "userAgent": "test", "accessKey": nil, "user": nil},
+			"identity":  r.identity(),
 			"requestId": "7c2af7db-31f3-42b5-8a6d-9ffc74e3b9e0", "requestTime": "10/Jul/2026:19:19:04 +0000", "requestTimeEpoch": 1783711144836,
 			"resourceId": "al6gqb", "resourcePath": resource, "stage": r.stage(REST),
 		},
 		"body": body, "isBase64Encoded": encoded,
+	}
+}
+
+func (r Request) identity() map[string]any {
+	out := map[string]any{"sourceIp": r.clientIP(), "userAgent": "test", "accessKey": nil, "user": nil}
+	if r.Cert != "" {
+		out["clientCert"] = r.cert()
+	}
+	return out
+}
+
+// cert is the member clientCert; what is beside the PEM are the documentation's examples.
+func (r Request) cert() map[string]any {
+	return map[string]any{
+		"clientCertPem": r.Cert, "subjectDN": "CN=www.example.com", "issuerDN": "CN=Example issuer", "serialNumber": "a1:a1:a1:a1:a1:a1:a1:a1:a1:a1:a1:a1:a1:a1:a1:a1",
+		"validity": map[string]any{"notBefore": "May 28 12:30:02 2019 GMT", "notAfter": "Aug  5 09:36:04 2021 GMT"},
 	}
 }
 
@@ -378,7 +395,7 @@ func (r Request) http1() (map[string]any, error) {
 		"pathParameters": nil, "stageVariables": nil,
 		"requestContext": map[string]any{
 			"accountId": "123456789012", "apiId": apiID, "domainName": r.host(HTTP1), "domainPrefix": strings.Split(r.host(HTTP1), ".")[0],
-			"httpMethod": r.method(), "path": path, "protocol": "HTTP/1.1", "identity": map[string]any{"sourceIp": r.clientIP(), "userAgent": "test"},
+			"httpMethod": r.method(), "path": path, "protocol": "HTTP/1.1", "identity": r.identity(),
 			"requestId": "ATfSmjLgPHcESJw=", "resourceId": nil, "resourcePath": "$default", "stage": stage,
 		},
 		"body": nil, "isBase64Encoded": false,
@@ -411,6 +428,7 @@ func (r Request) functionURL() map[string]any {
 	e := r.version2(FunctionURL, raw, decoded, "$default")
 	c := e["requestContext"].(map[string]any)
 	c["accountId"], c["apiId"] = "anonymous", urlID
+	delete(c, "authentication")
 	h := e["headers"].(map[string]string)
 	h["x-amzn-tls-version"], h["x-amzn-tls-cipher-suite"] = "TLSv1.3", "TLS_AES_128_GCM_SHA256"
 	return e
@@ -426,6 +444,9 @@ func (r Request) version2(f Front, raw, path, stage string) map[string]any {
 			"http":      map[string]any{"method": r.method(), "path": path, "protocol": "HTTP/1.1", "sourceIp": r.clientIP(), "userAgent": "test"},
 			"requestId": "ATfSmjLgPHcESJw=", "routeKey": "$default", "stage": stage, "time": "10/Jul/2026:19:19:05 +0000", "timeEpoch": 1783711145766,
 		},
+	}
+	if r.Cert != "" {
+		e["requestContext"].(map[string]any)["authentication"] = map[string]any{"clientCert": r.cert()}
 	}
 	var cookies []string
 	for _, l := range lines {

@@ -238,6 +238,9 @@ func (c *checker) index(s *segment, end int64) error {
 		return nil // it will be made when it is needed
 	}
 	x, err := decodeIndex(data)
+	if errors.Is(err, errOtherIndex) {
+		return nil
+	}
 	if err != nil || x.first != s.first || x.covered != end && s.sealed.Load() {
 		name, _ := filepath.Rel(c.dir, s.indexPath())
 		c.damage(name, 0, int64(len(data)), 0, 0, "the search index; it is made anew when it is needed")

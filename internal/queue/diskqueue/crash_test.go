@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/filter"
 	"github.com/tapway/tapway/internal/queue/queuetest"
 )
 
@@ -117,7 +118,27 @@ func TestKill(t *testing.T) {
 			t.Errorf("record %s was acknowledged and is lost", n)
 		}
 	}
+	// What the index answers is what the records say.
+	f, err := filter.Parse("status == 404 && duration >= 100ms && path contains '/users/1'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := f.Search()
+	if with, without := len(searched(t, q, s)), len(searched(t, q, tapway.Search{Match: s.Match})); with != without || with == 0 && len(acked) > 5000 {
+		t.Errorf("%d records found with the index, %d without", with, without)
+	}
 	finish(t, q, len(acked))
+}
+
+func searched(t *testing.T, q *Queue, s tapway.Search) (seqs []uint64) {
+	t.Helper()
+	for m, err := range q.Search(t.Context(), s) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seqs = append(seqs, m.Seq)
+	}
+	return seqs
 }
 
 // The same while segments are deleted and emptied all the time: what was deleted was settled,

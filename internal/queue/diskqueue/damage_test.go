@@ -501,9 +501,11 @@ func FuzzIndex(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			rows := newRowFilter(x, &tapway.Search{Hint: tapway.Hint{PathPrefix: "/", Methods: []string{"GET"}}}, 1<<62)
+			rows := newRowFilter(x, &tapway.Search{Hint: tapway.Hint{PathPrefix: "/", Methods: []string{"GET"}}, Maybe: func(m *tapway.Meta) bool { return m.Path != "" }}, 1<<62)
+			var m tapway.Meta
 			for i := rows.from; i < rows.to; i++ {
 				rows.match(i)
+				rows.maybe(i, &m)
 			}
 		}
 	})

@@ -9,22 +9,9 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tapway/tapway"
-)
-
-// An index file serves searches and look-ups in one segment without touching its frames:
-//
-//	word(8) version(4) rows(4) first(8) covered(8) zone... bodyCRC(4) headCRC(4)
-//	columns: seq(4, minus first) offset/8(4) time(8) id(4) path(4) status(2) method(2)
-//	methods and paths: count(4) { length(4) bytes }...
-//
-// It is made from the segment when that is sealed, or by whoever first needs it.
-const (
-	indexWord    = "tapwayix"
-	indexVersion = 1
-	indexHead    = 128
-	indexRow     = 4 + 4 + 8 + 4 + 4 + 2 + 2
 )
 
 // zone is what is known of all rows of an index at once.
@@ -34,7 +21,8 @@ type zone struct {
 	minStatus, maxStatus uint16
 }
 
-// index is the content of an index file, or the growing index of the segment being written.
+// index is the content of an index file, or the growing index of the segment being written. It
+// has what filters ask most, exactly as the frames have it: see row.
 type index struct {
 	zone
 	first   uint64
@@ -43,11 +31,33 @@ type index struct {
 	offs    []uint32
 	times   []int64
 	ids     []uint32
-	paths   []uint32
-	status  []uint16
-	methods []uint16
-	method  dictionary
-	path    dictionary
+	numbers [numNumbers][]int64
+	texts   [numTexts]texts
+}
+
+// The columns of numbers and of text, in the order of the file.
+const (
+	numStatus = iota
+	numDuration
+	numRequestSize
+	numResponseSize
+	numNumbers
+
+	textMethod = iota - numNumbers - 1
+	textPath
+	textFrom
+	textRoute
+	textClientIP
+	textError
+	textOrigin
+	textFront
+	numTexts
+)
+
+// texts is a column of text: in each row the number of a word.
+type texts struct {
+	dictionary
+	rows []uint32
 }
 
 // dictionary gives strings numbers in order of appearance.
@@ -99,11 +109,26 @@ func (x *index) add(seq uint64, off int64, m *tapway.Meta) {
 	x.offs = append(x.offs, uint32(off/8))
 	x.times = append(x.times, t)
 	x.ids = append(x.ids, idHash(m.ID))
-	x.paths = append(x.paths, x.path.no(m.Path))
-	x.status = append(x.status, status)
-	method := x.method.no(m.Method)
-	x.methods = append(x.methods, uint16(min(method, 1<<16-1))) // strangers can invent methods
+	for i, v := range [...]int64{int64(m.Status), int64(m.Duration), m.RequestSize, m.ResponseSize} {
+		x.numbers[i] = append(x.numbers[i], v)
+	}
+	for i, v := range [...]string{m.Method, m.Path, m.From, m.Route, m.ClientIP, m.Error, string(m.Origin), string(m.Front)} {
+		c := &x.texts[i]
+		c.rows = append(c.rows, c.no(v))
+	}
 }
+
+// row fills in what the index has of a record: the fields that tapway.Search.Maybe may ask.
+func (x *index) row(i int, m *tapway.Meta) {
+	m.Seq, m.Time = x.first+uint64(x.seqs[i]), time.Unix(0, x.times[i]).UTC()
+	m.Status, m.Duration = int(x.numbers[numStatus][i]), time.Duration(x.numbers[numDuration][i])
+	m.RequestSize, m.ResponseSize = x.numbers[numRequestSize][i], x.numbers[numResponseSize][i]
+	m.Method, m.Path, m.From, m.Route = x.text(textMethod, i), x.text(textPath, i), x.text(textFrom, i), x.text(textRoute, i)
+	m.ClientIP, m.Error = x.text(textClientIP, i), x.text(textError, i)
+	m.Origin, m.Front = tapway.Origin(x.text(textOrigin, i)), tapway.Front(x.text(textFront, i))
+}
+
+func (x *index) text(column, i int) string { return x.texts[column].words[x.texts[column].rows[i]] }
 
 // grow indexes what has been appended to s since the last time.
 func (x *index) grow(q *Queue, s *segment) error {
@@ -136,7 +161,9 @@ func (x *index) grow(q *Queue, s *segment) error {
 // view is a stable look at a growing index: appending leaves what it shows alone.
 func (x *index) view() *index {
 	v := *x
-	v.method.nos, v.path.nos = nil, nil
+	for i := range v.texts {
+		v.texts[i].nos = nil
+	}
 	return &v
 }
 
@@ -203,6 +230,9 @@ func (s *segment) saveIndexLocked(q *Queue) error {
 
 func (s *segment) setZone(x *index) {
 	s.ix.rows = len(x.seqs)
+	if s.sparse {
+		s.count.Store(int64(s.ix.rows))
+	}
 	z := x.zone
 	s.ix.zone.Store(&z)
 }
@@ -291,131 +321,6 @@ func (s *segment) locateInFile(q *Queue, seq uint64) (off int64, present bool, e
 	return int64(cell(1, row)) * 8, true, err
 }
 
-func (x *index) encode() []byte {
-	le := binary.LittleEndian
-	n := len(x.seqs)
-	b := make([]byte, indexHead, indexHead+n*indexRow+64*len(x.path.words)+1024)
-	for _, c := range [...][]uint32{x.seqs, x.offs} {
-		for _, v := range c {
-			b = le.AppendUint32(b, v)
-		}
-	}
-	for _, v := range x.times {
-		b = le.AppendUint64(b, uint64(v))
-	}
-	for _, c := range [...][]uint32{x.ids, x.paths} {
-		for _, v := range c {
-			b = le.AppendUint32(b, v)
-		}
-	}
-	for _, c := range [...][]uint16{x.status, x.methods} {
-		for _, v := range c {
-			b = le.AppendUint16(b, v)
-		}
-	}
-	for _, d := range [...]*dictionary{&x.method, &x.path} {
-		b = le.AppendUint32(b, uint32(len(d.words)))
-		for _, w := range d.words {
-			b = le.AppendUint32(b, uint32(len(w)))
-			b = append(b, w...)
-		}
-	}
-	head := append(b[:0], indexWord...)
-	head = le.AppendUint32(head, indexVersion)
-	head = le.AppendUint32(head, uint32(n))
-	for _, v := range [...]uint64{x.first, uint64(x.covered), uint64(x.minTime), uint64(x.maxTime), uint64(x.minID), uint64(x.maxID)} {
-		head = le.AppendUint64(head, v)
-	}
-	head = le.AppendUint16(head, x.minStatus)
-	copy(b, le.AppendUint16(head, x.maxStatus))
-	le.PutUint32(b[indexHead-8:], crcOf(b[indexHead:]))
-	le.PutUint32(b[indexHead-4:], crcOf(b[:indexHead-4]))
-	return b
-}
-
-func parseIndexHead(b []byte) (x *index, rows int, bodyCRC uint32, err error) {
-	le := binary.LittleEndian
-	if len(b) < indexHead || string(b[:8]) != indexWord || le.Uint32(b[8:]) != indexVersion ||
-		le.Uint32(b[indexHead-4:]) != crcOf(b[:indexHead-4]) {
-		return nil, 0, 0, errDamaged
-	}
-	x = &index{first: le.Uint64(b[16:]), covered: int64(le.Uint64(b[24:]))}
-	x.minTime, x.maxTime = int64(le.Uint64(b[32:])), int64(le.Uint64(b[40:]))
-	x.minID, x.maxID = int64(le.Uint64(b[48:])), int64(le.Uint64(b[56:]))
-	x.minStatus, x.maxStatus = le.Uint16(b[64:]), le.Uint16(b[66:])
-	return x, int(le.Uint32(b[12:])), le.Uint32(b[indexHead-8:]), nil
-}
-
-func decodeIndex(b []byte) (*index, error) {
-	x, n, sum, err := parseIndexHead(b)
-	if err != nil {
-		return nil, err
-	}
-	b = b[indexHead:]
-	if crcOf(b) != sum || len(b) < n*indexRow+8 {
-		return nil, errDamaged
-	}
-	le := binary.LittleEndian
-	u32 := func() []uint32 {
-		col := make([]uint32, n)
-		for i := range col {
-			col[i] = le.Uint32(b[4*i:])
-		}
-		b = b[4*n:]
-		return col
-	}
-	u16 := func() []uint16 {
-		col := make([]uint16, n)
-		for i := range col {
-			col[i] = le.Uint16(b[2*i:])
-		}
-		b = b[2*n:]
-		return col
-	}
-	x.seqs, x.offs = u32(), u32()
-	x.times = make([]int64, n)
-	for i := range x.times {
-		x.times[i] = int64(le.Uint64(b[8*i:]))
-	}
-	b = b[8*n:]
-	x.ids, x.paths = u32(), u32()
-	x.status, x.methods = u16(), u16()
-	for _, d := range [...]*dictionary{&x.method, &x.path} {
-		if b, err = d.decode(b); err != nil {
-			return nil, err
-		}
-	}
-	for i := range n {
-		known := int(x.methods[i]) < len(x.method.words) || len(x.method.words) >= 1<<16-1
-		if int(x.paths[i]) >= len(x.path.words) || !known {
-			return nil, errDamaged
-		}
-	}
-	return x, nil
-}
-
-func (d *dictionary) decode(b []byte) ([]byte, error) {
-	le := binary.LittleEndian
-	if len(b) < 4 {
-		return nil, errDamaged
-	}
-	n := int(le.Uint32(b))
-	b = b[4:]
-	if n > len(b)/4 {
-		return nil, errDamaged
-	}
-	d.words = make([]string, n)
-	for i := range d.words {
-		if len(b) < 4 || uint64(le.Uint32(b)) > uint64(len(b)-4) {
-			return nil, errDamaged
-		}
-		end := 4 + int(le.Uint32(b))
-		d.words[i] = string(b[4:end])
-		b = b[end:]
-	}
-	return b, nil
-}
-
 // readZone reads only the head of the index file, when the queue is opened.
 func (s *segment) readZone(fs files) error {
 	f, err := fs.Open(s.indexPath(), os.O_RDONLY)
@@ -428,7 +333,10 @@ func (s *segment) readZone(fs files) error {
 		return err
 	}
 	x, rows, _, err := parseIndexHead(head)
-	if err != nil || x.first != s.first || x.covered != s.end.Load() {
+	if err != nil {
+		return err
+	}
+	if x.first != s.first || x.covered != s.end.Load() {
 		return errDamaged
 	}
 	s.ix.rows = rows

@@ -135,6 +135,7 @@ type Queue struct {
 	last    atomic.Uint64 // the newest durable position
 	used    atomic.Int64  // bytes of all segments
 	arrived broadcast
+	scans   turns // of searches, while records come in
 
 	storedMu sync.Mutex // last and stored change together
 	stored   uint64     // calls that were stored

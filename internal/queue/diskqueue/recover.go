@@ -107,7 +107,7 @@ func (q *Queue) adopt(s *segment) {
 	q.segs.add(s)
 	err := s.readZone(q.fs)
 	s.count.Store(int64(s.ix.rows))
-	if err != nil && !os.IsNotExist(err) {
+	if err != nil && !os.IsNotExist(err) && !errors.Is(err, errOtherIndex) {
 		q.o.Log.Warn("segment index is not usable and will be made anew", "segment", filepath.Base(s.path), "error", err)
 	}
 }

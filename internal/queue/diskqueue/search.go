@@ -14,7 +14,8 @@ import (
 
 // Search walks the stored exchanges; see [tapway.Store]. Whole segments are passed over by
 // their zone, rows by the columns of the index; only what is left costs a read of its
-// metadata, and only Match's load reads a whole frame.
+// metadata, and only Match's load reads a whole frame. Where records come in meanwhile, it
+// leaves most of the time to them; see pace.
 func (q *Queue) Search(ctx context.Context, s tapway.Search) iter.Seq2[tapway.Meta, error] {
 	return func(yield func(tapway.Meta, error) bool) {
 		segs := q.segs.all()
@@ -22,24 +23,49 @@ func (q *Queue) Search(ctx context.Context, s tapway.Search) iter.Seq2[tapway.Me
 			slices.Reverse(segs)
 		}
 		last := q.last.Load()
+		p := q.newPace(ctx, &s)
+		for _, seg := range segs {
+			p.total += spanOf(seg, &s, last)
+		}
 		found := 0
 		for _, seg := range segs {
-			if !mayHold(seg, &s, last) {
-				continue
+			before := p.searched
+			if mayHold(seg, &s, last) {
+				more, err := q.searchSegment(seg, &s, last, p, func(m tapway.Meta) bool {
+					found++
+					p.stop()
+					defer p.start()
+					return yield(m, nil) && (s.Limit <= 0 || found < s.Limit)
+				})
+				if err != nil {
+					p.tell(true)
+					yield(tapway.Meta{}, fmt.Errorf("search: %w", err))
+					return
+				}
+				if !more {
+					p.tell(true)
+					return
+				}
 			}
-			more, err := q.searchSegment(ctx, seg, &s, last, func(m tapway.Meta) bool {
-				found++
-				return yield(m, nil) && (s.Limit <= 0 || found < s.Limit)
-			})
-			if err != nil {
-				yield(tapway.Meta{}, fmt.Errorf("search: %w", err))
-				return
-			}
-			if !more {
-				return
-			}
+			p.past(seg, last, before+spanOf(seg, &s, last))
 		}
+		p.tell(true)
 	}
+}
+
+// spanOf is how many records of a segment lie within After and Before.
+func spanOf(seg *segment, s *tapway.Search, last uint64) uint64 {
+	from, to := max(seg.first, s.After+1), min(seg.last.Load(), last)
+	if s.Before > 0 {
+		to = min(to, s.Before-1)
+	}
+	if to < from {
+		return 0
+	}
+	if seg.sparse {
+		return min(uint64(seg.count.Load()), to-from+1)
+	}
+	return to - from + 1
 }
 
 // mayHold asks what is known of a segment as a whole.
@@ -66,10 +92,11 @@ type rowFilter struct {
 	methods      []bool // nil: any
 	paths        []bool // nil: any
 	from, to     int    // rows
+	ask          func(*tapway.Meta) bool
 }
 
 func newRowFilter(x *index, s *tapway.Search, last uint64) *rowFilter {
-	f := &rowFilter{x: x, since: -1 << 63, until: 1<<63 - 1, low: max(s.Hint.StatusMin, 0), high: 1<<16 - 1}
+	f := &rowFilter{x: x, ask: s.Maybe, since: -1 << 63, until: 1<<63 - 1, low: max(s.Hint.StatusMin, 0), high: 1<<16 - 1}
 	if !s.Since.IsZero() {
 		f.since = s.Since.UnixNano()
 	}
@@ -79,11 +106,11 @@ func newRowFilter(x *index, s *tapway.Search, last uint64) *rowFilter {
 	if s.Hint.StatusMax > 0 {
 		f.high = s.Hint.StatusMax
 	}
-	if s.Hint.Methods != nil && len(x.method.words) < 1<<16-1 {
-		f.methods = mark(x.method.words, func(w string) bool { return slices.Contains(s.Hint.Methods, w) })
+	if s.Hint.Methods != nil {
+		f.methods = mark(x.texts[textMethod].words, func(w string) bool { return slices.Contains(s.Hint.Methods, w) })
 	}
 	if s.Hint.PathPrefix != "" {
-		f.paths = mark(x.path.words, func(w string) bool { return strings.HasPrefix(w, s.Hint.PathPrefix) })
+		f.paths = mark(x.texts[textPath].words, func(w string) bool { return strings.HasPrefix(w, s.Hint.PathPrefix) })
 	}
 	row := func(seq uint64) int { // the first row at or behind seq
 		return sort.Search(len(x.seqs), func(i int) bool { return x.first+uint64(x.seqs[i]) >= seq })
@@ -106,13 +133,22 @@ func mark(words []string, wanted func(string) bool) []bool {
 
 func (f *rowFilter) match(i int) bool {
 	x := f.x
-	status := int(x.status[i])
+	status := int(x.numbers[numStatus][i])
 	return x.times[i] >= f.since && x.times[i] < f.until && status >= f.low && status <= f.high &&
-		(f.methods == nil || f.methods[x.methods[i]]) && (f.paths == nil || f.paths[x.paths[i]])
+		(f.methods == nil || f.methods[x.texts[textMethod].rows[i]]) && (f.paths == nil || f.paths[x.texts[textPath].rows[i]])
+}
+
+// maybe asks the search about a row; m is room for it.
+func (f *rowFilter) maybe(i int, m *tapway.Meta) bool {
+	if f.ask == nil {
+		return true
+	}
+	f.x.row(i, m)
+	return f.ask(m)
 }
 
 // searchSegment reports whether the search goes on behind this segment.
-func (q *Queue) searchSegment(ctx context.Context, seg *segment, s *tapway.Search, last uint64, yield func(tapway.Meta) bool) (more bool, err error) {
+func (q *Queue) searchSegment(seg *segment, s *tapway.Search, last uint64, p *pace, yield func(tapway.Meta) bool) (more bool, err error) {
 	f, err := seg.acquire()
 	if err != nil {
 		if seg.gone.Load() || seg.missing(err) {
@@ -127,28 +163,46 @@ func (q *Queue) searchSegment(ctx context.Context, seg *segment, s *tapway.Searc
 	}
 	rows := newRowFilter(x, s, last)
 	metas := metaReader{f: f, key: q.key, end: seg.end.Load()}
+	var row tapway.Meta
 	for n := range rows.to - rows.from {
 		i := rows.from + n
 		if !s.Oldest {
 			i = rows.to - 1 - n
 		}
-		if n%1024 == 0 {
-			if err := q.ended(ctx); err != nil {
-				return false, err
-			}
-		}
-		if !rows.match(i) {
-			continue
-		}
-		m, ok := metas.read(x.first+uint64(x.seqs[i]), int64(x.offs[i])*8, !s.Oldest)
-		if !ok || s.Match != nil && !s.Match(&m, func() (*tapway.Exchange, error) { return q.LoadSeq(ctx, m.Seq) }) {
-			continue
-		}
-		if !yield(m) {
+		if rows.match(i) && rows.maybe(i, &row) && !q.searchRecord(&metas, x, i, s, p, yield) {
+			p.at(x.first + uint64(x.seqs[i]))
 			return false, nil
+		}
+		if err := p.did(x.first + uint64(x.seqs[i])); err != nil {
+			return false, err
 		}
 	}
 	return true, nil
+}
+
+// searchRecord looks at the record of row i itself. It reports whether the search goes on.
+func (q *Queue) searchRecord(metas *metaReader, x *index, i int, s *tapway.Search, p *pace, yield func(tapway.Meta) bool) bool {
+	seq, off := x.first+uint64(x.seqs[i]), int64(x.offs[i])*8
+	p.cost += costMeta
+	m, ok := metas.read(seq, off, !s.Oldest)
+	if !ok {
+		return true
+	}
+	if s.Match != nil {
+		load := func() (*tapway.Exchange, error) {
+			frame := metas.whole(seq, off)
+			p.cost += costLoad + len(frame)/256
+			p.bytes += int64(len(frame))
+			if frame == nil {
+				return q.LoadSeq(p.ctx, seq) // the index may be what is wrong
+			}
+			return decode(seq, frame)
+		}
+		if !s.Match(&m, load) {
+			return true
+		}
+	}
+	return yield(m)
 }
 
 // ended gives the error with which a long walk stops.
@@ -210,6 +264,19 @@ func (r *metaReader) read(seq uint64, off int64, backwards bool) (m tapway.Meta,
 	}
 	m.Seq = seq
 	return m, err == nil
+}
+
+// whole gives the frame of an entry, verified and in memory of its own, or nil. Mostly it is in
+// what was read for the metadata.
+func (r *metaReader) whole(seq uint64, off int64) []byte {
+	if off >= r.off && off+entryHead <= r.off+int64(len(r.buf)) {
+		piece := r.buf[off-r.off:]
+		got, length, err := r.key.parseHead(piece)
+		if err == nil && got == seq && entryHead+length <= len(piece) && r.key.check(piece[:entryHead], piece[entryHead:entryHead+length]) {
+			return slices.Clone(piece[entryHead : entryHead+length])
+		}
+	}
+	return readEntry(r.f, r.key, off, r.end, seq)
 }
 
 // Load reads one exchange by its ID, which tells the time and so the segments to look into.

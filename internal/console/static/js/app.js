@@ -7,9 +7,13 @@ import { compare } from "./compare.js";
 import { delivery } from "./delivery.js";
 import { routes } from "./routes.js";
 import { ledger } from "./ledger.js";
+import { overview } from "./overview.js";
+import { keys as keysView } from "./keys.js";
+import { alarms } from "./alarms.js";
+import { news } from "./news.js";
 
-const views = { traffic, exchange: traffic, delivery, routes, ledger, compare };
-const tabs = [["traffic", "Traffic"], ["delivery", "Delivery"], ["routes", "Routes"], ["ledger", "Ledger"]];
+const views = { traffic, exchange: traffic, overview, delivery, routes, keys: keysView, alarms, ledger, compare };
+const tabs = [["traffic", "Traffic"], ["overview", "Overview"], ["delivery", "Delivery"], ["routes", "Routes"], ["keys", "Keys"], ["alarms", "Alarms"], ["ledger", "Ledger"]];
 
 let current; // {view, root, leave, keys}
 const main = h("main", { id: "main", tabindex: "-1" });
@@ -27,6 +31,7 @@ async function show() {
   for (const a of document.querySelectorAll("nav a")) {
     const here = a.dataset.view === at.name || (a.dataset.view === "traffic" && ["exchange", "compare"].includes(at.name));
     here ? a.setAttribute("aria-current", "page") : a.removeAttribute("aria-current");
+    if (here) a.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
   if (current?.view === view && current.change) {
     current.change(at);
@@ -60,7 +65,7 @@ function themeButton() {
 
 const shortcuts = [
   ["/", "to the filter"], ["j  k", "next, previous call"], ["Enter", "open the call"], ["x", "mark the call, for export and compare"], ["c", "compare the two marked calls"], ["r", "replay the open call"],
-  ["p", "pause, resume the list"], ["Esc", "close what is open"], ["g t  g d  g r  g l", "Traffic, Delivery, Routes, Ledger"], ["?", "this help"],
+  ["p", "pause, resume the list"], ["Esc", "close what is open"], ["g t  g o  g d  g r", "Traffic, Overview, Delivery, Routes"], ["g k  g a  g l", "Keys, Alarms, Ledger"], ["←  →", "in a chart: the step before, the next; with Shift they select, Enter shows the calls"], ["?", "this help"],
 ];
 
 function help() {
@@ -73,14 +78,24 @@ function shell() {
   put(document.getElementById("app"),
     h("header", { class: "top" },
       h("a", { href: "#/traffic", class: "brand", "aria-label": "tapway, to the traffic" }, logo, h("b", {}, "tapway")),
-      h("nav", { "aria-label": "Views" }, tabs.map(([name, label]) => h("a", { href: `#/${name}`, "data-view": name }, label))),
+      h("nav", { "aria-label": "Views" }, tabs.map(([name, label]) => h("a", { href: `#/${name}`, "data-view": name }, label, name === "alarms" ? badge : null))),
       h("span", { class: "grow" }), h("span", { class: "version" }, session.version),
       button("Keyboard shortcuts", help, { icon: "help", quiet: true, kind: "ghost" }), themeButton(),
       session.needed ? button("Log out", async () => { await logout(); location.reload(); }, { icon: "out", quiet: true, kind: "ghost" }) : null),
     main);
+  news.look();
 }
 
+const badge = h("span", { class: "badge", hidden: true });
+news.addEventListener("change", () => {
+  const n = news.firing.length;
+  badge.hidden = !n;
+  put(badge, String(n), h("span", { class: "offscreen" }, " firing"));
+  badge.classList.toggle("critical", news.firing.some((a) => a.severity === "critical"));
+});
+
 function askLogin() {
+  news.stop();
   current?.leave?.();
   current = undefined;
   const field = h("input", { type: "password", id: "token", autocomplete: "current-password", required: true });
@@ -111,7 +126,7 @@ function keys(e) {
   if (typing && e.key !== "Escape") return;
   if (Date.now() - chord < 1200) {
     chord = 0;
-    const to = { t: "traffic", d: "delivery", r: "routes", l: "ledger" }[e.key];
+    const to = { t: "traffic", o: "overview", d: "delivery", r: "routes", k: "keys", a: "alarms", l: "ledger" }[e.key];
     if (to) location.hash = `#/${to}`;
     return;
   }

@@ -1,6 +1,6 @@
 // Delivery: each destination as it stands, and the dead letters.
 
-import { button, dialog, h, put, s, teach, toast } from "./dom.js";
+import { button, calm, dialog, h, put, s, teach, toast } from "./dom.js";
 import { ago, ms, num, plural, span } from "./format.js";
 import { json, request } from "./api.js";
 import { letters } from "./letters.js";
@@ -41,19 +41,23 @@ export function delivery(main, at, place) {
   const storage = h("p", { class: "hint" });
   const dead = h("section", { "aria-label": "Dead letters" });
   put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Delivery"), h("span", { class: "grow" }), storage), cards, dead));
-  let timer;
+  let timer, turn = 0;
   const tray = letters(dead, at, place, () => tick());
 
+  // tick looks again. An earlier look that is still under way is too old then.
   async function tick() {
     clearTimeout(timer);
+    const mine = ++turn;
     try {
       const [q, l, m] = await Promise.all([json("/api/v1/queue", { signal: stop.signal }), json("/api/v1/ledger", { signal: stop.signal }), metrics(stop.signal)]);
       const bytes = q.limit ? `${Math.round((100 * q.bytes) / q.limit)} % of the disk it may use` : "";
       storage.textContent = place.queue === "disk" ? `${plural(q.records, "record")} kept${bytes ? ` · ${bytes}` : ""}` : "SQS counts approximately, about a minute behind";
+      await calm();
+      if (stop.signal.aborted || mine !== turn) return;
       draw(q, l, m);
       tray.counts(q.destinations);
     } catch (err) {
-      if (err.name === "AbortError") return;
+      if (err.name === "AbortError" || mine !== turn) return;
       put(cards, teach("error", "The state of delivery cannot be read", err.message));
     }
     if (!stop.signal.aborted) timer = setTimeout(tick, EVERY);

@@ -79,10 +79,11 @@ export function headers(list) {
 
 function timing(d) {
   const total = Math.max(d.duration_ms, 0.001);
-  const own = Math.min(d.overhead_ms, total);
-  const connect = Math.min(d.connect_ms || 0, total - own);
-  const first = d.first_byte_ms ? Math.max(0, Math.min(d.first_byte_ms - connect - own, total - own - connect)) : 0;
-  const parts = [["own", "tapway", own], ["connect", "connecting", connect], ["wait", d.first_byte_ms ? "first byte" : "answered", first], ["read", d.first_byte_ms ? "receiving" : "waiting", Math.max(0, total - own - connect - first)]].filter(([, , v]) => v > 0);
+  const gate = Math.min(d.access_ms || 0, d.overhead_ms, total);
+  const own = Math.min(d.overhead_ms - gate, total);
+  const connect = Math.min(d.connect_ms || 0, total - own - gate);
+  const first = d.first_byte_ms ? Math.max(0, Math.min(d.first_byte_ms - connect - own - gate, total - own - gate - connect)) : 0;
+  const parts = [["gate", "access", gate], ["own", "tapway", own], ["connect", "connecting", connect], ["wait", d.first_byte_ms ? "first byte" : "answered", first], ["read", d.first_byte_ms ? "receiving" : "waiting", Math.max(0, total - own - gate - connect - first)]].filter(([, , v]) => v > 0);
   const bar = h("div", { class: "timebar", role: "img", "aria-label": parts.map(([, name, v]) => `${name} ${ms(v)}`).join(", ") }, parts.map(([c, , v]) => {
     const el = h("span", { class: c });
     el.style.flexGrow = v / total;

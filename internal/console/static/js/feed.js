@@ -2,6 +2,7 @@
 
 import { all, lines, query } from "./api.js";
 
+const FIRST = 100; // rows of the first page: more than a screen
 const PAGE = 300;
 const MOST = 20000; // rows kept; the oldest give way
 
@@ -104,9 +105,10 @@ export class Feed extends EventTarget {
     this.loading = true;
     try {
       const before = this.rows.length ? this.rows[0].seq : this.before;
-      const page = await all(`/api/v1/exchanges?${query({ filter: this.filter, limit: PAGE, before })}`, { signal });
+      const limit = this.rows.length ? PAGE : FIRST;
+      const page = await all(`/api/v1/exchanges?${query({ filter: this.filter, limit, before })}`, { signal });
       if (signal.aborted) return;
-      this.older = page.length === PAGE;
+      this.older = page.length === limit;
       this.rows.unshift(...page.reverse());
       this.loaded = true;
       this.tell();

@@ -129,6 +129,12 @@ export function filterBox({ value = "", label = "Filter", use, id = "filter" }) 
         h("h3", {}, "Examples"), h("ul", { class: "saved" }, examples.map((t) => h("li", {}, h("button", { class: "pick mono", type: "button", onclick: () => { close(); set(t); } }, t)))));
     });
   }
+  // show writes a filter that is in force already.
+  function show(text) {
+    input.value = text;
+    tell({});
+    clear.hidden = !text;
+  }
   const el = h("div", { class: "filterbox" }, h("div", { class: "field" }, icon("search"), input, clear, menu), button("Saved filters", manage, { icon: "star", quiet: true }), problem);
-  return { el, input, set, tell, get value() { return input.value; } };
+  return { el, input, set, show, tell, get value() { return input.value; } };
 }

@@ -36,8 +36,8 @@ export function ago(text) {
 export function span(sec) {
   if (sec < 90) return `${Math.round(sec)} s`;
   if (sec < 5400) return `${Math.round(sec / 60)} min`;
-  if (sec < 129600) return `${(sec / 3600).toFixed(1)} h`;
-  return `${(sec / 86400).toFixed(1)} days`;
+  if (sec < 129600) return `${+(sec / 3600).toFixed(1)} h`;
+  return `${+(sec / 86400).toFixed(1)} days`;
 }
 
 // statusClass is the colour of a status: s2 … s5, s0 when the client left before there was one.

@@ -1,6 +1,6 @@
 // Dead letters: grouped by why, put back or thrown away, one by one or all that a filter takes.
 
-import { button, dialog, h, put, teach, toast } from "./dom.js";
+import { button, calm, dialog, h, put, teach, toast } from "./dom.js";
 import { ago, num, plural, statusClass } from "./format.js";
 import { lines, query } from "./api.js";
 import { filterBox } from "./filterbox.js";
@@ -48,6 +48,8 @@ export function letters(box, at, place, onchange) {
       const m = /^filter: column (\d+): (.*)$/s.exec(err.message);
       if (m) search.tell({ column: Number(m[1]), error: m[2] });
     }
+    await calm();
+    if (signal.aborted) return;
     const alive = new Set(list.map(key));
     for (const k of marks) if (!alive.has(k)) marks.delete(k);
     const now = JSON.stringify([list, total, state, stats, destination, filter]);
@@ -74,14 +76,14 @@ export function letters(box, at, place, onchange) {
   function group(name, of) {
     const [dest, reason] = name.split("\n");
     const all = of.every((l) => marks.has(key(l)));
-    const check = h("input", { type: "checkbox", checked: all, "aria-label": `Mark all of: ${reason}`, onclick: (e) => e.stopPropagation(), onchange: () => { of.forEach((l) => (all ? marks.delete(key(l)) : marks.add(key(l)))); draw(); } });
-    const el = h("details", { class: "card group", open: openGroups.has(name) }, h("summary", {}, check, h("b", { class: "count" }, num(of.length)), h("span", { class: "why" }, reason), h("span", { class: "hint" }, `${dest} · ${ago(of.reduce((a, l) => (l.died > a ? l.died : a), ""))}`)));
+    const check = h("input", { type: "checkbox", checked: all, "aria-label": `Mark all of: ${reason}`, onchange: () => { of.forEach((l) => (all ? marks.delete(key(l)) : marks.add(key(l)))); draw(); } });
+    const el = h("details", { class: "card group", open: openGroups.has(name) }, h("summary", {}, h("b", { class: "count" }, num(of.length)), h("span", { class: "why" }, reason), h("span", { class: "hint" }, `${dest} · ${ago(of.reduce((a, l) => (l.died > a ? l.died : a), ""))}`)));
     el.addEventListener("toggle", () => {
       el.open ? openGroups.add(name) : openGroups.delete(name);
       if (el.open && el.children.length === 1) el.append(rows(of));
     });
     if (el.hasAttribute("open")) el.append(rows(of));
-    return el;
+    return h("div", { class: "grouped" }, check, el);
   }
 
   function rows(of) {

@@ -36,6 +36,13 @@ export class VirtualList {
     this.soon();
   }
 
+  // rebuild makes all rows anew.
+  rebuild() {
+    for (const row of this.pool) row.remove();
+    this.pool = [];
+    this.soon();
+  }
+
   draw() {
     const height = this.height();
     const top = this.el.scrollTop;

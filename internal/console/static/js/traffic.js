@@ -1,6 +1,6 @@
 // Traffic: the live list and beside it one exchange.
 
-import { button, h, put, teach, toast } from "./dom.js";
+import { button, dialog, h, put, teach, toast } from "./dom.js";
 import { clock, ms, num, size, statusClass } from "./format.js";
 import { query } from "./api.js";
 import { Feed } from "./feed.js";
@@ -13,9 +13,31 @@ const MARKS = 150; // what a filter of ids can hold
 
 const phone = matchMedia("(max-width: 719px)");
 
-function makeRow() {
-  const cell = (c) => h("span", { class: c });
-  return h("div", { role: "option", "aria-selected": "false" }, cell("mark"), cell("status"), cell("method"), h("span", { class: "path" }, cell("p"), cell("q")), cell("time"), cell("took"), cell("size"), cell("note"));
+// What a row can show: name, head, width, what it says. Status, method and path are always there.
+const columns = [
+  ["status", "Status", "52px", (r) => r.status || "–"], ["method", "Method", "66px", (r) => r.method], ["path", "Path", "minmax(0, 1fr)"],
+  ["host", "Host", "minmax(0, .35fr)", (r) => r.from || ""], ["route", "Route", "minmax(0, .4fr)", (r) => r.route || ""], ["client", "Client", "112px", (r) => r.client_ip || ""], ["origin", "Answered by", "92px", (r) => r.origin],
+  ["time", "Time", "98px", (r) => clock(r.time)], ["took", "Took", "72px", (r) => ms(r.duration_ms)], ["own", "tapway", "72px", (r) => ms(r.overhead_ms)], ["sent", "Request", "78px", (r) => size(r.request_size)], ["size", "Response", "78px", (r) => size(r.response_size)],
+];
+const always = ["status", "method", "path"], usual = ["time", "took", "size"], right = ["took", "own", "sent", "size"];
+const COLUMNS = "tapway.columns";
+
+function chosenColumns() {
+  try {
+    const list = JSON.parse(localStorage.getItem(COLUMNS));
+    if (Array.isArray(list)) return list.filter((n) => columns.some(([c]) => c === n));
+  } catch { /* as usual, then */ }
+  return usual;
+}
+
+function columnDialog(use) {
+  const boxes = columns.filter(([n]) => !always.includes(n)).map(([n, head]) => [n, h("input", { type: "checkbox", checked: chosenColumns().includes(n), onchange: save, "data-column": n }), head]);
+  function save() {
+    try { localStorage.setItem(COLUMNS, JSON.stringify(boxes.filter(([, b]) => b.checked).map(([n]) => n))); } catch { toast("This browser keeps nothing: the columns stay as they are", "error"); }
+    use();
+  }
+  dialog("Columns", (close) => h("div", { class: "stack" }, h("p", { class: "hint" }, "Status, method and path are always there. The choice stays in this browser."), h("div", { class: "choices" }, boxes.map(([, box, head]) => h("label", {}, box, head))),
+    h("p", { class: "end" }, button("As usual", () => { boxes.forEach(([n, b]) => { b.checked = usual.includes(n); }); save(); }, {}), " ", button("Done", close, { kind: "primary" }))));
 }
 
 export function traffic(main, at, place) {
@@ -29,6 +51,13 @@ export function traffic(main, at, place) {
   const pauseButton = h("span", {});
   const actions = h("span", { class: "actions" });
   const empty = h("div", { class: "over" });
+  let shown = [];
+  function makeRow() {
+    const row = h("div", { role: "option", "aria-selected": "false" }, h("span", { class: "mark" }));
+    row.cells = shown.map(([name]) => h("span", { class: name }, name === "path" ? [h("span", { class: "p" }), h("span", { class: "q" })] : null));
+    row.append(...row.cells);
+    return row;
+  }
   const list = new VirtualList({
     label: "Calls, newest first", height: () => (phone.matches ? 54 : 32), make: makeRow, show: showRow,
     onopen: (i, e) => { const row = feed.at(i); (e.ctrlKey || e.metaKey || e.target.closest(".mark")) ? toggle(row.id) : go({ id: row.id }); },
@@ -36,10 +65,23 @@ export function traffic(main, at, place) {
   });
   list.at = (i) => feed.at(i);
   const side = h("section", { class: "side", "aria-label": "The call that is open", hidden: true });
-  const head = h("div", { class: "listhead", "aria-hidden": "true" }, ["", "Status", "Method", "Path", "Time", "Took", "Size"].map((t) => h("span", {}, t)));
+  const head = h("div", { class: "listhead", "aria-hidden": "true" });
   const root = h("div", { class: "traffic" }, h("div", { class: "bar" }, box.el, h("div", { class: "tools" }, pauseButton, actions, status)), notice,
     h("div", { class: "split" }, h("section", { class: "listing", "aria-label": "Calls" }, head, list.el, empty), side));
   put(main, root);
+
+  // layout puts the chosen columns into force; beside an open call there is room for a few.
+  let laid = "";
+  function layout() {
+    const wanted = phone.matches ? ["time", "took"] : open ? ["took"] : chosenColumns();
+    const now = `${wanted} ${phone.matches}`;
+    if (now === laid) return;
+    laid = now;
+    shown = columns.filter(([n]) => always.includes(n) || wanted.includes(n));
+    root.style.setProperty("--columns", `26px ${shown.map(([, , w]) => w).join(" ")}`);
+    put(head, h("span", {}), shown.map(([n, text]) => h("span", { class: right.includes(n) ? "right" : "" }, text)));
+    list.rebuild();
+  }
 
   // go changes the address; what is shown follows from it.
   function go(to) {
@@ -53,7 +95,7 @@ export function traffic(main, at, place) {
     const wanted = now.params.get("filter") || "";
     if (wanted !== filter || feed.filter !== wanted) {
       filter = wanted;
-      if (box.value.trim() !== wanted) box.input.value = wanted;
+      if (box.value.trim() !== wanted) box.show(wanted);
       focus = -1;
       feed.open(filter, place);
     }
@@ -64,6 +106,7 @@ export function traffic(main, at, place) {
     pane = undefined;
     side.hidden = !open;
     root.classList.toggle("opened", Boolean(open));
+    layout();
     if (open) {
       pane = detail(side, open, place, { close: () => go({ id: "" }), filter: (t) => go({ filter: t }) });
       const i = feed.indexOf(open);
@@ -80,18 +123,18 @@ export function traffic(main, at, place) {
     el.id = `row-${row.seq || i}`;
     el.className = `vrow ${statusClass(row.status)}${on ? " open" : ""}${marks.has(row.id) ? " marked" : ""}${i === focus ? " focus" : ""}`;
     el.setAttribute("aria-selected", String(marks.has(row.id) || on));
-    const [mark, st, method, path, time, took, sz, note] = el.children;
-    mark.textContent = marks.has(row.id) ? "✓" : "";
-    st.textContent = row.status || "–";
-    method.textContent = row.method;
-    path.children[0].textContent = row.path;
-    path.children[1].textContent = row.query ? `?${row.query}` : "";
-    path.title = row.path + (row.query ? `?${row.query}` : "");
-    time.textContent = clock(row.time);
-    took.textContent = ms(row.duration_ms);
-    took.className = `took${row.duration_ms >= 1000 ? " slow" : ""}`;
-    sz.textContent = size(row.response_size);
-    note.textContent = row.error || (row.origin === "gateway" ? "answered by tapway" : "");
+    el.firstChild.textContent = marks.has(row.id) ? "✓" : "";
+    shown.forEach(([name, , , say], n) => {
+      const cell = el.cells[n];
+      if (name !== "path") {
+        cell.textContent = say(row);
+        if (name === "took") cell.className = `took${row.duration_ms >= 1000 ? " slow" : ""}`;
+        return;
+      }
+      cell.children[0].textContent = row.path;
+      cell.children[1].textContent = row.query ? `?${row.query}` : "";
+      cell.title = row.path + (row.query ? `?${row.query}` : "");
+    });
   }
 
   function toggle(id) {
@@ -111,8 +154,9 @@ export function traffic(main, at, place) {
     put(pauseButton, button(feed.paused ? `Resume${feed.waiting.length ? ` (${num(feed.waiting.length)} new)` : ""}` : "Pause", () => feed.pause(!feed.paused), { icon: feed.paused ? "play" : "pause", kind: feed.paused ? "primary" : "", id: "pause" }));
     const which = marks.size ? `${marks.size} marked` : filter ? "what the filter takes" : "all";
     put(actions,
+      phone.matches ? null : button("Columns", () => columnDialog(layout), { icon: "columns", quiet: true, id: "columns" }),
       place.history ? ["ndjson", "har"].map((f) => h("a", { class: "btn", href: exportLink(f), download: `tapway.${f}`, title: `Export ${which} as ${f.toUpperCase()}` }, f.toUpperCase())) : null,
-      marks.size === 2 ? button("Compare", doCompare, { icon: "compare", kind: "primary" }) : null,
+      marks.size === 2 ? button("Compare", doCompare, { icon: "compare", kind: "primary", id: "compare" }) : null,
       marks.size ? button(`Unmark ${marks.size}`, () => { marks.clear(); tools(); list.soon(); }, { kind: "ghost" }) : null);
   }
 
@@ -169,10 +213,11 @@ export function traffic(main, at, place) {
   }
 
   feed.addEventListener("change", onchange);
-  const relayout = () => { for (const r of list.pool) r.key = ""; list.update(feed.rows.length); };
+  const relayout = () => { layout(); tools(); list.update(feed.rows.length); };
   phone.addEventListener("change", relayout);
   if (feed.filter !== filter || !feed.stop) feed.open(filter, place);
   tools();
+  layout();
   change(at);
   onchange({ detail: {} });
   return { change, keys, leave() { feed.removeEventListener("change", onchange); phone.removeEventListener("change", relayout); pane?.leave(); } };
