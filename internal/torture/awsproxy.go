@@ -86,7 +86,11 @@ func (x *cloudProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(time.Duration(pick) * 30 * time.Millisecond)
 	case 4:
 		x.faults.add(x.name + " does it, answer lost")
-		x.pass.ServeHTTP(httptest.NewRecorder(), r)
+		if x.name == "sqs" {
+			x.queues(httptest.NewRecorder(), r, false, pick) // what was given out is remembered all the same
+		} else {
+			x.pass.ServeHTTP(httptest.NewRecorder(), r)
+		}
 		panic(http.ErrAbortHandler)
 	}
 	if x.name == "sqs" {
