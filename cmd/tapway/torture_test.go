@@ -21,7 +21,7 @@ func TestTorture(t *testing.T) {
 	seed, length := tortureSettings(t, 8*time.Second)
 	dir := t.TempDir()
 	o := torture.Options{
-		Command: command, Dir: dir, Seed: seed, Time: length, Log: t.Logf, Calls: 100, Disk: smallDisk(t),
+		Command: command, Dir: dir, Seed: seed, Time: length, Log: t.Logf, Calls: 50, Disk: smallDisk(t),
 	}
 	if os.Getenv("TORTURE_TIME") != "" && os.Getenv("TORTURE_CLOCK") != "steady" {
 		program, clock := skewed(t)
@@ -43,7 +43,7 @@ func TestTortureSQS(t *testing.T) {
 	t.Parallel()
 	seed, length := tortureSettings(t, 4*time.Second)
 	o := torture.SQSOptions{
-		Options: torture.Options{Command: command, Dir: t.TempDir(), Seed: seed, Time: length, Calls: 30, Log: t.Logf},
+		Options: torture.Options{Command: command, Dir: t.TempDir(), Seed: seed, Time: length, Calls: 15, Log: t.Logf},
 		Clients: 4, Pause: 5 * time.Millisecond,
 	}
 	if _, err := exec.LookPath("moto_server"); err == nil && os.Getenv("TORTURE_TIME") != "" {

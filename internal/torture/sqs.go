@@ -200,17 +200,19 @@ func (w *sqsWorld) settle(ctx context.Context) error {
 	}
 	defer p.kill()
 	before, since := -1, time.Now()
-	for time.Since(since) < settleWithin {
-		if out, err := run(w.command("queue", "recover")); err != nil && !strings.Contains(out, "0 of 0") {
-			return err
-		}
+	for round := 0; time.Since(since) < settleWithin; round++ {
 		if err := w.sqs.release(&http.Client{}); err != nil {
 			return err
 		}
-		if _, err := run(w.command("dlq", "redrive", "--destination", "wild", "--admin", p.admin)); err != nil {
-			return err
+		if round%4 == 3 {
+			if out, err := run(w.command("queue", "recover")); err != nil && !strings.Contains(out, "0 of 0") {
+				return err
+			}
+			if _, err := run(w.command("dlq", "redrive", "--destination", "wild", "--admin", p.admin)); err != nil {
+				return err
+			}
 		}
-		if !sleep(ctx, time.Second) {
+		if !sleep(ctx, 500*time.Millisecond) {
 			return ctx.Err()
 		}
 		missing := len(w.missing(w.calm)) + len(w.missing(w.wild))
