@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always 2>/dev/null || echo dev)
 # Without inlining in the SDK and the YAML reader the bootstrap is 0.5 MB smaller, and no call to SQS measurably slower.
 LAMBDA  := -trimpath -buildvcs=false -tags lambda.norpc -gcflags=github.com/aws/...=-l -gcflags=github.com/goccy/...=-l
 
-.PHONY: help test lint fuzz bench bench-rules bench-lambda bench-waf build lambda waf sbom snapshot clean
+.PHONY: help test lint fuzz bench bench-rules bench-lambda bench-waf torture soak build lambda waf sbom snapshot clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ bench-lambda: lambda ## measure the Lambda functions (Linux, and python3 with ur
 
 bench-waf: ## measure what the firewall adds to a call
 	cd contrib/waf && $(GO) test -run '^$$' -bench Price -benchtime 3s .
+
+torture: ## TORTURE_TIME (default 13m) of random traffic, kills, damage and faults; TORTURE_SEED repeats a plan
+	TORTURE_TIME=$${TORTURE_TIME:-13m} $(GO) test $(RACE) -count=1 -timeout 40m -v -run '^TestTorture' ./cmd/tapway
+
+soak: build ## SOAK_TIME (default 1h) at half load or SOAK_RATE calls a second: does anything grow? (Linux)
+	$(GO) run ./bench/soak -time $${SOAK_TIME:-1h} -rate $${SOAK_RATE:-0}
 
 build: ## build bin/tapway
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/tapway ./cmd/tapway

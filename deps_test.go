@@ -92,6 +92,7 @@ internal/mcp:               . internal/admin # what an agent may ask; its client
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml
+internal/torture:          internal/admin internal/record/recordtest # drives whole processes, for tests and the soak
 internal/tapstate:          internal/attach github.com/aws/aws-sdk-go-v2 # what the queues, alarms and metrics of a deployed tap say
 internal/cost:              # what AWS asks for it: standard library only
 internal/demo:              . github.com/coder/websocket
@@ -99,6 +100,7 @@ internal/app:               . internal/* github.com/prometheus/client_golang git
 cmd/tapway-lambda:          internal/lambdaapp internal/lambdaruntime # and nothing heavy behind them: its own test
 cmd/tapway:                 . internal/* github.com/spf13/cobra github.com/goccy/go-yaml github.com/aws/aws-sdk-go-v2
 bench:                      . internal/*
+bench/soak:
 bench/variant/runtime:      internal/lambdaruntime
 bench/variant/sqs:          . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue
 bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue internal/blob/s3blob

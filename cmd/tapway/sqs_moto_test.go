@@ -17,10 +17,16 @@ import (
 // newMoto is newAWS on moto: SQS and S3 by somebody else.
 func newMoto(t *testing.T) *sqsWorld {
 	t.Helper()
+	return newMotoWith(t, "siem", "lake")
+}
+
+// newMotoWith makes queues for other destinations.
+func newMotoWith(t *testing.T, names ...string) *sqsWorld {
+	t.Helper()
 	url := mototest.Start(t)
 	w := &sqsWorld{T: t, dir: t.TempDir()}
 	w.connect(url, url, url+"/123456789012/")
-	for _, name := range []string{"siem", "lake"} {
+	for _, name := range names {
 		w.aws("sqs", "create-queue", "--queue-name", "records-"+name+"-dead")
 		policy, _ := json.Marshal(map[string]string{"RedrivePolicy": strings.ReplaceAll(sqstest.RedrivePolicy("records-"+name+"-dead", 1000), sqstest.Account, "123456789012")})
 		w.aws("sqs", "create-queue", "--queue-name", "records-"+name, "--attributes", string(policy))

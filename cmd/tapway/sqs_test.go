@@ -35,6 +35,7 @@ type sqsWorld struct {
 	dir   string
 	env   []string
 	url   string // of SQS
+	s3URL string
 	sqs   *sqstest.Server
 	blobs *s3blob.Store
 	queue *sqsqueue.Queue // as a forwarder has it
@@ -42,8 +43,14 @@ type sqsWorld struct {
 
 func newAWS(t *testing.T) *sqsWorld {
 	t.Helper()
+	return newAWSWith(t, "siem", "lake")
+}
+
+// newAWSWith makes queues for other destinations.
+func newAWSWith(t *testing.T, names ...string) *sqsWorld {
+	t.Helper()
 	w := &sqsWorld{T: t, dir: t.TempDir(), sqs: &sqstest.Server{}}
-	for _, name := range []string{"siem", "lake"} {
+	for _, name := range names {
 		w.sqs.Create("records-"+name+"-dead", nil)
 		w.sqs.Create("records-"+name, map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("records-"+name+"-dead", 1000)})
 	}
@@ -64,7 +71,7 @@ func newAWS(t *testing.T) *sqsWorld {
 // connect makes the clients of the test itself, and the environment of the commands.
 func (w *sqsWorld) connect(sqsURL, s3URL, queues string) {
 	w.Helper()
-	w.url = sqsURL
+	w.url, w.s3URL = sqsURL, s3URL
 	cfg := aws.Config{Region: sqstest.Region, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "SECRETTEST"}, nil
 	})}
