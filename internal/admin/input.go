@@ -24,7 +24,7 @@ func inTime(limit time.Duration, next http.Handler) http.Handler {
 			return
 		}
 		control.EnableFullDuplex() // else net/http waits for the body before it sends a refusal
-		body := &timedBody{ReadCloser: r.Body, control: control}
+		body := &endingBody{ReadCloser: r.Body}
 		r.Body = body
 		next.ServeHTTP(w, r)
 		if body.ended {
@@ -38,20 +38,15 @@ func inTime(limit time.Duration, next http.Handler) http.Handler {
 	})
 }
 
-// timedBody takes the deadline away at the end of the body: net/http reads on, to notice that the
-// client is gone, and would take the deadline for that.
-type timedBody struct {
+// endingBody remembers whether it was read to its end, where net/http takes the deadline away itself.
+type endingBody struct {
 	io.ReadCloser
-	control *http.ResponseController
-	ended   bool
+	ended bool
 }
 
-func (b *timedBody) Read(p []byte) (int, error) {
+func (b *endingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF && !b.ended {
-		b.ended = true
-		b.control.SetReadDeadline(time.Time{})
-	}
+	b.ended = b.ended || err == io.EOF
 	return n, err
 }
 
