@@ -68,7 +68,7 @@ func write(path, to string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, append(text, '\n'), 0o644)
+	return os.WriteFile(to, append(text, '\n'), 0o644) // #nosec G306 -- published
 }
 
 func module(m *debug.Module) component {

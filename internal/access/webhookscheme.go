@@ -2,7 +2,7 @@ package access
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" // some providers still sign with it; an HMAC does not suffer from SHA-1's collisions
+	"crypto/sha1" // #nosec G505 -- some providers still sign with it; an HMAC does not suffer from SHA-1's collisions
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"

@@ -1,10 +1,8 @@
 package admin
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -124,13 +122,5 @@ func answerAlarm(w http.ResponseWriter, v any, err error) {
 
 // readInput reads a small JSON object.
 func readInput(w http.ResponseWriter, r *http.Request, v any) error {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return &badInput{"the body is not the JSON this wants: " + err.Error()}
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return &badInput{"the body is more than one JSON object"}
-	}
-	return nil
+	return readJSON(w, r, 64<<10, v)
 }

@@ -104,7 +104,7 @@ func TestAlarmRequests(t *testing.T) {
 		{"POST", "/api/v1/alarms/ack", `{"name":"disc"}`, 400, "is no alarm; they are dead_letters,"},
 		{"POST", "/api/v1/alarms/ack", `{"nam":"disk"}`, 400, "not the JSON"},
 		{"POST", "/api/v1/alarms/ack", ``, 400, "not the JSON"},
-		{"POST", "/api/v1/alarms/ack", `{"name":"disk"}{}`, 400, "more than one"},
+		{"POST", "/api/v1/alarms/ack", `{"name":"disk"}{}`, 400, "something follows"},
 		{"POST", "/api/v1/alarms/silence", `{"for":"2h"}`, 200, `"name":"","destination":"","until":`},
 		{"POST", "/api/v1/alarms/silence", `{"for":"2 hours"}`, 400, `is not a duration; write 30m, 2h or 7d`},
 		{"POST", "/api/v1/alarms/silence", `{"name":"dead_letters"}`, 400, `is not a duration`},

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"net/url"
@@ -55,40 +54,29 @@ type Selection struct {
 // readSelection reads the body of a POST, which must be one JSON object: an empty one means
 // everything, so it has to be said.
 func readSelection(w http.ResponseWriter, r *http.Request) (Selection, *filter.Filter, map[string]bool, error) {
-	var sel *Selection
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<20))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(&sel)
-	if err == nil && sel == nil {
-		err = errors.New("null where an object was expected")
-	}
-	if err == nil {
-		if _, more := dec.Token(); more != io.EOF {
-			err = errors.New("something follows the object")
-		}
-	}
-	if err != nil {
-		return Selection{}, nil, nil, &badInput{"the body is not the JSON this wants: " + err.Error()}
+	var sel Selection
+	if err := readJSON(w, r, 16<<20, &sel); err != nil {
+		return Selection{}, nil, nil, err
 	}
 	f, err := filter.Parse(sel.Filter)
 	if err != nil {
-		return *sel, nil, nil, &badInput{"filter: " + err.Error()}
+		return sel, nil, nil, &badInput{"filter: " + err.Error()}
 	}
 	if err := sel.check(); err != nil {
-		return *sel, nil, nil, &badInput{err.Error()}
+		return sel, nil, nil, &badInput{err.Error()}
 	}
 	var ids map[string]bool
 	for _, text := range sel.IDs {
 		id, err := tapway.ParseID(text)
 		if err != nil {
-			return *sel, nil, nil, &badInput{err.Error()}
+			return sel, nil, nil, &badInput{err.Error()}
 		}
 		if ids == nil {
 			ids = map[string]bool{}
 		}
 		ids[id.String()] = true
 	}
-	return *sel, f, ids, nil
+	return sel, f, ids, nil
 }
 
 // minRate is the slowest pace: one record in about a quarter of an hour.

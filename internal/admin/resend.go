@@ -2,7 +2,6 @@ package admin
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -33,10 +32,8 @@ type Resent struct {
 // resend sends one edited request. Redacted header values are left out, as in every replay.
 func (s *Server) resend(w http.ResponseWriter, r *http.Request) {
 	var e Edited
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<20))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&e); err != nil {
-		fail(w, &badInput{"the body is not the JSON this wants: " + err.Error()})
+	if err := readJSON(w, r, 64<<20, &e); err != nil {
+		fail(w, err)
 		return
 	}
 	id, err := tapway.ParseID(e.ID)

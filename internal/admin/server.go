@@ -165,7 +165,7 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle("POST /api/v1/session", harmless(s.local(origin.Handler(http.HandlerFunc(s.login)))))
 		mux.Handle("DELETE /api/v1/session", harmless(s.local(origin.Handler(http.HandlerFunc(s.logout)))))
 	}
-	return mux
+	return inTime(inputTime, mux)
 }
 
 // harmless keeps a browser from doing anything with an answer but handing it to a script of

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"sync"
@@ -111,8 +110,8 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	var said struct {
 		Token string `json:"token"`
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10)).Decode(&said); err != nil {
-		fail(w, &badInput{"the body is not the JSON this wants: " + err.Error()})
+	if err := readJSON(w, r, 16<<10, &said); err != nil {
+		fail(w, err)
 		return
 	}
 	right := func() bool {

@@ -96,7 +96,7 @@ func (e *Email) Send(ctx context.Context, m *Message) (answer string, err error)
 func (e *Email) open(ctx context.Context, conn net.Conn, step *string) (*smtp.Client, error) {
 	config := e.Config.Clone()
 	if config == nil {
-		config = &tls.Config{}
+		config = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	config.ServerName, config.MinVersion = cmp.Or(config.ServerName, e.Host), tls.VersionTLS12
 	if e.TLS == "implicit" {

@@ -102,7 +102,7 @@ func (c *Client) call(ctx context.Context, r reference, operation string, in, ou
 		select {
 		case <-ctx.Done():
 			return f
-		case <-time.After(pause/2 + rand.N(pause)):
+		case <-time.After(pause/2 + rand.N(pause)): // #nosec G404 -- jitter
 			pause *= 3
 		}
 	}

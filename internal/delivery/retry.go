@@ -41,7 +41,7 @@ func (r *Retry) random() float64 {
 	if r.Rand != nil {
 		return r.Rand()
 	}
-	return rand.Float64()
+	return rand.Float64() // #nosec G404 -- jitter
 }
 
 // Delay is how long to wait after a record's failed attempt, the made-th, counted from 1.

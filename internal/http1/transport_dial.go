@@ -67,7 +67,7 @@ func (t *Transport) connect(ctx context.Context, h *transportHost, trace *httptr
 	if h.key.scheme != "https" {
 		return nc, nil, nil
 	}
-	cfg := &tls.Config{}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	if t.TLSConfig != nil {
 		cfg = t.TLSConfig.Clone()
 	}

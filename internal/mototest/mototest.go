@@ -31,8 +31,8 @@ func Start(t *testing.T) (url string) {
 	l.Close()
 	_, port, _ := net.SplitHostPort(address)
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
-	var output bytes.Buffer // read only when the server is gone
+	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port) // #nosec G204 -- a test server
+	var output bytes.Buffer                                              // read only when the server is gone
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &output, &output, 5*time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -189,7 +189,7 @@ func (e *Exporter) deliver(ctx, last context.Context, s *stream, c *Client, body
 		a := c.post(last, body)
 		wait := a.after
 		if wait == 0 {
-			wait = pause/2 + rand.N(pause)
+			wait = pause/2 + rand.N(pause) // #nosec G404 -- jitter
 		}
 		if a.verdict != again || ctx.Err() != nil || time.Now().Add(wait).After(end) {
 			s.tell(e.Log, c == e.Metrics, a)

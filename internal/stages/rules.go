@@ -77,6 +77,7 @@ func (r *Rules) Decide(ex *tapway.Exchange) capture.Decision {
 		if !list[i].match.Match(&env) {
 			continue
 		}
+		// #nosec G404 -- a sample, not a secret
 		if list[i].sample < 1 && rand.Float64() >= list[i].sample {
 			return capture.Drop
 		}

@@ -158,7 +158,7 @@ func (s *Server) serve(c net.Conn) {
 }
 
 func (x *session) secure() {
-	c := tls.Server(x.conn, &tls.Config{Certificates: []tls.Certificate{x.cert}})
+	c := tls.Server(x.conn, &tls.Config{Certificates: []tls.Certificate{x.cert}, MinVersion: tls.VersionTLS12})
 	x.conn, x.r, x.tls = c, bufio.NewReader(c), true
 }
 

@@ -156,7 +156,7 @@ func ended(ctx context.Context, err error) error {
 // jitter. It reports false when ctx ended.
 func pause(ctx context.Context, n int) bool {
 	ceiling := min(50*time.Millisecond<<min(n, 10), 2*time.Second)
-	t := time.NewTimer(time.Duration(rand.Int64N(int64(ceiling))) + time.Millisecond)
+	t := time.NewTimer(time.Duration(rand.Int64N(int64(ceiling))) + time.Millisecond) // #nosec G404 -- jitter
 	defer t.Stop()
 	select {
 	case <-t.C:
