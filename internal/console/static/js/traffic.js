@@ -175,8 +175,9 @@ export function traffic(main, at, place) {
     status.className = `livestate ${state}`;
     status.textContent = { live: "Live", connecting: "Connecting…", lost: "Connection lost, trying again…", still: "Nothing new comes here", error: "Stopped", paused: "Paused" }[state];
     status.title = `${num(feed.rows.length)} calls in this list`;
-    notice.hidden = !feed.skipped;
-    if (feed.skipped) put(notice, `${num(feed.skipped)} skipped: more calls came than a list can show. They are recorded all the same. `, button("Load the list again", () => feed.open(filter, place), { kind: "ghost small" }));
+    notice.hidden = !feed.skipped && !(place.elsewhere && feed.rows.length);
+    if (place.elsewhere) put(notice, place.elsewhere.notes.traffic);
+    else if (feed.skipped) put(notice, `${num(feed.skipped)} skipped: more calls came than a list can show. They are recorded all the same. `, button("Load the list again", () => feed.open(filter, place), { kind: "ghost small" }));
     if (feed.state === "error") {
       const m = /^filter: column (\d+): (.*)$/s.exec(feed.error.message);
       if (m) box.tell({ column: Number(m[1]), error: m[2] });
@@ -189,7 +190,9 @@ export function traffic(main, at, place) {
     if (feed.state === "error") return teach("error", "That did not work", feed.error.message, button("Show all calls", () => box.set(""), {}));
     if (feed.state === "lost") return teach("error", "tapway does not answer", "The list continues by itself as soon as it does.");
     if (!feed.loaded && feed.state !== "still") return h("p", { class: "boot" }, "Loading…");
+    if (place.elsewhere && !feed.loaded) return h("p", { class: "boot" }, "Loading…");
     if (filter) return teach("", "No call matches", h("p", {}, "Nothing recorded, and nothing new so far, satisfies ", h("code", {}, filter)), button("Show all calls", () => box.set(""), { kind: "primary" }));
+    if (place.elsewhere) return teach("", "No calls to show", place.elsewhere.notes.traffic, h("a", { class: "btn primary", href: "#/delivery" }, "To the dead letters"));
     return teach("", "No calls yet", "Send one through the gateway and it appears here:", place.gateway ? h("pre", { class: "mono" }, `curl -i ${place.gateway}/`) : null);
   }
 
