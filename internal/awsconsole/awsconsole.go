@@ -83,7 +83,7 @@ func New(ctx context.Context, o Options) (*Console, error) {
 		}
 		return nil, err
 	}
-	c := sqsqueue.Config{Client: o.Reader.SQS, Queues: map[string]string{}, DeadLetters: map[string]string{}, Log: o.Log}
+	c := sqsqueue.Config{Client: explained{o.Reader.SQS}, Queues: map[string]string{}, DeadLetters: map[string]string{}, Log: o.Log}
 	for _, q := range state.Queues {
 		c.Queues[q.Destination] = q.Ref
 		if q.DeadRef != "" {
