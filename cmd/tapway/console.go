@@ -61,7 +61,7 @@ func newConsole() *cobra.Command {
 
 // onlyAWS are the flags that mean something with --aws alone, onlyLocal those without.
 var (
-	onlyAWS   = []string{"listen", "api", "state", "bucket", "region", "profile", "project", "function", "forwarder", "queue", "dlq", "window", "deployment"}
+	onlyAWS   = []string{"listen", "api", "state", "bucket", "print-policy", "region", "profile", "project", "function", "forwarder", "queue", "dlq", "window", "deployment"}
 	onlyLocal = []string{"admin", "data", "config"}
 )
 
@@ -71,11 +71,12 @@ func (f *consoleFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.open, "open", false, "open it in the browser ($BROWSER, else the system's)")
 	flags.StringVar(&f.token, "token", "", "token of the admin API (default: $TAPWAY_TOKEN); with --aws the one to ask for, needed beyond loopback")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:9091", "with --aws: address of this console")
-	flags.StringVar(&f.api.api, "api", "", "with --aws: id of the attached API, whose routes are shown (default: the one that `tapway deploy` attached)")
-	flags.StringVar(&f.api.state, "state", "", "with --aws: where `tapway attach` saved the state, a file or s3://BUCKET/KEY (default: what the API's tag says, else tapway-ID.json)")
+	flags.StringVar(&f.api.api, "api", "", "with --aws: id of the attached API, whose routes are shown (default: the one that was attached with deploy)")
+	flags.StringVar(&f.api.state, "state", "", "with --aws: where the attached API's state is kept, a file or s3://BUCKET/KEY (default: what the API's tag says, else tapway-ID.json)")
 	flags.StringVar(&f.api.region, "region", "", "with --aws: AWS region (default: what AWS_REGION or the profile says)")
 	flags.StringVar(&f.api.profile, "profile", "", "with --aws: profile of the AWS settings")
 	flags.StringVar(&f.bucket, "bucket", "", "with --aws: bucket of large and spilled records (default: what the proxy function's settings say)")
+	flags.BoolVar(&f.api.printPolicy, "print-policy", false, "with --aws: print the smallest IAM policy to look, and do nothing")
 	f.api.rate = 5
 	f.tap.add(cmd)
 	flags.StringVar(&f.local.admin, "admin", "", "without --aws: address of the running process's admin API, e.g. http://127.0.0.1:9090")
@@ -174,7 +175,7 @@ func openBrowser(url string) error {
 func (f *consoleFlags) serveAWS(cmd *cobra.Command) error {
 	log := warnings(cmd.ErrOrStderr())
 	c, err := f.connect(cmd, log)
-	if err != nil {
+	if err != nil || c == nil {
 		return err
 	}
 	defer c.Close()
@@ -204,7 +205,7 @@ func (f *consoleFlags) serveAWS(cmd *cobra.Command) error {
 	return nil
 }
 
-// connect finds the tap.
+// connect finds the tap; nil where its policy was printed.
 func (f *consoleFlags) connect(cmd *cobra.Command, log *slog.Logger) (*awsconsole.Console, error) {
 	if err := f.tap.settle(&f.api); err != nil {
 		return nil, err
@@ -216,6 +217,9 @@ func (f *consoleFlags) connect(cmd *cobra.Command, log *slog.Logger) (*awsconsol
 		}
 		f.api.api, f.api.region, f.api.profile = answers.API, firstOf(f.api.region, answers.Region), firstOf(f.api.profile, answers.Profile)
 		f.tap.project = answers.Project
+	}
+	if done, err := f.api.policyFor(cmd, attach.PolicyFor{Function: f.tap.proxyOf(f.api.api), Project: firstOf(f.tap.projectOf(f.api.api), f.tap.project), Tap: true, Bucket: strings.TrimPrefix(f.bucket, "s3://")}); done {
+		return nil, err
 	}
 	w, err := f.world(cmd)
 	if err != nil {
