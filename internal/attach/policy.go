@@ -43,8 +43,12 @@ func Policy(p PolicyFor) (string, error) {
 	inS3 = inS3 && strings.HasPrefix(p.State, "s3://")
 	writes := p.Command == "attach" || p.Command == "detach"
 	switch p.Command {
-	case "discover", "status", "console":
+	case "discover", "status":
 		allow("Read", []string{"apigateway:GET"}, read...)
+	case "console":
+		if p.API != "" {
+			allow("Read", []string{"apigateway:GET"}, read...)
+		}
 	case "backup":
 		allow("Read", []string{"apigateway:GET"}, append(read, gateway("/usageplans"), gateway("/domainnames"), gateway("/domainnames/*"), gateway("/vpclinks/*"))...)
 		allow("Networks", []string{"lambda:GetFunctionConfiguration", "ec2:DescribeSecurityGroups", "ec2:DescribeSecurityGroupRules", "ec2:DescribeVpcEndpoints"}, "*")

@@ -127,6 +127,8 @@ func TestViews(t *testing.T) {
 	w.Alarm("shop-proxy-errors-warning", "Errors", "FunctionName", "shop-proxy", 0)
 	w.Turn("shop-siem-dead-critical", "ALARM", 1)
 	w.Turn("shop-lake-oldest-warning", "OK", 12.5)
+	w.Changed(now, "shop-siem-dead-critical", "OK", "ALARM", "1 > 0")
+	w.Changed(now, "another-alarm", "OK", "ALARM", "another tap's")
 	w.Metric("tapway", "calls", 13, "function=shop-proxy,role=proxy")
 	w.Metric("tapway", "captured", 10, "function=shop-proxy,role=proxy")
 	w.Metric("tapway", "lost", 2, "function=shop-proxy,role=proxy")
@@ -175,6 +177,9 @@ func TestViews(t *testing.T) {
 	if one := a.Alarms[0]; one.Name != "dead_letters" || one.Destination != "siem" || one.State != alarm.Firing || one.Severity != alarm.Critical || one.Value != 1 || one.Unit != alarm.Records ||
 		one.Command != "tapway dlq list --queue sqs://shop-siem" || one.Message != "What to do about shop-siem-dead-critical." || one.Unknown != "" || time.Since(one.Since) > time.Hour {
 		t.Errorf("alarm: %+v", one)
+	}
+	if e := a.History; len(e) != 1 || e[0].Name != "dead_letters" || e[0].Destination != "siem" || e[0].From != alarm.OK || e[0].To != alarm.Firing || e[0].Message != "1 > 0" || e[0].At.Unix() != now.Unix() {
+		t.Errorf("history: %+v", e)
 	}
 	for _, one := range a.Alarms[1:] {
 		switch one.Name {

@@ -51,6 +51,7 @@ type Tap struct {
 
 	deny     atomic.Value // of a string: an operation that is refused
 	noBucket atomic.Bool
+	history  atomic.Value // of a []any: what DescribeAlarmHistory answers
 }
 
 // Start makes the tap's queues and its bucket, and sets the environment of the AWS clients.
@@ -67,6 +68,12 @@ func Start(t *testing.T) *Tap {
 			refuse(rw, r)
 		case op == "ListEventSourceMappings":
 			mappings(rw, r)
+		case op == "DescribeAlarmHistory": // moto has none
+			list := []any{}
+			if all, ok := w.history.Load().([]any); ok {
+				list = all
+			}
+			writeJSON(rw, map[string]any{"AlarmHistoryItems": list})
 		case op == "GetFunctionConfiguration":
 			env := map[string]string{"TAPWAY_BUCKET": Bucket}
 			if w.noBucket.Load() {
@@ -230,6 +237,13 @@ func (w *Tap) Turn(alarm, state string, datum float64) {
 		AlarmName: &alarm, StateValue: cwtypes.StateValue(state), StateReason: aws.String("Threshold Crossed"), StateReasonData: aws.String(fmt.Sprintf(`{"version":"1.0","recentDatapoints":[%g]}`, datum)),
 	})
 	w.must(err)
+}
+
+// Changed is what the alarms' history has: that an alarm went from one state to another.
+func (w *Tap) Changed(at time.Time, alarm, from, to, reason string) {
+	data := fmt.Sprintf(`{"version":"1.0","oldState":{"stateValue":%q},"newState":{"stateValue":%q,"stateReason":%q}}`, from, to, reason)
+	before, _ := w.history.Load().([]any)
+	w.history.Store(append([]any{map[string]any{"AlarmName": alarm, "Timestamp": at.Unix(), "HistoryItemType": "StateUpdate", "HistoryData": data}}, before...))
 }
 
 // Metric puts one value; dimensions are "name=value,...".

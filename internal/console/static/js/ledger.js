@@ -11,7 +11,7 @@ const sum = (o) => Object.values(o || {}).reduce((a, b) => a + b, 0);
 export function ledger(main, at, place) {
   const stop = new AbortController();
   const box = h("div", {});
-  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Ledger"), h("span", { class: "grow" }), h("p", { class: "hint" }, "Every call ends delivered, queued, dead, or dropped with a reason. The parts are counted where they happen; they must add up.")), box));
+  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Ledger"), h("span", { class: "grow" }), h("p", { class: "hint" }, place.elsewhere ? "Every call ends delivered, queued, dead, or dropped with a reason. CloudWatch adds up what the functions have counted." : "Every call ends delivered, queued, dead, or dropped with a reason. The parts are counted where they happen; they must add up.")), box));
   let timer;
   async function tick() {
     try {
@@ -51,7 +51,7 @@ export function ledger(main, at, place) {
       return;
     }
     const parts = (d) => [["delivered", d.delivered, "delivered"], ["dead", d.dead, "dead"], ...Object.entries(d.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])];
-    put(box, unread, h("p", { class: "notice" }, `The functions' own metrics of the last ${long}, some minutes old. What was under way when it began, or is now, is in one part alone.`),
+    put(box, unread, h("p", { class: "hint" }, `The functions' own metrics of the last ${long}, some minutes old. What was under way when it began, or is now, is in one part alone.`),
       h("div", { class: "accounts" }, account("Capture", "calls", l.calls, [["captured", l.stored, "delivered"], ...Object.entries(l.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])], l.difference, "window"),
         l.destinations.map((d) => account(d.destination, "settled", d.captured, parts(d), null, "window"))),
       h("p", { class: "hint" }, l.destinations.map((d) => `${d.destination}: ${num(d.queued)} in the queue now, ${num(l.returned[d.destination] || 0)} given back to it to be tried again. `), l.spilled_n ? `${num(l.spilled_n)} of the captured went to the bucket because SQS did not take them. ` : "", l.logged_n ? `${num(l.logged_n)} of them are in the function's log alone. ` : ""));

@@ -151,7 +151,7 @@ export function traffic(main, at, place) {
   }
 
   function tools() {
-    put(pauseButton, button(feed.paused ? `Resume${feed.waiting.length ? ` (${num(feed.waiting.length)} new)` : ""}` : "Pause", () => feed.pause(!feed.paused), { icon: feed.paused ? "play" : "pause", kind: feed.paused ? "primary" : "", id: "pause" }));
+    put(pauseButton, place.elsewhere ? button("Load again", () => feed.open(filter, place), { icon: "replay", id: "again" }) : button(feed.paused ? `Resume${feed.waiting.length ? ` (${num(feed.waiting.length)} new)` : ""}` : "Pause", () => feed.pause(!feed.paused), { icon: feed.paused ? "play" : "pause", kind: feed.paused ? "primary" : "", id: "pause" }));
     const which = marks.size ? `${marks.size} marked` : filter ? "what the filter takes" : "all";
     put(actions,
       phone.matches ? null : button("Columns", () => columnDialog(layout), { icon: "columns", quiet: true, id: "columns" }),
@@ -208,7 +208,7 @@ export function traffic(main, at, place) {
     const row = focus >= 0 ? feed.at(focus) : undefined;
     const act = {
       "/": () => { box.input.focus(); box.input.select(); }, j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1), Enter: () => row && go({ id: row.id }),
-      x: () => row && toggle(row.id), p: () => feed.pause(!feed.paused), r: () => pane?.replay(), c: () => marks.size === 2 && doCompare(), Escape: () => open && go({ id: "" }),
+      x: () => row && toggle(row.id), p: () => (place.elsewhere ? feed.open(filter, place) : feed.pause(!feed.paused)), r: () => pane?.replay(), c: () => marks.size === 2 && doCompare(), Escape: () => open && go({ id: "" }),
     }[e.key];
     if (!act || (/^(Enter|Arrow)/.test(e.key) && e.target !== document.body && e.target !== list.el && e.target !== main)) return false;
     act();
