@@ -21,10 +21,11 @@ import (
 const (
 	claimPrefix = "records/" // of what was too large for SQS
 
-	listFresh = 30 * time.Second // how long a list of the bucket serves
-	listMost  = 50_000           // objects that are listed
-	atOnce    = 8                // objects that are read side by side
-	keptBytes = 64 << 20         // of exchanges that were read
+	listFresh = 30 * time.Second     // how long a list of the bucket serves
+	listMost  = 50_000               // objects of each kind that are listed; above it, the newest
+	listBack  = 100 * 24 * time.Hour // how far the newest are looked for
+	atOnce    = 8                    // objects that are read side by side
+	keptBytes = 64 << 20             // of exchanges that were read
 )
 
 // object is a record in the bucket. Of one that SQS did not take there is an object for each
@@ -48,7 +49,7 @@ type archive struct {
 	mu     sync.Mutex
 	list   []object // newest first
 	listed time.Time
-	short  bool                 // there are more than were listed
+	most   int                  // of each kind that are listed
 	kept   map[uint64]*kept     // by position
 	byID   map[tapway.ID]uint64 // of kept
 	order  []uint64             // of kept, oldest first
@@ -60,13 +61,18 @@ type archive struct {
 type kept struct {
 	ex     *tapway.Exchange
 	states []tapway.DeliveryState
+	at     time.Time
+	letter bool // a dead letter, which may be redriven or purged meanwhile
 }
+
+// letterFresh is how long a dead letter counts as there without another look.
+const letterFresh = time.Minute
 
 // deadFirst is above every position of the bucket: dead letters are in no list.
 const deadFirst = 1 << 53
 
 func newArchive(bucket *s3blob.Store, queue *sqsqueue.Queue) *archive {
-	return &archive{bucket: bucket, queue: queue, kept: map[uint64]*kept{}, byID: map[tapway.ID]uint64{}, dead: deadFirst}
+	return &archive{bucket: bucket, queue: queue, most: listMost, kept: map[uint64]*kept{}, byID: map[tapway.ID]uint64{}, dead: deadFirst}
 }
 
 // objects lists the bucket, newest first.
@@ -80,43 +86,93 @@ func (a *archive) objects(ctx context.Context, fresh time.Duration) ([]object, e
 	if list != nil && age < fresh {
 		return list, nil
 	}
-	list, short, err := a.read(ctx)
+	list, err := a.read(ctx, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
-	a.list, a.listed, a.short = list, time.Now(), short
+	a.list, a.listed = list, time.Now()
 	a.mu.Unlock()
 	return list, nil
 }
 
-func (a *archive) read(ctx context.Context) (list []object, short bool, err error) {
-	spilled := map[tapway.ID]int{}
-	list = []object{}
-	for _, prefix := range []string{spill.Prefix, claimPrefix} {
-		n := 0
-		for key, err := range a.bucket.List(ctx, prefix) {
-			if err != nil {
-				return nil, false, err
+// read lists everything, or the newest where there is too much of it.
+func (a *archive) read(ctx context.Context, now time.Time) ([]object, error) {
+	claims, err := a.keys(ctx, claimPrefix)
+	if errors.Is(err, errMany) {
+		// The keys sort by time, and S3 lists in that order only: so by their first digits, backwards.
+		claims, err = a.newest(ctx, now, func(at time.Time) []string {
+			digits := fmt.Sprintf("%06x", at.UnixMilli()>>24)
+			return []string{claimPrefix + digits, claimPrefix + "shared/" + digits}
+		}, 1<<24*time.Millisecond)
+	}
+	if err != nil {
+		return nil, err
+	}
+	spilled, err := a.keys(ctx, spill.Prefix)
+	if errors.Is(err, errMany) {
+		spilled, err = a.newest(ctx, now, func(at time.Time) (days []string) {
+			for _, destination := range a.queue.Destinations() {
+				days = append(days, spill.Prefix+destination+at.UTC().Format("/2006/01/02/"))
 			}
-			if n++; n > listMost {
-				short = true
-				break
-			}
-			o, ok := objectOf(key)
-			if !ok {
-				continue
-			}
-			if i, seen := spilled[o.id]; seen && !o.claim {
-				list[i].keys, list[i].waiting = append(list[i].keys, o.keys...), append(list[i].waiting, o.waiting...)
-				continue
-			}
-			if !o.claim {
-				spilled[o.id] = len(list)
-			}
-			list = append(list, o)
+			return days
+		}, 24*time.Hour)
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, place := []object{}, map[tapway.ID]int{}
+	for _, key := range append(claims, spilled...) {
+		o, ok := objectOf(key)
+		if !ok {
+			continue
+		}
+		if i, seen := place[o.id]; seen && !o.claim {
+			list[i].keys, list[i].waiting = append(list[i].keys, o.keys...), append(list[i].waiting, o.waiting...)
+			continue
+		}
+		if !o.claim {
+			place[o.id] = len(list)
+		}
+		list = append(list, o)
+	}
+	number(list)
+	return list, nil
+}
+
+// errMany says that a listing was given up.
+var errMany = errors.New("too many objects")
+
+// keys are those that begin with a prefix; errMany where there are more than are listed.
+func (a *archive) keys(ctx context.Context, prefix string) (keys []string, err error) {
+	for key, err := range a.bucket.List(ctx, prefix) {
+		if err != nil {
+			return nil, err
+		}
+		if keys = append(keys, key); len(keys) > a.most {
+			return nil, errMany
 		}
 	}
+	return keys, nil
+}
+
+// newest are the keys of the latest steps of time that do not have too many.
+func (a *archive) newest(ctx context.Context, now time.Time, prefixes func(time.Time) []string, step time.Duration) (keys []string, err error) {
+	for at := now; at.After(now.Add(-listBack)) && len(keys) < a.most; at = at.Add(-step) {
+		for _, prefix := range prefixes(at) {
+			for key, err := range a.bucket.List(ctx, prefix) {
+				if err != nil {
+					return nil, err
+				}
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys, nil
+}
+
+// number sorts objects, newest first, and gives them their positions.
+func number(list []object) {
 	slices.SortFunc(list, func(a, b object) int {
 		return cmp.Or(slices.Compare(b.id[:], a.id[:]), cmp.Compare(b.keys[0], a.keys[0]))
 	})
@@ -126,7 +182,6 @@ func (a *archive) read(ctx context.Context) (list []object, short bool, err erro
 			list[i].seq = list[i+1].seq + 1
 		}
 	}
-	return list, short, nil
 }
 
 // objectOf reads a key: spill/DESTINATION/YYYY/MM/DD/ID.json, records/ID, or records/shared/ID.
@@ -274,7 +329,7 @@ func (a *archive) keep(seq uint64, ex *tapway.Exchange, states []tapway.Delivery
 	if a.kept[seq] != nil {
 		return
 	}
-	a.kept[seq], a.byID[ex.ID] = &kept{ex, states}, seq
+	a.kept[seq], a.byID[ex.ID] = &kept{ex, states, time.Now(), seq >= a.dead}, seq
 	a.order = append(a.order, seq)
 	a.bytes += sizeOf(ex)
 	for a.bytes > keptBytes && len(a.order) > 1 {
@@ -297,7 +352,7 @@ func (a *archive) Load(ctx context.Context, id tapway.ID) (*tapway.Exchange, err
 	seq, read := a.byID[id]
 	a.mu.Unlock()
 	if read {
-		if k := a.have(seq); k != nil {
+		if k := a.have(seq); k != nil && !(k.letter && time.Since(k.at) > letterFresh) {
 			return k.ex, nil
 		}
 	}
