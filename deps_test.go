@@ -94,6 +94,8 @@ internal/attach/apitest:    # a fake of API Gateway's control plane: standard li
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml
 internal/torture:          internal/admin internal/record/recordtest # drives whole processes, for tests and the soak
 internal/tapstate:          internal/attach github.com/aws/aws-sdk-go-v2 # what the queues, alarms and metrics of a deployed tap say
+internal/awsconsole:        . internal/* github.com/aws/aws-sdk-go-v2 # what the web console shows of a deployed tap; its tests drive a browser
+internal/awsconsole/awsconsoletest: . internal/* github.com/aws/aws-sdk-go-v2 # a deployed tap on moto
 internal/cost:              # what AWS asks for it: standard library only
 internal/demo:              . github.com/coder/websocket
 internal/app:               . internal/* github.com/prometheus/client_golang github.com/prometheus/client_model golang.org/x/sys github.com/aws/aws-sdk-go-v2

@@ -132,7 +132,7 @@ func newRoot() *cobra.Command {
 		return usagef("%s (see %s --help)", flagMistake(err), cmd.CommandPath())
 	})
 	group(root,
-		newDemo(), newServe(), newForward(), newTail(), newTop(), newSearch(), newMCP(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
+		newDemo(), newServe(), newForward(), newTail(), newTop(), newConsole(), newSearch(), newMCP(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
 		newDiscover(), newAttach(), newDetach(), newStatus(), newBackup(), newRestore(), newDeploy(), newDestroy(), newCost(), newTune(),
 		newAccess(), newKeys(), newEgress(), newCache(), newAlarm(), newConfig(), newDoctor(), newVersion(),
 	)

@@ -88,6 +88,7 @@ func newStatus() *cobra.Command {
 	}
 	f.add(cmd, false, true)
 	tap.add(cmd)
+	cmd.Flags().BoolVar(&tap.none, "no-tap", false, "look at the API only")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -35,7 +35,6 @@ func (f *tapFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.queues, "queue", nil, "queue on SQS: sqs://NAME, URL or ARN; may be repeated (default: those that feed the forwarder)")
 	flags.StringArrayVar(&f.dead, "dlq", nil, "dead-letter queue of the --queue in the same place; may be repeated (default: where the queue's redrive policy leads)")
 	flags.DurationVar(&f.window, "window", time.Hour, "how far back functions and ledger are added up, a minute to 14 days")
-	flags.BoolVar(&f.none, "no-tap", false, "look at the API only")
 	addRemembered(cmd, &f.remembered)
 }
 

@@ -47,7 +47,11 @@ type AlarmTest struct {
 func (s *Server) watched(do http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s.Alarms == nil {
-			writeError(w, http.StatusNotImplemented, noAlarms)
+			why := noAlarms
+			if s.Elsewhere != nil {
+				why = "the alarms of a tap on AWS are CloudWatch's: they are not acknowledged or silenced, only switched off (`aws cloudwatch disable-alarm-actions`)"
+			}
+			writeError(w, http.StatusNotImplemented, why)
 			return
 		}
 		do(w, r)

@@ -72,7 +72,7 @@ func (s *Server) load(w http.ResponseWriter, r *http.Request) *tapway.Exchange {
 		fail(w, &badInput{err.Error()})
 		return nil
 	}
-	ex, err := s.Store.Load(r.Context(), id)
+	ex, err := s.history().Load(r.Context(), id)
 	if err != nil {
 		fail(w, err)
 		return nil
@@ -86,7 +86,7 @@ func (s *Server) detail(w http.ResponseWriter, r *http.Request) {
 	if ex == nil {
 		return
 	}
-	states, err := s.Store.States(r.Context(), ex.Seq)
+	states, err := s.history().States(r.Context(), ex.Seq)
 	if err != nil {
 		fail(w, err)
 		return

@@ -55,13 +55,13 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 		fail(w, &badInput{err.Error()})
 		return
 	}
-	ex, err := s.Store.Load(r.Context(), id)
+	ex, err := s.history().Load(r.Context(), id)
 	if err != nil {
 		fail(w, err)
 		return
 	}
 	if r.URL.Query().Get("states") == "1" {
-		states, err := s.Store.States(r.Context(), ex.Seq)
+		states, err := s.history().States(r.Context(), ex.Seq)
 		if err != nil {
 			fail(w, err)
 			return
@@ -173,12 +173,12 @@ func (s *Server) earlier(ctx context.Context, search tapway.Search, show func(*t
 // matching loads what a search finds. Those that cannot be read are passed over and counted.
 func (s *Server) matching(r *http.Request, search tapway.Search, damaged *int) iter.Seq2[*tapway.Exchange, error] {
 	return func(yield func(*tapway.Exchange, error) bool) {
-		for m, err := range s.Store.Search(r.Context(), search) {
+		for m, err := range s.history().Search(r.Context(), search) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			ex, err := s.Store.LoadSeq(r.Context(), m.Seq)
+			ex, err := s.history().LoadSeq(r.Context(), m.Seq)
 			if errors.Is(err, tapway.ErrNotFound) {
 				continue // it left the history while the export ran
 			}

@@ -12,6 +12,8 @@ type Place struct {
 	Keys    bool    `json:"keys"`              // it has a gate, which may ask for API keys
 	Gateway string  `json:"gateway,omitempty"` // base URL of the gateway, as seen from its own machine
 	Routes  []Route `json:"routes,omitempty"`
+
+	Elsewhere *PlaceElsewhere `json:"elsewhere,omitempty"` // none: the gateway is this process, or what it works on
 }
 
 // Route is where calls go.
@@ -23,13 +25,16 @@ type Route struct {
 
 // place tells where the console is.
 func (s *Server) place(w http.ResponseWriter, r *http.Request) {
-	p := Place{Version: s.Version, Queue: "disk", History: s.Store != nil, Live: s.Store != nil && s.Live != nil || s.Follow != nil, Gateway: s.Gateway,
+	p := Place{Version: s.Version, Queue: "disk", History: s.history() != nil, Live: s.Store != nil && s.Live != nil || s.Follow != nil, Gateway: s.Gateway,
 		Charts: s.Series != nil, Keys: s.Keys != nil}
 	if s.Store == nil {
 		p.Queue = "sqs"
 	}
 	if s.Routes != nil {
 		p.Routes = s.Routes()
+	}
+	if e := s.Elsewhere; e != nil {
+		p.Elsewhere = &PlaceElsewhere{e.Name, e.Where, e.Notes}
 	}
 	writeJSON(w, http.StatusOK, p)
 }

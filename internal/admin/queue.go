@@ -106,6 +106,9 @@ const (
 	// ScopeProcess: captured, delivered and dropped are what this process did, queued and dead
 	// what SQS counts of everybody's.
 	ScopeProcess = "process"
+	// ScopeWindow: what the metrics of a tap deployed elsewhere add up to in a span of time; what
+	// began before it or ends after it is in one part alone.
+	ScopeWindow = "window"
 	// ScopeQueue: only what lies in SQS and the bucket; the rest is counted where it happens.
 	ScopeQueue = "queue"
 )

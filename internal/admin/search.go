@@ -80,7 +80,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	found, cut := 0, false
-	for m, err := range s.Store.Search(ctx, search) {
+	for m, err := range s.history().Search(ctx, search) {
 		if err == nil {
 			found++
 			err = out.value(summarize(&m), false)

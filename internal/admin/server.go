@@ -44,6 +44,10 @@ type Server struct {
 	// bucket. nil: there is no bucket.
 	Spilled func(ctx context.Context) (map[string]uint64, error)
 
+	// Elsewhere is the tap this is about where no process of tapway's works on SQS. nil: that of SQS and
+	// of this process alone.
+	Elsewhere *Elsewhere
+
 	Version string
 	Token   tapway.Secret // "": none is asked; only for loopback
 
@@ -107,16 +111,16 @@ type Resend func(ctx context.Context, ex *tapway.Exchange) (status int, err erro
 // Handler is the whole address: /healthz, /readyz, /metrics, /reload and /api/v1.
 func (s *Server) Handler() http.Handler {
 	api := http.NewServeMux()
-	api.HandleFunc("GET /api/v1/exchanges", s.stored("search", noHistory, s.search))
-	api.HandleFunc("GET /api/v1/exchanges/{id}", s.stored("show", noHistory, s.exchange))
-	api.HandleFunc("GET /api/v1/exchanges/{id}/detail", s.stored("show", noHistory, s.detail))
-	api.HandleFunc("GET /api/v1/exchanges/{id}/body/{side}", s.stored("show", noHistory, s.body))
+	api.HandleFunc("GET /api/v1/exchanges", s.past("search", s.search))
+	api.HandleFunc("GET /api/v1/exchanges/{id}", s.past("show", s.exchange))
+	api.HandleFunc("GET /api/v1/exchanges/{id}/detail", s.past("show", s.detail))
+	api.HandleFunc("GET /api/v1/exchanges/{id}/body/{side}", s.past("show", s.body))
 	api.HandleFunc("GET /api/v1/tail", s.tail)
 	api.HandleFunc("GET /api/v1/live", s.live)
 	api.HandleFunc("GET /api/v1/place", s.place)
 	api.HandleFunc("GET /api/v1/filter", s.filterCheck)
 	api.HandleFunc("GET /api/v1/filter/fields", s.filterFields)
-	api.HandleFunc("GET /api/v1/export", s.stored("export", noHistory, s.export))
+	api.HandleFunc("GET /api/v1/export", s.past("export", s.export))
 	api.HandleFunc("GET /api/v1/deadletters", s.deadLetters)
 	api.HandleFunc("GET /api/v1/deadletters/{id}", s.deadLetter)
 	api.HandleFunc("POST /api/v1/deadletters/redrive", s.redrive)
@@ -125,15 +129,15 @@ func (s *Server) Handler() http.Handler {
 	api.HandleFunc("POST /api/v1/replay", s.stored("replay", noHistory, s.replay))
 	api.HandleFunc("POST /api/v1/resend", s.stored("replay", noHistory, s.resend))
 	api.HandleFunc("GET /api/v1/source", s.source)
-	api.HandleFunc("GET /api/v1/queue", s.queue)
+	api.HandleFunc("GET /api/v1/queue", s.either(s.queue, func(e *Elsewhere) http.HandlerFunc { return e.Queue }))
 	api.HandleFunc("POST /api/v1/queue/check", s.stored("check", "SQS keeps its own storage sound; `tapway queue stats` tells whether it answers", s.check))
-	api.HandleFunc("GET /api/v1/ledger", s.ledger)
+	api.HandleFunc("GET /api/v1/ledger", s.either(s.ledger, func(e *Elsewhere) http.HandlerFunc { return e.Ledger }))
 	api.HandleFunc("POST /api/v1/destinations/{name}/{action}", s.control)
 	api.HandleFunc("GET /api/v1/charts", s.charts)
 	api.HandleFunc("GET /api/v1/keys", s.keys)
 	api.HandleFunc("GET /api/v1/cache", s.cacheStats)
 	api.HandleFunc("POST /api/v1/cache/purge", s.cachePurge)
-	api.HandleFunc("GET /api/v1/alarms", s.alarms)
+	api.HandleFunc("GET /api/v1/alarms", s.either(s.alarms, func(e *Elsewhere) http.HandlerFunc { return e.Alarms }))
 	api.HandleFunc("POST /api/v1/alarms/ack", s.watched(s.alarmAck))
 	api.HandleFunc("POST /api/v1/alarms/silence", s.watched(s.alarmSilence))
 	api.HandleFunc("DELETE /api/v1/alarms/silence/{id}", s.watched(s.alarmUnsilence))

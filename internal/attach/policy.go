@@ -8,7 +8,7 @@ import (
 
 // PolicyFor is what a policy is printed for.
 type PolicyFor struct {
-	Command  string // discover, attach, detach, status, backup, restore
+	Command  string // discover, attach, detach, status, console, backup, restore
 	API      string // "" for any
 	Region   string // "" for any
 	Function string // ARN or name of the function of --via lambda:; "" for none
@@ -16,6 +16,7 @@ type PolicyFor struct {
 	New      bool   // of restore: into a new API
 	Project  string // the installation that status looks at, and attach gives routes to; "" if it is not known
 	Tap      bool   // status looks at the tap too
+	Bucket   string // of large and spilled records, which console reads; "": PROJECT-records-*
 }
 
 // Policy is the smallest IAM policy for a command, as JSON. API Gateway's actions are the
@@ -44,6 +45,10 @@ func Policy(p PolicyFor) (string, error) {
 	switch p.Command {
 	case "discover", "status":
 		allow("Read", []string{"apigateway:GET"}, read...)
+	case "console":
+		if p.API != "" {
+			allow("Read", []string{"apigateway:GET"}, read...)
+		}
 	case "backup":
 		allow("Read", []string{"apigateway:GET"}, append(read, gateway("/usageplans"), gateway("/domainnames"), gateway("/domainnames/*"), gateway("/vpclinks/*"))...)
 		allow("Networks", []string{"lambda:GetFunctionConfiguration", "ec2:DescribeSecurityGroups", "ec2:DescribeSecurityGroupRules", "ec2:DescribeVpcEndpoints"}, "*")
@@ -70,7 +75,7 @@ func Policy(p PolicyFor) (string, error) {
 	default:
 		return "", fmt.Errorf("there is no policy for %q", p.Command)
 	}
-	if p.Function != "" || p.Command == "status" {
+	if p.Function != "" || p.Command == "status" || p.Command == "console" {
 		arn := p.Function
 		switch {
 		case arn == "":
@@ -80,6 +85,9 @@ func Policy(p PolicyFor) (string, error) {
 			arn = fmt.Sprintf("arn:%s:lambda:%s:*:function:%s", part, region, name)
 		}
 		actions := []string{"lambda:GetPolicy"}
+		if p.Command == "console" {
+			actions = []string{"lambda:GetFunctionConfiguration"}
+		}
 		if writes {
 			actions = append(actions, "lambda:AddPermission", "lambda:RemovePermission", "lambda:GetFunctionConfiguration")
 		}
@@ -88,14 +96,31 @@ func Policy(p PolicyFor) (string, error) {
 	if p.Command == "attach" && p.Project != "" {
 		allow("RouteTable", []string{"s3:PutObject"}, fmt.Sprintf("arn:%s:s3:::%s-records-*/routes/%s.json", part, p.Project, api))
 	}
-	if p.Command == "status" && p.Tap {
+	if (p.Command == "status" || p.Command == "console") && p.Tap {
 		queues := "*"
 		if p.Project != "" {
 			queues = fmt.Sprintf("arn:%s:sqs:%s:*:%s-*", part, region, p.Project)
 		}
 		allow("Queues", []string{"sqs:GetQueueUrl", "sqs:GetQueueAttributes"}, queues)
 		// AWS grants these three for everything or not at all.
-		allow("Alarms", []string{"cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "lambda:ListEventSourceMappings"}, "*")
+		seen := []string{"cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "lambda:ListEventSourceMappings"}
+		if p.Command == "console" {
+			seen = append(seen, "cloudwatch:DescribeAlarmHistory")
+		}
+		allow("Alarms", seen, "*")
+		if p.Command == "console" {
+			letters, records := "*", fmt.Sprintf("arn:%s:s3:::%s", part, "*")
+			if p.Project != "" {
+				letters, records = queues+"-dead", fmt.Sprintf("arn:%s:s3:::%s-records-*", part, p.Project)
+			}
+			if p.Bucket != "" {
+				records = fmt.Sprintf("arn:%s:s3:::%s", part, p.Bucket)
+			}
+			// To look at a message is to receive it and to give it back.
+			allow("DeadLetters", []string{"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:ListMessageMoveTasks"}, letters)
+			allow("Records", []string{"s3:GetObject"}, records+"/spill/*", records+"/records/*")
+			allow("ListRecords", []string{"s3:ListBucket"}, records)
+		}
 	}
 	if inS3 {
 		actions := []string{"s3:GetObject"}

@@ -3,6 +3,7 @@ package tapstate
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,34 @@ type Alarm struct {
 	State       string    `json:"state"` // ALARM, INSUFFICIENT_DATA, OK
 	Since       time.Time `json:"since"`
 	Description string    `json:"description,omitempty"`
+	Reason      string    `json:"reason,omitempty"` // of the state, as CloudWatch puts it
+	Queue       string    `json:"queue,omitempty"`  // what it is about: a queue, or a function, or neither
+	Function    string    `json:"function,omitempty"`
+	Metric      string    `json:"metric,omitempty"`
+	Threshold   *float64  `json:"threshold,omitempty"`
+	Value       *float64  `json:"value,omitempty"` // when the state was last settled; nil: not told
+}
+
+func alarmOf(a *types.MetricAlarm) Alarm {
+	out := Alarm{
+		Name: aws.ToString(a.AlarmName), State: string(a.StateValue), Since: aws.ToTime(a.StateUpdatedTimestamp), Description: aws.ToString(a.AlarmDescription),
+		Reason: aws.ToString(a.StateReason), Metric: aws.ToString(a.MetricName), Threshold: a.Threshold,
+	}
+	for _, d := range a.Dimensions {
+		switch aws.ToString(d.Name) {
+		case "QueueName":
+			out.Queue = aws.ToString(d.Value)
+		case "FunctionName", "function":
+			out.Function = aws.ToString(d.Value)
+		}
+	}
+	var data struct {
+		Recent []float64 `json:"recentDatapoints"` // oldest first
+	}
+	if json.Unmarshal([]byte(aws.ToString(a.StateReasonData)), &data) == nil && len(data.Recent) > 0 {
+		out.Value = &data.Recent[len(data.Recent)-1]
+	}
+	return out
 }
 
 // alarms finds the alarms whose names begin with the project's.
@@ -36,9 +65,9 @@ func (r *Reader) alarms(ctx context.Context, t Tap, s *State) {
 			s.unread("alarms", attach.Failed("read the alarms", err))
 			return
 		}
-		for _, a := range page.MetricAlarms {
-			if !s.anothers(t, a.Dimensions) {
-				s.Alarms = append(s.Alarms, Alarm{aws.ToString(a.AlarmName), string(a.StateValue), aws.ToTime(a.StateUpdatedTimestamp), aws.ToString(a.AlarmDescription)})
+		for i := range page.MetricAlarms {
+			if a := &page.MetricAlarms[i]; !s.anothers(t, a.Dimensions) {
+				s.Alarms = append(s.Alarms, alarmOf(a))
 			}
 		}
 	}
@@ -74,4 +103,44 @@ func (s *State) anothers(t Tap, dimensions []types.Dimension) bool {
 		}
 	}
 	return false
+}
+
+// Change is a change of an alarm's state.
+type Change struct {
+	At       time.Time
+	Name     string
+	From, To string // ALARM, INSUFFICIENT_DATA, OK
+	Reason   string
+}
+
+// Changes are the latest changes of some alarms, newest first: those among the last hundred of all
+// alarms of the account and region, which is as many as one call gives.
+func (r *Reader) Changes(ctx context.Context, alarms []Alarm) ([]Change, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	out, err := r.CloudWatch.DescribeAlarmHistory(ctx, &cloudwatch.DescribeAlarmHistoryInput{
+		HistoryItemType: types.HistoryItemTypeStateUpdate, MaxRecords: aws.Int32(100), ScanBy: types.ScanByTimestampDescending,
+	})
+	if err != nil {
+		return nil, attach.Failed("read the history of the alarms", err)
+	}
+	changes := []Change{}
+	for _, item := range out.AlarmHistoryItems {
+		name := aws.ToString(item.AlarmName)
+		if !slices.ContainsFunc(alarms, func(a Alarm) bool { return a.Name == name }) {
+			continue
+		}
+		type side struct {
+			Value  string `json:"stateValue"`
+			Reason string `json:"stateReason"`
+		}
+		var data struct {
+			Old side `json:"oldState"`
+			New side `json:"newState"`
+		}
+		if json.Unmarshal([]byte(aws.ToString(item.HistoryData)), &data) == nil {
+			changes = append(changes, Change{aws.ToTime(item.Timestamp), name, data.Old.Value, data.New.Value, data.New.Reason})
+		}
+	}
+	return changes, nil
 }

@@ -26,6 +26,8 @@ type Queue struct {
 	OldestAge       *float64 `json:"oldest_age_s"` // CloudWatch's latest datum, minutes old
 	DeadLetterQueue string   `json:"dead_letter_queue,omitempty"`
 	Dead            *int     `json:"dead"`
+	Ref             string   `json:"-"`                   // how it was named: name, URL or ARN
+	DeadRef         string   `json:"-"`                   // likewise, of the dead-letter queue; "": there is none
 	Feeding         string   `json:"forwarder,omitempty"` // state of what feeds the forwarder, such as "Enabled"; "" where nothing does
 }
 
@@ -50,7 +52,7 @@ func (r *Reader) queues(ctx context.Context, t Tap, s *State) {
 		refs = arns
 	}
 	for i, ref := range refs {
-		q := Queue{Name: nameOf(ref), Feeding: feeds[nameOf(ref)]}
+		q := Queue{Name: nameOf(ref), Ref: ref, Feeding: feeds[nameOf(ref)]}
 		q.Destination = strings.TrimPrefix(q.Name, t.Project+"-")
 		attributes, err := r.attributes(ctx, ref)
 		if err != nil {
@@ -63,7 +65,7 @@ func (r *Reader) queues(ctx context.Context, t Tap, s *State) {
 			dead = t.DeadLetters[i]
 		}
 		if dead != "" {
-			q.DeadLetterQueue = nameOf(dead)
+			q.DeadRef, q.DeadLetterQueue = dead, nameOf(dead)
 			if attributes, err = r.attributes(ctx, dead); err != nil {
 				s.unread("dead-letter queue "+q.DeadLetterQueue, err)
 			} else {

@@ -41,6 +41,9 @@ func (t Tap) complete() Tap {
 	return t
 }
 
+// ProxyName is the name of the proxy function; "" where nothing says it.
+func (t Tap) ProxyName() string { return t.complete().Proxy }
+
 // Reader asks AWS. The clients are needed; they only read.
 type Reader struct {
 	SQS        *sqs.Client
@@ -87,6 +90,18 @@ func (r *Reader) Read(ctx context.Context, t Tap) (*State, error) {
 		return nil, fmt.Errorf("read the tap: %w", err)
 	}
 	s.Good = len(s.Unread) == 0 && len(s.Problems) == 0
+	return s, nil
+}
+
+// ReadQueues asks for the queues alone: where they are, what is in them, and what feeds the
+// forwarder. It fails only when ctx ends.
+func (r *Reader) ReadQueues(ctx context.Context, t Tap) (*State, error) {
+	t = t.complete()
+	s := &State{Project: t.Project, Queues: []Queue{}, Window: r.window().Seconds()}
+	r.queues(ctx, t, s)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("read the tap's queues: %w", err)
+	}
 	return s, nil
 }
 

@@ -25,7 +25,8 @@ const sentence = (t) => t.charAt(0).toUpperCase() + t.slice(1);
 const bound = (a) => `${a.name === "disk" ? "at least" : "threshold"} ${value(a.threshold, a.unit)}`; // of free space too little is bad
 const key = (a) => `${a.name} ${a.destination || ""}`;
 
-export function alarms(main) {
+export function alarms(main, at, place) {
+  const far = place.elsewhere; // CloudWatch's: they can only be looked at
   const box = h("div", {});
   const tools = h("div", { class: "tools" });
   put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Alarms"), h("span", { class: "grow" }), tools), box));
@@ -53,15 +54,16 @@ export function alarms(main) {
     const [list, silences, notify, history] = ["alarms", "silences", "notify", "history"].map((n) => got[n] || []);
     const sorted = list.toSorted((a, b) => order[a.state] - order[b.state] || title(a.name).localeCompare(title(b.name)));
     const loud = sorted.filter((a) => a.state !== "ok"), quiet = sorted.filter((a) => a.state === "ok");
-    put(tools, list.length ? button("Silence all…", () => silence({ name: "", destination: "" }), { icon: "mute", id: "silence-all" }) : null);
+    put(tools, list.length && !far ? button("Silence all…", () => silence({ name: "", destination: "" }), { icon: "mute", id: "silence-all" }) : null);
     put(box,
-      !list.length ? (got.watching === false ? teach("", "Nobody watches here", "This process watches no alarms: those of a gateway are tapway serve's.") : teach("good", "Nothing to say", "No alarm has been looked at yet. They are on by default: dead letters, the oldest record, error rates and the disk.")) : !loud.length ? h("p", { class: "calm card" }, icon("check"), h("b", {}, "All quiet. "), `${plural(quiet.length, "alarm")} watched, none beyond its threshold.`) : null,
+      far ? h("p", { class: "hint" }, far.notes.alarms) : null, (got.unread || []).map((u) => h("p", { class: "notice", role: "alert" }, h("b", {}, `${u.part}: `), u.error)),
+      !list.length && far ? teach("", "No alarm is known", "CloudWatch has none whose name begins with the installation's. Name it with --project; tapway deploy makes them.") : !list.length ? (got.watching === false ? teach("", "Nobody watches here", "This process watches no alarms: those of a gateway are tapway serve's.") : teach("good", "Nothing to say", "No alarm has been looked at yet. They are on by default: dead letters, the oldest record, error rates and the disk.")) : !loud.length ? h("p", { class: "calm card" }, icon("check"), h("b", {}, "All quiet. "), `${plural(quiet.length, "alarm")} watched, none beyond its threshold.`) : null,
       h("div", { class: "alarmlist" }, loud.map(card)),
       silences.length ? h("section", {}, h("h2", { class: "part" }, "Silences"), h("ul", { class: "card plainlist" }, silences.map((s) => h("li", {}, icon("mute"), h("b", {}, s.name ? title(s.name) : "Every alarm"), s.destination ? ` of ${s.destination}` : s.name ? "" : " there is", h("span", { class: "hint" }, `${until(s.until)}, until ${full(s.until)}${s.note ? ` · ${s.note}` : ""}`), h("span", { class: "grow" }), button("End it", () => act("DELETE", `/api/v1/alarms/silence/${encodeURIComponent(s.id)}`, undefined, "The silence is over"), { kind: "small", id: `end-${s.id}` }))))) : null,
       quiet.length ? h("section", {}, h("h2", { class: "part" }, "Quiet"), h("div", { class: "scroll card flush", tabindex: "0", role: "region", "aria-label": "Quiet alarms" }, h("table", { class: "wide" }, h("thead", {}, h("tr", {}, [["Alarm"], ["Destination"], ["Now", "n"], ["Threshold", "n"], ["Quiet since", "n roomy"]].map(([t, c]) => h("th", { scope: "col", class: c }, t)))),
         h("tbody", {}, quiet.map((a) => h("tr", {}, h("th", { scope: "row" }, title(a.name)), h("td", {}, a.destination || h("span", { class: "hint" }, "–")), h("td", { class: "n", title: a.unknown || null }, a.unknown ? h("span", { class: "hint" }, "not known") : value(a.value, a.unit)), h("td", { class: "n hint" }, a.name === "disk" ? bound(a) : value(a.threshold, a.unit)), h("td", { class: "n roomy" }, a.since ? ago(a.since) : "–"))))))) : null,
-      got.watching === false && !notify.length ? null : h("section", {}, h("h2", { class: "part" }, "Who is told"), notify.length ? h("div", { class: "cards" }, notify.map(notifier)) : teach("", "Nobody is told", "Alarms show up here and in the metrics only. Name an address:", h("pre", { class: "mono" }, "alarms:\n  notify:\n    - {webhook: \"https://chat.example.com/hook\"}"))),
-      got.watching === false && !history.length ? null : h("section", {}, h("h2", { class: "part" }, "History"), history.length ? h("ol", { class: "card timeline" }, history.map((e) => h("li", { class: e.to }, h("time", { datetime: e.at, title: full(e.at) }, ago(e.at)), h("span", { class: `state ${look(e.to)}` }, e.to), h("span", {}, h("b", {}, title(e.name)), e.destination ? ` of ${e.destination}` : "", e.message ? h("span", { class: "hint" }, ` · ${e.message}`) : null)))) : h("p", { class: "hint" }, "No alarm has fired so far.")));
+      far || got.watching === false && !notify.length ? null : h("section", {}, h("h2", { class: "part" }, "Who is told"), notify.length ? h("div", { class: "cards" }, notify.map(notifier)) : teach("", "Nobody is told", "Alarms show up here and in the metrics only. Name an address:", h("pre", { class: "mono" }, "alarms:\n  notify:\n    - {webhook: \"https://chat.example.com/hook\"}"))),
+      (got.watching === false || got.unread?.length) && !history.length ? null : h("section", {}, h("h2", { class: "part" }, "History"), history.length ? h("ol", { class: "card timeline" }, history.map((e) => h("li", { class: e.to }, h("time", { datetime: e.at, title: full(e.at) }, ago(e.at)), h("span", { class: `state ${look(e.to)}` }, e.to), h("span", {}, h("b", {}, title(e.name)), e.destination ? ` of ${e.destination}` : "", e.message ? h("span", { class: "hint" }, ` · ${e.message}`) : null)))) : h("p", { class: "hint" }, "No alarm has fired so far.")));
     if (held) document.getElementById(held)?.focus();
   }
 
@@ -77,13 +79,13 @@ export function alarms(main) {
     return h("article", { class: `card alarm ${a.state} ${a.severity}`, "aria-label": `${title(a.name)}${a.destination ? ` of ${a.destination}` : ""}, ${a.state}` },
       h("header", {}, h("span", { class: `state ${look(a.state)}` }, a.state), h("h2", {}, title(a.name), a.destination ? h("small", {}, a.destination) : null), h("span", { class: "hint" }, a.severity),
         h("span", { class: "grow" }),
-        a.state === "firing" && !a.acknowledged ? button("Acknowledge", () => acknowledge(a), { icon: "check", kind: "primary", id: `ack-${id}` }) : null,
-        future(a.silenced_until) ? null : button("Silence…", () => silence(a), { icon: "mute", id: `silence-${id}` })),
+        a.state === "firing" && !a.acknowledged && !far ? button("Acknowledge", () => acknowledge(a), { icon: "check", kind: "primary", id: `ack-${id}` }) : null,
+        far || future(a.silenced_until) ? null : button("Silence…", () => silence(a), { icon: "mute", id: `silence-${id}` })),
       a.message ? h("p", {}, sentence(a.message)) : null,
       h("div", { class: "against" }, h("b", {}, value(a.value, a.unit)), h("span", { class: "gauge", "aria-hidden": "true" }, fill, limit), h("span", { class: "hint" }, bound(a)), h("span", { class: "hint" }, `for ${span((Date.now() - new Date(a.since)) / 1000)}`, h("span", { class: "roomy" }, `, since ${full(a.since)}`))),
       a.acknowledged ? h("p", { class: "said" }, icon("check"), `Acknowledged ${ago(a.acknowledged.at)}${a.acknowledged.note ? `: ${a.acknowledged.note}` : ""}`) : null,
       future(a.silenced_until) ? h("p", { class: "said" }, icon("mute"), `Silenced, ${until(a.silenced_until)}`) : null,
-      a.unknown ? h("p", { class: "said" }, icon("warn"), `The value is the last one known: ${a.unknown}`) : null,
+      a.unknown ? h("p", { class: "said" }, icon("warn"), far ? `The value is not known: ${a.unknown}` : `The value is the last one known: ${a.unknown}`) : null,
       a.last_error ? h("p", { class: "lasterror" }, h("b", {}, "Last error "), a.last_error) : null,
       a.records?.length ? h("p", {}, h("span", { class: "hint" }, "For example "), a.records.slice(0, 3).map((r, i) => [i ? ", " : "", h("a", { class: "mono", href: `#/exchange/${encodeURIComponent(r)}`, title: r }, `…${r.slice(-12)}`)])) : null,
       a.command ? h("div", { class: "command" }, h("span", { class: "hint" }, "Type"), h("code", {}, a.command), button("Copy the command", () => copy(a.command, "the command"), { icon: "copy", quiet: true, kind: "ghost" })) : null);

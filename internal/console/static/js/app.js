@@ -16,6 +16,7 @@ const views = { traffic, exchange: traffic, overview, delivery, routes, keys: ke
 const tabs = [["traffic", "Traffic"], ["overview", "Overview"], ["delivery", "Delivery"], ["routes", "Routes"], ["keys", "Keys"], ["alarms", "Alarms"], ["ledger", "Ledger"]];
 
 let current; // {view, root, leave, keys}
+const where = h("span", { class: "version" }); // the tap, if it is not this process
 const main = h("main", { id: "main", tabindex: "-1" });
 
 // route reads the address: #/view/part/part?name=value.
@@ -42,6 +43,7 @@ async function show() {
   document.title = `${tabs.find(([n]) => n === at.name)?.[1] || "Traffic"} · tapway`;
   try {
     const p = await place();
+    if (p.elsewhere) put(where, `${p.elsewhere.name} in ${p.elsewhere.where}`);
     if (current.view !== view) return;
     Object.assign(current, view(main, at, p));
   } catch (err) {
@@ -79,7 +81,7 @@ function shell() {
     h("header", { class: "top" },
       h("a", { href: "#/traffic", class: "brand", "aria-label": "tapway, to the traffic" }, logo, h("b", {}, "tapway")),
       h("nav", { "aria-label": "Views" }, tabs.map(([name, label]) => h("a", { href: `#/${name}`, "data-view": name }, label, name === "alarms" ? badge : null))),
-      h("span", { class: "grow" }), h("span", { class: "version" }, session.version),
+      h("span", { class: "grow" }), where, h("span", { class: "version" }, session.version),
       button("Keyboard shortcuts", help, { icon: "help", quiet: true, kind: "ghost" }), themeButton(),
       session.needed ? button("Log out", async () => { await logout(); location.reload(); }, { icon: "out", quiet: true, kind: "ghost" }) : null),
     main);

@@ -6,6 +6,7 @@ import { json, request } from "./api.js";
 import { letters } from "./letters.js";
 
 const EVERY = 2000;
+const FAR = 5000; // what AWS is asked for
 const KEPT = 60; // points of a curve: two minutes
 
 // metrics reads attempts and their time per destination from the Prometheus text.
@@ -49,18 +50,18 @@ export function delivery(main, at, place) {
     clearTimeout(timer);
     const mine = ++turn;
     try {
-      const [q, l, m] = await Promise.all([json("/api/v1/queue", { signal: stop.signal }), json("/api/v1/ledger", { signal: stop.signal }), metrics(stop.signal)]);
+      const [q, l, m] = await Promise.all([json("/api/v1/queue", { signal: stop.signal }), place.elsewhere ? {} : json("/api/v1/ledger", { signal: stop.signal }), place.elsewhere ? {} : metrics(stop.signal)]);
       const bytes = q.limit ? `${Math.round((100 * q.bytes) / q.limit)} % of the disk it may use` : "";
-      storage.textContent = place.queue === "disk" ? `${plural(q.records, "record")} kept${bytes ? ` · ${bytes}` : ""}` : "SQS counts approximately, about a minute behind";
+      storage.textContent = place.elsewhere ? place.elsewhere.notes.delivery : place.queue === "disk" ? `${plural(q.records, "record")} kept${bytes ? ` · ${bytes}` : ""}` : "SQS counts approximately, about a minute behind";
       await calm();
       if (stop.signal.aborted || mine !== turn) return;
-      draw(q, l, m);
+      q.tap ? drawTap(q) : draw(q, l, m);
       tray.counts(q.destinations);
     } catch (err) {
       if (err.name === "AbortError" || mine !== turn) return;
       put(cards, teach("error", "The state of delivery cannot be read", err.message));
     }
-    if (!stop.signal.aborted) timer = setTimeout(tick, EVERY);
+    if (!stop.signal.aborted) timer = setTimeout(tick, place.elsewhere ? FAR : EVERY);
   }
 
   function draw(q, l, m) {
@@ -126,6 +127,27 @@ export function delivery(main, at, place) {
     };
     if (resume) return act({});
     dialog(`Pause ${name}?`, (close) => h("div", { class: "stack" }, h("p", {}, "Nothing is lost: records wait in the queue until you resume."), h("p", { class: "end" }, button("Keep delivering", close), " ", button("Pause", () => { close(); act({}); }, { kind: "primary", icon: "pause", id: "do-pause" }))));
+  }
+
+  // drawTap shows what AWS tells of a tap that is deployed there.
+  function drawTap({ tap: t, destinations }) {
+    const fact = (name, value, cls = "") => h("div", { class: cls }, h("dt", {}, name), h("dd", {}, value));
+    const n = (v) => (v === null || v === undefined ? "not known" : num(v));
+    const many = (v) => (v === null || v === undefined ? "–" : num(v));
+    put(cards,
+      t.unread.map((u) => h("p", { class: "notice", role: "alert" }, h("b", {}, `${u.part}: `), u.error)),
+      t.queues.map((q) => {
+        const loud = q.alarms.filter((a) => a.state === "ALARM");
+        const fed = /^(|Enabled|Enabling|Creating|Updating)$/.test(q.forwarder || "");
+        return h("article", { class: "card dest" },
+          h("header", {}, h("h2", {}, q.destination), h("span", { class: `state ${loud.length ? "dead" : fed ? "closed" : "paused"}` }, loud.length ? "alarm" : !fed ? `trigger ${q.forwarder}` : q.forwarder ? "trigger enabled" : "trigger not known"), h("span", { class: "grow" })),
+          h("p", { class: "mono hint url" }, `sqs://${q.queue}`),
+          h("dl", { class: "numbers" }, fact("Waiting", n(q.visible), q.visible ? "some" : ""), fact("In flight", n(q.in_flight)), fact("Delayed", n(q.delayed)), fact("Oldest", q.oldest_age_s === null ? "–" : span(q.oldest_age_s)),
+            fact("Dead", q.dead ? h("a", { href: `#/delivery/dead?${new URLSearchParams({ destination: q.destination })}` }, num(q.dead)) : n(q.dead), q.dead ? "bad" : "")),
+          q.alarms.length ? h("p", {}, q.alarms.map((a, i) => [i ? ", " : "", h("a", { href: "#/alarms" }, a.name), ` ${{ ALARM: "fires", OK: "is quiet" }[a.state] || "has too little data"}`])) : h("p", { class: "hint" }, "No alarm watches it, or none can be read."));
+      }),
+      t.functions.length ? h("article", { class: "card dest" }, h("header", {}, h("h2", {}, "Functions"), h("span", { class: "hint" }, `last ${span(t.window_s)}`)),
+        h("dl", { class: "numbers" }, t.functions.map((f) => [fact(`${f.name}, invoked`, many(f.invocations)), fact("Errors", many(f.errors), f.errors ? "bad" : ""), fact("Throttled", many(f.throttles), f.throttles ? "bad" : "")]))) : null);
   }
 
   tick();

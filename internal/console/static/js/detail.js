@@ -26,7 +26,7 @@ export function detail(box, id, place, { close, filter }) {
     if (err.name === "AbortError") return;
     const gone = err.status === 404;
     put(box, h("div", { class: "side-head" }, h("h2", {}, "Call"), h("span", { class: "grow" }), back),
-      teach("error", gone ? "This call is no longer here" : "The call cannot be shown", gone ? "The history keeps as much as storage.max_bytes and storage.history allow; older calls make room. If it was dead, its destination's dead letters are kept." : err.message));
+      teach("error", gone ? "This call is no longer here" : "The call cannot be shown", gone && place.elsewhere ? "It is neither in the bucket nor among the dead letters. A dead letter that somebody else looks at just now is hidden." : gone ? "The history keeps as much as storage.max_bytes and storage.history allow; older calls make room. If it was dead, its destination's dead letters are kept." : err.message));
   });
 
   function show(d) {
@@ -44,7 +44,7 @@ export function detail(box, id, place, { close, filter }) {
     put(box,
       h("div", { class: "side-head" },
         h("div", { class: "what" }, h("span", { class: `pill ${statusClass(d.status)}` }, statusText(d.status)), h("h2", { class: "mono" }, h("b", {}, d.method), " ", d.path, d.query ? h("span", { class: "q" }, `?${d.query}`) : null)), back),
-      h("div", { class: "side-tools" }, button("Replay", replay, { icon: "replay", kind: "primary" }), copyMenu(d),
+      h("div", { class: "side-tools" }, place.elsewhere ? null : button("Replay", replay, { icon: "replay", kind: "primary" }), copyMenu(d),
         button("Copy a link to this call", () => copy(`${location.origin}/#/exchange/${d.id}`, "the link"), { icon: "link", quiet: true }),
         h("a", { class: "btn", href: `/api/v1/exchanges/${d.id}`, download: `${d.id}.json`, title: "The record as destinations get it" }, "Record")),
       d.error ? h("p", { class: "callerror" }, d.error) : null,
@@ -62,12 +62,13 @@ export function detail(box, id, place, { close, filter }) {
     put(el, d.deliveries.length ? h("ul", { class: "deliveries" }, d.deliveries.map((s) => h("li", {}, h("span", { class: `state ${s.state}` }, s.state), h("b", {}, s.destination), h("span", { class: "hint" },
       [s.attempts ? `${s.attempts} attempt${s.attempts > 1 ? "s" : ""}` : "", s.reason || "", s.next && new Date(s.next) > new Date() ? `next ${full(s.next)}` : ""].filter(Boolean).join(" · ")),
       s.state === "dead" ? h("a", { href: `#/delivery/dead?${new URLSearchParams({ destination: s.destination })}` }, "Dead letters") : null)))
-      : h("p", { class: "hint" }, "No destination took part when this call was made."));
+      : h("p", { class: "hint" }, place.elsewhere ? "AWS keeps no account of a single record: it has been delivered, or waits in a queue." : "No destination took part when this call was made."));
     if (open) timer = setTimeout(() => load().then((next) => delivered(next, el), () => {}), 1500);
   }
 
   function replay() {
-    if (shown) replayDialog(shown, place);
+    if (place.elsewhere) toast("A call of a tap on AWS cannot be replayed from here");
+    else if (shown) replayDialog(shown, place);
     else toast("The call is still loading");
   }
   return { replay, leave() { stop.abort(); clearTimeout(timer); leaves.forEach((f) => f()); } };

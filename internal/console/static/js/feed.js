@@ -42,6 +42,12 @@ export class Feed extends EventTarget {
   }
 
   async run(signal) {
+    if (this.place.elsewhere) { // nothing there can be watched
+      this.set("still");
+      await this.more(signal).catch((e) => signal.aborted || this.set("error", e));
+      this.loaded = true;
+      return this.tell();
+    }
     for (let wait = 500; !signal.aborted; wait = Math.min(wait * 2, 8000)) {
       try {
         this.set("connecting", this.error);

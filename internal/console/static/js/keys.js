@@ -23,7 +23,7 @@ export function keys(main, at, place) {
   const note = h("p", { class: "hint" });
   put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Keys"), h("span", { class: "grow" }), note), box));
   if (!place.keys) {
-    put(box, teach("", "No keys here", "This process passes no calls on. The gateway's own console shows its keys."));
+    put(box, teach("", "No keys here", place.elsewhere?.notes.keys || "This process passes no calls on. The gateway's own console shows its keys."));
     return {};
   }
   let timer, drawn = "";

@@ -1,7 +1,7 @@
 // The ledger as a picture: what was captured flows into what became of it, and must balance.
 
 import { h, icon, put, s, teach } from "./dom.js";
-import { num } from "./format.js";
+import { num, span } from "./format.js";
 import { json } from "./api.js";
 
 const EVERY = 2000;
@@ -11,21 +11,23 @@ const sum = (o) => Object.values(o || {}).reduce((a, b) => a + b, 0);
 export function ledger(main, at, place) {
   const stop = new AbortController();
   const box = h("div", {});
-  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Ledger"), h("span", { class: "grow" }), h("p", { class: "hint" }, "Every call ends delivered, queued, dead, or dropped with a reason. The parts are counted where they happen; they must add up.")), box));
+  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Ledger"), h("span", { class: "grow" }), h("p", { class: "hint" }, place.elsewhere ? "Every call ends delivered, queued, dead, or dropped with a reason. CloudWatch adds up what the functions have counted." : "Every call ends delivered, queued, dead, or dropped with a reason. The parts are counted where they happen; they must add up.")), box));
   let timer;
   async function tick() {
     try {
       const l = await json("/api/v1/ledger", { signal: stop.signal });
-      l.scope === "queue" ? queueOnly(l) : draw(l);
+      l.scope === "window" ? drawWindow(l) : l.scope === "queue" ? queueOnly(l) : draw(l);
     } catch (err) {
       if (err.name === "AbortError") return;
       put(box, teach("error", "The ledger cannot be read", err.message));
     }
-    if (!stop.signal.aborted) timer = setTimeout(tick, EVERY);
+    if (!stop.signal.aborted) timer = setTimeout(tick, place.elsewhere ? 10 * EVERY : EVERY);
   }
 
   function verdict(difference, scope) {
+    if (difference === null) return null;
     if (difference === 0) return h("p", { class: "balance even" }, icon("check"), "It balances.");
+    if (scope === "window") return h("p", { class: "balance" }, `${num(Math.abs(difference))} were under way, or their metrics are not there yet.`);
     if (scope) return h("p", { class: "balance" }, `${num(Math.abs(difference))} are counted by other processes: this ledger knows its own part only.`);
     return h("p", { class: "balance odd", role: "alert" }, icon("warn"), `${num(Math.abs(difference))} ${difference > 0 ? "are missing" : "too many"}. `, h("span", {}, "Run ", h("code", {}, "tapway queue check"), ": it names the place."));
   }
@@ -38,6 +40,21 @@ export function ledger(main, at, place) {
     put(box, h("div", { class: "accounts" }, account("Capture", "calls", l.calls, [["stored", l.stored, "delivered"], ...Object.entries(l.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])], l.difference, l.scope),
       l.destinations.map((d) => account(d.destination, "captured", d.captured, [["delivered", d.delivered, "delivered"], ["queued", d.queued, "queued"], ["dead", d.dead, "dead"], ...Object.entries(d.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])], (l.differences || {})[d.destination] || 0, l.scope))),
       l.spilled && sum(l.spilled) ? h("p", { class: "notice" }, `${num(sum(l.spilled))} records wait in the bucket because SQS did not take them: tapway recover sends them.`) : null);
+  }
+
+  // drawWindow shows what metrics add up to in a span of time: what is under way is in one part only.
+  function drawWindow(l) {
+    const long = span(l.window_s);
+    const unread = l.unread.map((u) => h("p", { class: "notice", role: "alert" }, h("b", {}, `${u.part}: `), u.error));
+    if (!l.known) {
+      put(box, unread, teach("", `CloudWatch has no datum of the last ${long}`, "No call came, or its metrics are not there yet: CloudWatch is some minutes behind. A longer time is looked at with tapway console --aws --window 24h."));
+      return;
+    }
+    const parts = (d) => [["delivered", d.delivered, "delivered"], ["dead", d.dead, "dead"], ...Object.entries(d.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])];
+    put(box, unread, h("p", { class: "hint" }, `The functions' own metrics of the last ${long}, some minutes old. What was under way when it began, or is now, is in one part alone.`),
+      h("div", { class: "accounts" }, account("Capture", "calls", l.calls, [["captured", l.stored, "delivered"], ...Object.entries(l.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])], l.difference, "window"),
+        l.destinations.map((d) => account(d.destination, "settled", d.captured, parts(d), null, "window"))),
+      h("p", { class: "hint" }, l.destinations.map((d) => `${d.destination}: ${num(d.queued)} in the queue now, ${num(l.returned[d.destination] || 0)} given back to it to be tried again. `), l.spilled_n ? `${num(l.spilled_n)} of the captured went to the bucket because SQS did not take them. ` : "", l.logged_n ? `${num(l.logged_n)} of them are in the function's log alone. ` : ""));
   }
 
   function queueOnly(l) {

@@ -18,7 +18,7 @@ export function overview(main, at, place) {
   const page = h("div", { class: "page wide" });
   put(main, page);
   if (!place.charts) {
-    put(page, h("div", { class: "pagehead" }, h("h1", {}, "Overview")), teach("", "No calls pass here", "This process delivers records and passes no calls on. The gateway's own console has its charts.", h("a", { class: "btn primary", href: "#/delivery" }, "To the deliveries")));
+    put(page, h("div", { class: "pagehead" }, h("h1", {}, "Overview")), teach("", "No calls pass here", place.elsewhere?.notes.overview || "This process delivers records and passes no calls on. The gateway's own console has its charts.", h("a", { class: "btn primary", href: "#/delivery" }, "To the deliveries")));
     return {};
   }
   let range, fixed, got = { points: [] }, selected = null, timer, stop;

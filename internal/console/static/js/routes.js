@@ -12,11 +12,11 @@ export function routes(main, at, place) {
   const note = h("p", { class: "hint" });
   put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Routes"), h("span", { class: "grow" }), note), box));
   if (!place.routes?.length) {
-    put(box, teach("", "No routes here", "This process delivers records and passes no calls on. The gateway's own console shows its routes."));
+    put(box, teach("", "No routes here", place.elsewhere?.notes.routes || "This process delivers records and passes no calls on. The gateway's own console shows its routes."));
     return {};
   }
   draw(new Map());
-  if (place.history) usage().catch((err) => { if (err.name !== "AbortError") note.textContent = err.message; });
+  if (place.history && !place.elsewhere) usage().catch((err) => { if (err.name !== "AbortError") note.textContent = err.message; });
 
   async function usage() {
     const calls = await all(`/api/v1/exchanges?${query({ limit: LOOK })}`, { signal: stop.signal });
@@ -37,7 +37,7 @@ export function routes(main, at, place) {
     const list = [...place.routes];
     if (by.has("")) list.push({ match: "(no route)", backend: "", none: true });
     const most = Math.max(1, ...[...by.values()].map((u) => u.n));
-    put(box, h("div", { class: "scroll card flush" }, h("table", { class: "wide" }, h("thead", {}, h("tr", {}, ["Route", "Backend", "Calls", "4xx", "5xx", "Median", "p95"].map((t, i) => h("th", { scope: "col", class: i > 1 ? "n" : i ? "roomy" : "" }, t)))),
+    put(box, h("div", { class: "scroll card flush" }, h("table", { class: "wide" }, h("thead", {}, h("tr", {}, ["Route", place.elsewhere ? "Before it was attached" : "Backend", ...(place.elsewhere ? [] : ["Calls", "4xx", "5xx", "Median", "p95"])].map((t, i) => h("th", { scope: "col", class: i > 1 ? "n" : i ? "roomy" : "" }, t)))),
       h("tbody", {}, list.map((r) => {
         const u = by.get(r.none ? "" : r.match) || { n: 0, client: 0, server: 0, took: [] };
         u.took.sort((a, b) => a - b);
@@ -48,7 +48,7 @@ export function routes(main, at, place) {
         meter.style.width = `${(100 * u.n) / most}%`;
         const where = r.unsupported ? `not served: ${r.unsupported}` : r.none ? "answered by tapway" : r.backend;
         return h("tr", {}, h("th", { scope: "row", class: "mono" }, h("a", { href: `#/traffic?${query({ filter })}` }, method ? h("b", {}, method, " ") : null, path), h("small", { class: "hint narrow" }, where)),
-          h("td", { class: `mono ${r.unsupported ? "callerror" : "hint"} roomy` }, where), h("td", { class: "n" }, num(u.n), meter), h("td", { class: `n ${u.client ? "warn" : ""}` }, num(u.client)), h("td", { class: `n ${u.server ? "bad" : ""}` }, num(u.server)), h("td", { class: "n" }, q(0.5)), h("td", { class: "n" }, q(0.95)));
+          h("td", { class: `mono ${r.unsupported ? "callerror" : "hint"} roomy` }, where), ...(place.elsewhere ? [] : [h("td", { class: "n" }, num(u.n), meter), h("td", { class: `n ${u.client ? "warn" : ""}` }, num(u.client)), h("td", { class: `n ${u.server ? "bad" : ""}` }, num(u.server)), h("td", { class: "n" }, q(0.5)), h("td", { class: "n" }, q(0.95))]));
       })))),
       place.routes.some((r) => r.match === "$default") ? h("p", { class: "hint" }, h("code", {}, "$default"), " takes every call that no other route takes.") : null);
   }

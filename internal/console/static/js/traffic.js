@@ -151,7 +151,7 @@ export function traffic(main, at, place) {
   }
 
   function tools() {
-    put(pauseButton, button(feed.paused ? `Resume${feed.waiting.length ? ` (${num(feed.waiting.length)} new)` : ""}` : "Pause", () => feed.pause(!feed.paused), { icon: feed.paused ? "play" : "pause", kind: feed.paused ? "primary" : "", id: "pause" }));
+    put(pauseButton, place.elsewhere ? button("Load again", () => feed.open(filter, place), { icon: "replay", id: "again" }) : button(feed.paused ? `Resume${feed.waiting.length ? ` (${num(feed.waiting.length)} new)` : ""}` : "Pause", () => feed.pause(!feed.paused), { icon: feed.paused ? "play" : "pause", kind: feed.paused ? "primary" : "", id: "pause" }));
     const which = marks.size ? `${marks.size} marked` : filter ? "what the filter takes" : "all";
     put(actions,
       phone.matches ? null : button("Columns", () => columnDialog(layout), { icon: "columns", quiet: true, id: "columns" }),
@@ -175,8 +175,9 @@ export function traffic(main, at, place) {
     status.className = `livestate ${state}`;
     status.textContent = { live: "Live", connecting: "Connecting…", lost: "Connection lost, trying again…", still: "Nothing new comes here", error: "Stopped", paused: "Paused" }[state];
     status.title = `${num(feed.rows.length)} calls in this list`;
-    notice.hidden = !feed.skipped;
-    if (feed.skipped) put(notice, `${num(feed.skipped)} skipped: more calls came than a list can show. They are recorded all the same. `, button("Load the list again", () => feed.open(filter, place), { kind: "ghost small" }));
+    notice.hidden = !feed.skipped && !(place.elsewhere && feed.rows.length);
+    if (place.elsewhere) put(notice, place.elsewhere.notes.traffic);
+    else if (feed.skipped) put(notice, `${num(feed.skipped)} skipped: more calls came than a list can show. They are recorded all the same. `, button("Load the list again", () => feed.open(filter, place), { kind: "ghost small" }));
     if (feed.state === "error") {
       const m = /^filter: column (\d+): (.*)$/s.exec(feed.error.message);
       if (m) box.tell({ column: Number(m[1]), error: m[2] });
@@ -189,7 +190,9 @@ export function traffic(main, at, place) {
     if (feed.state === "error") return teach("error", "That did not work", feed.error.message, button("Show all calls", () => box.set(""), {}));
     if (feed.state === "lost") return teach("error", "tapway does not answer", "The list continues by itself as soon as it does.");
     if (!feed.loaded && feed.state !== "still") return h("p", { class: "boot" }, "Loading…");
+    if (place.elsewhere && !feed.loaded) return h("p", { class: "boot" }, "Loading…");
     if (filter) return teach("", "No call matches", h("p", {}, "Nothing recorded, and nothing new so far, satisfies ", h("code", {}, filter)), button("Show all calls", () => box.set(""), { kind: "primary" }));
+    if (place.elsewhere) return teach("", "No calls to show", place.elsewhere.notes.traffic, h("a", { class: "btn primary", href: "#/delivery" }, "To the dead letters"));
     return teach("", "No calls yet", "Send one through the gateway and it appears here:", place.gateway ? h("pre", { class: "mono" }, `curl -i ${place.gateway}/`) : null);
   }
 
@@ -205,7 +208,7 @@ export function traffic(main, at, place) {
     const row = focus >= 0 ? feed.at(focus) : undefined;
     const act = {
       "/": () => { box.input.focus(); box.input.select(); }, j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1), Enter: () => row && go({ id: row.id }),
-      x: () => row && toggle(row.id), p: () => feed.pause(!feed.paused), r: () => pane?.replay(), c: () => marks.size === 2 && doCompare(), Escape: () => open && go({ id: "" }),
+      x: () => row && toggle(row.id), p: () => (place.elsewhere ? feed.open(filter, place) : feed.pause(!feed.paused)), r: () => pane?.replay(), c: () => marks.size === 2 && doCompare(), Escape: () => open && go({ id: "" }),
     }[e.key];
     if (!act || (/^(Enter|Arrow)/.test(e.key) && e.target !== document.body && e.target !== list.el && e.target !== main)) return false;
     act();
