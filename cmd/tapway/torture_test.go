@@ -23,16 +23,6 @@ func TestTorture(t *testing.T) {
 	o := torture.Options{
 		Command: command, Dir: dir, Seed: seed, Time: length, Log: t.Logf, Calls: 50, Disk: smallDisk(t),
 	}
-	if os.Getenv("TORTURE_TIME") != "" && os.Getenv("TORTURE_CLOCK") != "steady" {
-		program, clock := skewed(t)
-		o.ClockFile = clock
-		o.Command = func(dir string, args ...string) *exec.Cmd {
-			cmd := command(dir, args...)
-			cmd.Path, cmd.Args[0] = program, program
-			cmd.Env = append(cmd.Env, "TAPWAY_TORTURE_CLOCK="+clock)
-			return cmd
-		}
-	}
 	r, err := torture.Run(t.Context(), o)
 	tell(t, seed, r, err)
 }

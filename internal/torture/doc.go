@@ -36,10 +36,6 @@ type Options struct {
 	// is never full, but the limit of the data directory is reached.
 	Disk string
 
-	// ClockFile is a file from which the processes read how far their clock is off, in
-	// nanoseconds. "": their clock does not jump.
-	ClockFile string
-
 	// Log is told what is done. Required.
 	Log func(format string, args ...any)
 }

@@ -17,7 +17,6 @@ const (
 	doCheck    = "check"    // of every stored record
 	doSearch   = "search"   // of the history
 	doOutage   = "outage"   // of every destination, for a while
-	doClock    = "clock"    // jumps
 )
 
 // What is damaged while it is down.
@@ -60,12 +59,11 @@ type life struct {
 	amount int           // of the damage
 	conf   conf
 	events []event
-	clock  time.Duration // how far the clock is off at the start
-	amid   bool          // it is killed with clients at work; else they end first
+	amid   bool // it is killed with clients at work; else they end first
 }
 
 // planOf is the plan of one life: a function of the seed and nothing else.
-func planOf(seed uint64, no int, clock bool) life {
+func planOf(seed uint64, no int) life {
 	r := rand.New(rand.NewPCG(seed, uint64(no)))
 	l := life{
 		no: no, length: time.Duration(300+r.IntN(2200)) * time.Millisecond, killed: r.IntN(4) > 0, amid: r.IntN(5) > 0,
@@ -78,17 +76,10 @@ func planOf(seed uint64, no int, clock bool) life {
 		l.damage = stateBroken
 	}
 	kinds := []string{doReload, doReload, doPause, doPause, doRedrive, doFullDisk, doCheck, doSearch, doOutage}
-	if clock {
-		l.clock = jump(r)
-		kinds = append(kinds, doClock, doClock)
-	}
 	for range r.IntN(4) {
 		e := event{
 			at: time.Duration(r.Int64N(int64(l.length))), kind: kinds[r.IntN(len(kinds))],
 			span: time.Duration(50+r.IntN(600)) * time.Millisecond, pick: r.IntN(1 << 20), conf: newConf(r),
-		}
-		if e.kind == doClock {
-			e.span = jump(r)
 		}
 		l.events = append(l.events, e)
 	}
@@ -98,15 +89,6 @@ func planOf(seed uint64, no int, clock bool) life {
 
 func newConf(r *rand.Rand) conf {
 	return conf{guest: r.IntN(2) == 0, sampled: r.IntN(2) == 0}
-}
-
-// jump is how far a clock may be off: mostly a little, sometimes by days, in both directions.
-func jump(r *rand.Rand) time.Duration {
-	most := []time.Duration{0, 2 * time.Second, time.Hour, 72 * time.Hour}[r.IntN(4)]
-	if most == 0 {
-		return 0
-	}
-	return time.Duration(r.Int64N(int64(2*most))) - most
 }
 
 func (l life) String() string {
@@ -122,9 +104,6 @@ func (l life) String() string {
 	fmt.Fprintf(&b, ", %s", end)
 	if l.damage != nothing {
 		fmt.Fprintf(&b, ", %s", l.damage)
-	}
-	if l.clock != 0 {
-		fmt.Fprintf(&b, ", clock off by %v", l.clock.Round(time.Millisecond))
 	}
 	return b.String()
 }

@@ -22,9 +22,6 @@ func (w *world) settle(ctx context.Context) error {
 	for _, k := range w.sinks {
 		k.set(func(k *sink) { k.share, k.down = 0, false })
 	}
-	if err := w.setClock(0); err != nil {
-		return err
-	}
 	last := life{no: w.lives, conf: conf{guest: true}}
 	w.mu.Lock()
 	w.current = last

@@ -108,7 +108,7 @@ func (w *sqsWorld) live(ctx context.Context) error {
 	}
 	defer func() { forwarder.kill() }()
 	for end := time.Now().Add(w.o.Time); w.goesOn(end); w.lives++ {
-		l := planOf(w.o.Seed, w.lives, false)
+		l := planOf(w.o.Seed, w.lives)
 		r := rand.New(rand.NewPCG(w.o.Seed, uint64(w.lives)|1<<52))
 		outage := time.Duration(r.Int64N(int64(l.length)))
 		away, other := r.IntN(3) == 0, r.IntN(3) == 0

@@ -21,8 +21,8 @@ import (
 func TestPlan(t *testing.T) {
 	done := map[string]bool{}
 	for no := range 400 {
-		l := planOf(1, no, true)
-		if again := planOf(1, no, true); !reflect.DeepEqual(l, again) {
+		l := planOf(1, no)
+		if again := planOf(1, no); !reflect.DeepEqual(l, again) {
 			t.Fatalf("life %d: %v, then %v", no, l, again)
 		}
 		if l.length <= 0 || l.amount <= 0 {
@@ -37,14 +37,14 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		doReload, doPause, doRedrive, doFullDisk, doCheck, doSearch, doOutage, doClock,
+		doReload, doPause, doRedrive, doFullDisk, doCheck, doSearch, doOutage,
 		nothing, tornWrite, cutTail, flipTail, indexLost, tornStore, tornNames, tornMeta, stateBroken,
 	} {
 		if !done[what] {
 			t.Errorf("%q is never done", what)
 		}
 	}
-	if reflect.DeepEqual(planOf(1, 0, false), planOf(2, 0, false)) {
+	if reflect.DeepEqual(planOf(1, 0), planOf(2, 0)) {
 		t.Error("two seeds, one plan")
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,9 +59,6 @@ func newWorld(o Options) (*world, error) {
 	w.picky = newSink("picky", "cloudevents", 9, o.Seed+2, w.secrets, &w.faults)
 	w.guest = newSink("guest", "har", 9, o.Seed+3, w.secrets, &w.faults)
 	w.sinks = []*sink{w.calm, w.wild, w.picky, w.guest}
-	if o.ClockFile != "" {
-		return w, w.setClock(0)
-	}
 	return w, nil
 }
 
@@ -147,7 +143,7 @@ capture:
 // live lets tapway live again and again until the time is up.
 func (w *world) live(ctx context.Context) error {
 	for end := time.Now().Add(w.o.Time); w.goesOn(end); w.lives++ {
-		l := planOf(w.o.Seed, w.lives, w.o.ClockFile != "")
+		l := planOf(w.o.Seed, w.lives)
 		w.o.Log("%v", l)
 		if err := w.oneLife(ctx, l); err != nil {
 			return fmt.Errorf("life %d: %w", l.no, err)
@@ -166,9 +162,6 @@ func (w *world) goesOn(end time.Time) bool {
 }
 
 func (w *world) oneLife(ctx context.Context, l life) error {
-	if err := w.setClock(l.clock); err != nil {
-		return err
-	}
 	if err := w.configure(l.conf); err != nil {
 		return err
 	}
@@ -255,8 +248,6 @@ func (w *world) event(over context.Context, p *process, e event) error {
 		for _, k := range w.sinks {
 			k.set(func(k *sink) { k.down = false })
 		}
-	case doClock:
-		return w.setClock(e.span)
 	}
 	return nil
 }
@@ -374,14 +365,6 @@ func (w *world) readLog(p *process) {
 
 func (w *world) scanFiles() error {
 	return w.secrets.inFiles(w.data, func(path, where string) { w.problem("a secret on the disk", "%s: %s", path, where) })
-}
-
-// setClock makes the clock of the processes be off by this much.
-func (w *world) setClock(by time.Duration) error {
-	if w.o.ClockFile == "" {
-		return nil
-	}
-	return writeFile(w.o.ClockFile, strconv.FormatInt(int64(by), 10))
 }
 
 // sleep waits, and gives false if ctx ends before.
