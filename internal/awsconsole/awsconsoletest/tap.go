@@ -1,11 +1,12 @@
 // Package awsconsoletest is a tap deployed on an emulated AWS, for tests of what is shown of one.
 //
 // What a newcomer gets wrong: moto emulates SQS, S3 and CloudWatch, but a trigger of its own would run
-// functions and empty the queues. The proxy in front of it answers for Lambda, and refuses what a test
-// wants refused.
+// functions and empty the queues. The proxy in front of it answers for Lambda, takes long polls off, and
+// refuses what a test wants refused.
 package awsconsoletest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -81,6 +82,9 @@ func Start(t *testing.T) *Tap {
 			}
 			writeJSON(rw, map[string]any{"FunctionName": "shop-proxy", "Environment": map[string]any{"Variables": env}})
 		default:
+			if op == "ReceiveMessage" {
+				hurry(r)
+			}
 			proxy.ServeHTTP(rw, r)
 		}
 	}))
@@ -138,6 +142,20 @@ func operation(r *http.Request) string {
 		return "GetObject"
 	}
 	return ""
+}
+
+// hurry takes the long poll off: moto, unlike SQS, has every message at hand.
+func hurry(r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	var in map[string]any
+	if err == nil && json.Unmarshal(body, &in) == nil {
+		in["WaitTimeSeconds"] = 0
+		if less, err := json.Marshal(in); err == nil {
+			body = less
+		}
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
 }
 
 // refuse answers as AWS does where a permission is missing.
