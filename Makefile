@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always 2>/dev/null || echo dev)
 # Without inlining in the SDK and the YAML reader the bootstrap is 0.5 MB smaller, and no call to SQS measurably slower.
 LAMBDA  := -trimpath -buildvcs=false -tags lambda.norpc -gcflags=github.com/aws/...=-l -gcflags=github.com/goccy/...=-l
 
-.PHONY: help test lint fuzz bench bench-rules bench-lambda bench-waf build lambda waf sbom snapshot clean
+.PHONY: help test lint fuzz bench bench-peers bench-rules bench-lambda bench-waf build lambda waf sbom snapshot clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s each)
 
 bench: ## measure tapway against its yardsticks and print the table
 	$(GO) run ./bench
+
+# Where bench-peers puts the peers; nothing goes into the system. PEER_FLAGS=-quick is a short run.
+PEERS ?= $(HOME)/.cache/tapway-peers
+bench-peers: ## measure tapway beside its peers (Debian): brings them, then writes docs/benchmarks-peers.md
+	bench/peers/get $(PEERS)
+	$(GO) build -o $(PEERS)/bin/tapway ./cmd/tapway
+	$(GO) run ./bench -peers $(PEERS) -seconds 1 -rounds 3 $(PEER_FLAGS) -out docs/benchmarks-peers.md
 
 bench-rules: ## measure the access rules and refused calls alone, without a network: a minute
 	$(GO) test -run '^$$' -bench 'AllRules|JWTCached|Refused' -benchtime 0.5s -count 3 ./internal/access ./internal/app
