@@ -124,7 +124,7 @@ func startMitmproxy(p *place) (*runningPeer, error) {
 
 // startGoReplay listens in on the backend's port.
 func startGoReplay(p *place) (*runningPeer, error) {
-	main, err := p.run("", "goreplay", "--input-raw", "127.0.0.1:{backendport}", "--input-raw-track-response", "--input-raw-buffer-size", "64mb", "--output-file", "{dir}/calls.gor", "--output-file-append", "--output-file-size-limit", "4gb", "--output-file-max-size-limit", "-1")
+	main, err := p.run("", "goreplay", "--input-raw", "127.0.0.1:{backendport}", "--input-raw-track-response", "--input-raw-buffer-size", "64mb", "--output-file", "{dir}/calls.gor", "--output-file-append")
 	if err != nil {
 		return nil, err
 	}

@@ -147,11 +147,12 @@ func (p *process) tree() (pids []int) {
 	return pids
 }
 
-// treeCPU is the user and system time of the whole tree.
+// treeCPU is the user and system time of the whole tree: by its threads, which is finer, or by its
+// processes, which knows of threads that have ended.
 func (p *process) treeCPU() (total time.Duration) {
 	for _, pid := range p.tree() {
 		one := process{cmd: &exec.Cmd{Process: &os.Process{Pid: pid}}}
-		total += one.cpu()
+		total += max(one.cpu(), one.threadTime())
 	}
 	return total
 }
