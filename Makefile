@@ -38,12 +38,12 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s each)
 bench: ## measure tapway against its yardsticks and print the table
 	$(GO) run ./bench
 
-# Where bench-peers puts the peers; nothing goes into the system. PEER_FLAGS=-quick is a short run.
+# Where bench-peers puts the peers; nothing goes into the system. PEER_FLAGS=-quick takes ten minutes instead of more than an hour.
 PEERS ?= $(HOME)/.cache/tapway-peers
 bench-peers: ## measure tapway beside its peers (Debian): brings them, then writes docs/benchmarks-peers.md
 	bench/peers/get $(PEERS)
 	$(GO) build -o $(PEERS)/bin/tapway ./cmd/tapway
-	$(GO) run ./bench -peers $(PEERS) -seconds 1 -rounds 3 $(PEER_FLAGS) -out docs/benchmarks-peers.md
+	$(GO) run ./bench -peers $(PEERS) -seconds 1 $(PEER_FLAGS) -out docs/benchmarks-peers.md
 
 bench-rules: ## measure the access rules and refused calls alone, without a network: a minute
 	$(GO) test -run '^$$' -bench 'AllRules|JWTCached|Refused' -benchtime 0.5s -count 3 ./internal/access ./internal/app

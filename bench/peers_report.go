@@ -87,6 +87,9 @@ func (r *report) markdown(list []peer) string {
 	for _, f := range r.failures {
 		fmt.Fprintf(&b, "- %s\n", f)
 	}
+	notes, _ := peerFiles.ReadFile("peers/notes.md") // written by hand
+	b.WriteString("\n")
+	b.Write(notes)
 	return b.String()
 }
 
