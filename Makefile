@@ -17,7 +17,7 @@ LAMBDA  := -trimpath -buildvcs=false -tags lambda.norpc -gcflags=github.com/aws/
 # A single place is excused where it stands: #nosec, the rule, and the reason.
 GOSEC := -quiet -tests=false -exclude=G103,G104,G115,G304,G407,G602
 
-.PHONY: help test lint fuzz bench bench-rules bench-lambda bench-waf torture soak build lambda waf sbom snapshot clean
+.PHONY: help test lint fuzz bench bench-peers bench-rules bench-lambda bench-waf torture soak build lambda waf sbom snapshot clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ fuzz: ## run every fuzz target for FUZZTIME (default 10s each)
 
 bench: ## measure tapway against its yardsticks and print the table
 	$(GO) run ./bench
+
+# Where bench-peers puts the peers; nothing goes into the system. PEER_FLAGS=-quick takes ten minutes instead of more than an hour.
+PEERS ?= $(HOME)/.cache/tapway-peers
+bench-peers: ## measure tapway beside its peers (Debian): brings them, then writes docs/benchmarks-peers.md
+	bench/peers/get $(PEERS)
+	$(GO) build -o $(PEERS)/bin/tapway ./cmd/tapway
+	$(GO) run ./bench -peers $(PEERS) -seconds 1 $(PEER_FLAGS) -out docs/benchmarks-peers.md
 
 bench-rules: ## measure the access rules and refused calls alone, without a network: a minute
 	$(GO) test -run '^$$' -bench 'AllRules|JWTCached|Refused' -benchtime 0.5s -count 3 ./internal/access ./internal/app

@@ -65,6 +65,9 @@ func run() error {
 		{"queue", benchQueue}, {"delivery", benchDelivery}, {"memory", benchMemory}, {"access", benchAccess}, {"cache", benchCache}, {"history", benchHistory}, {"console", benchConsole},
 	}
 	what := fmt.Sprintf("%d rounds of %.1f s, %d connections", *rounds, *seconds, *conns)
+	if *peersHad != "" {
+		return benchPeers()
+	}
 	if *lambda {
 		parts, what = lambdaParts, fmt.Sprintf("%d rounds of %d calls", *rounds, *calls)
 	}

@@ -36,6 +36,8 @@ func runRole(role string, args []string) error {
 		return roleBackend(ctx)
 	case "sink":
 		return roleSink(ctx)
+	case "peersink":
+		return rolePeerSink(ctx, args)
 	case "httputil":
 		return roleHTTPUtil(ctx, args[0])
 	case "bare":
