@@ -43,6 +43,10 @@ func TestTortureSQS(t *testing.T) {
 	} else {
 		w := newAWSWith(t, "calm", "wild")
 		o.SQS, o.S3 = w.url, w.s3URL
+		o.Expire = func() {
+			w.sqs.Expire("records-calm")
+			w.sqs.Expire("records-wild")
+		}
 		o.Left = func(queue string) (bodies []string) {
 			for _, m := range w.sqs.Messages(queue) {
 				bodies = append(bodies, m.Body)
