@@ -33,6 +33,7 @@ lint: ## gofmt, staticcheck, gosec and govulncheck (where they can be had)
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	@test -x $(TOOLS)/staticcheck || GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2
 	$(TOOLS)/staticcheck ./...
+	$(TOOLS)/staticcheck -tags torture,mandoc ./cmd/tapway
 	cd contrib/waf && $(TOOLS)/staticcheck ./...
 	cd deploy/kubernetes && $(TOOLS)/staticcheck ./...
 	@test -x $(TOOLS)/gosec || GOBIN=$(TOOLS) $(GO) install github.com/securego/gosec/v2/cmd/gosec@v2.22.11 || \
@@ -67,7 +68,7 @@ bench-waf: ## measure what the firewall adds to a call
 	cd contrib/waf && $(GO) test -run '^$$' -bench Price -benchtime 3s .
 
 torture: ## TORTURE_TIME (default 13m) of random traffic, kills, damage and faults; TORTURE_SEED repeats a plan
-	TORTURE_TIME=$${TORTURE_TIME:-13m} $(GO) test $(RACE) -count=1 -timeout 40m -v -run '^TestTorture' ./cmd/tapway
+	TORTURE_TIME=$${TORTURE_TIME:-13m} $(GO) test $(RACE) -count=1 -timeout 40m -v -tags torture -run '^TestTorture' ./cmd/tapway
 
 soak: build ## SOAK_TIME (default 1h) at half load or SOAK_RATE calls a second: does anything grow? (Linux)
 	$(GO) run ./bench/soak -time $${SOAK_TIME:-1h} -rate $${SOAK_RATE:-0}
