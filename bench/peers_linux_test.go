@@ -1,8 +1,8 @@
 package main
 
 import (
-	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -10,19 +10,16 @@ import (
 // TestTree: the processes that a measured one has started are measured with it.
 func TestTree(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "sh -c 'while :; do :; done' & wait")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	p := &process{name: "sh", cmd: cmd}
 	defer func() {
-		for _, pid := range p.tree() {
-			if one, err := os.FindProcess(pid); err == nil {
-				one.Kill()
-			}
-		}
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		cmd.Wait()
 	}()
-	for range 3000 {
+	for range 1000 {
 		if len(p.tree()) == 2 && p.treeCPU() > p.cpu()+20*time.Millisecond && p.treePeak() > 0 {
 			return
 		}
