@@ -2,7 +2,6 @@ package console_test
 
 import (
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -42,7 +41,7 @@ func TestAWS(t *testing.T) {
 	t.Cleanup(func() { c.Close() })
 	server := c.Server()
 	server.Console = console.Handler()
-	web := httptest.NewServer(http.HandlerFunc(server.Handler().ServeHTTP))
+	web := httptest.NewServer(server.Handler())
 	t.Cleanup(web.Close)
 
 	b.look("light", 1360, 860)
@@ -67,7 +66,7 @@ func TestAWS(t *testing.T) {
 	b.shoot("aws-letter-light")
 
 	b.open(web.URL + "/#/alarms")
-	b.until("the alarm", `document.querySelector(".alarm.firing")?.textContent.includes("Dead letters") && !document.querySelector(".alarm .btn[id^=ack]") && document.querySelector(".notice").textContent.includes("cannot be acknowledged")`)
+	b.until("the alarm", `document.querySelector(".alarm.firing")?.textContent.includes("Dead letters") && !document.querySelector(".alarm .btn[id^=ack]") && document.querySelector("#main").textContent.includes("cannot be acknowledged")`)
 	b.until("that it fires, at the tab", `document.querySelector("nav .badge")?.textContent.startsWith("1")`)
 	check("alarms")
 	b.shoot("aws-alarms-light")
