@@ -163,7 +163,7 @@ func openBrowser(url string) error {
 			name = "xdg-open"
 		}
 	}
-	browser := exec.Command(name, given...)
+	browser := exec.Command(name, given...) // #nosec G204 -- the operator names it in BROWSER
 	if err := browser.Start(); err != nil {
 		return err
 	}
