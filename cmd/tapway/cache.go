@@ -9,6 +9,7 @@ import (
 
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/cache"
+	"github.com/tapway/tapway/internal/terminal"
 )
 
 func newCache() *cobra.Command {
@@ -39,7 +40,7 @@ func newCacheStats() *cobra.Command {
 				fmt.Fprintf(t, "misses\t%d\t\n", s.Misses)
 				fmt.Fprintf(t, "passed\t%d\tnot for the cache\n", s.Passed)
 				fmt.Fprintf(t, "answers\t%d stored\t%d revalidated, %d invalidated, %d evicted\n", s.Stored, s.Revalidated, s.Invalidated, s.Evicted)
-				fmt.Fprintf(t, "memory\t%s\tof %s, for %s\n", bytesText(s.Bytes), bytesText(s.Limit), plural(int64(s.Entries), "answer"))
+				fmt.Fprintf(t, "memory\t%s\tof %s, for %s\n", terminal.Bytes(s.Bytes), terminal.Bytes(s.Limit), plural(int64(s.Entries), "answer"))
 				return t.Flush()
 			})
 		},

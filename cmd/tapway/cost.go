@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/cost"
+	"github.com/tapway/tapway/internal/terminal"
 )
 
 func newCost() *cobra.Command {
@@ -75,7 +76,7 @@ func newCost() *cobra.Command {
 }
 
 func printCost(out io.Writer, e *cost.Estimate) error {
-	fmt.Fprintf(out, "%g calls a second, %.1f million a month, %s a record\n\n", e.Load.RPS, e.Calls/1e6, bytesText(e.Load.Size))
+	fmt.Fprintf(out, "%g calls a second, %.1f million a month, %s a record\n\n", e.Load.RPS, e.Calls/1e6, terminal.Bytes(e.Load.Size))
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, amount string, dollars float64) {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", name, amount, rightAligned(dollars))

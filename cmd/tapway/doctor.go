@@ -21,6 +21,7 @@ import (
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/route"
 	"github.com/tapway/tapway/internal/stages"
+	"github.com/tapway/tapway/internal/terminal"
 )
 
 // finding is one thing the doctor looked at.
@@ -193,7 +194,7 @@ func examineData(dir string) []finding {
 	}
 	out := []finding{{"data", true, fmt.Sprintf("%s can be written; a synced write took %s", abs, time.Since(began).Round(10*time.Microsecond)), ""}}
 	if free, err := app.FreeSpace(where); err == nil {
-		f := finding{"disk", free >= 1<<30, bytesText(free) + " free", ""}
+		f := finding{"disk", free >= 1<<30, terminal.Bytes(free) + " free", ""}
 		if !f.OK {
 			f.Advice = "less than 1 GiB: make room, or lower storage.limit"
 		}

@@ -70,7 +70,7 @@ func (c colours) line(s *admin.Summary, width int) string {
 	for _, more := range []struct{ code, text string }{
 		{"35", map[bool]string{true: "", false: printable(s.Origin)}[s.Origin == "backend"]},
 		{"31", printable(s.Error)},
-		{"2", fmt.Sprintf("%s→%s %s", bytesText(s.RequestSize), bytesText(s.ResponseSize), printable(s.ClientIP))},
+		{"2", fmt.Sprintf("%s→%s %s", terminal.Bytes(s.RequestSize), terminal.Bytes(s.ResponseSize), printable(s.ClientIP))},
 	} {
 		if room -= 1 + terminal.Width(more.text); more.text != "" && (width == 0 || room >= 0) {
 			out += " " + c.paint(more.code, more.text)
@@ -104,18 +104,6 @@ func printableLines(s string) string {
 		lines[i] = printable(lines[i])
 	}
 	return strings.Join(lines, "\n")
-}
-
-func bytesText(n int64) string {
-	switch {
-	case n < 1<<10:
-		return fmt.Sprintf("%d B", n)
-	case n < 1<<20:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	case n < 1<<30:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
 func ago(t time.Time) string {
@@ -180,7 +168,7 @@ func (c *countingWriter) Write(b []byte) (int, error) {
 	c.n += int64(n)
 	if now := time.Now(); now.Sub(c.progress.began) > time.Second && now.Sub(c.last) > 100*time.Millisecond {
 		c.last, c.progress.shown = now, true
-		fmt.Fprintf(c.progress.w, "\r  %s ", bytesText(c.n))
+		fmt.Fprintf(c.progress.w, "\r  %s ", terminal.Bytes(c.n))
 	}
 	return n, err
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/terminal"
 )
 
 func newQueue() *cobra.Command {
@@ -57,9 +58,9 @@ func printStats(out io.Writer, q admin.QueueState) error {
 	}
 	limit := "no limit"
 	if q.Limit > 0 {
-		limit = "limit " + bytesText(q.Limit)
+		limit = "limit " + terminal.Bytes(q.Limit)
 	}
-	fmt.Fprintf(out, "%s stored, %s on disk (%s)", plural(int64(q.Records), "record"), bytesText(q.Bytes), limit)
+	fmt.Fprintf(out, "%s stored, %s on disk (%s)", plural(int64(q.Records), "record"), terminal.Bytes(q.Bytes), limit)
 	if q.Records > 0 {
 		fmt.Fprintf(out, ", the oldest %s", ago(q.Oldest))
 	}
@@ -129,7 +130,7 @@ func newQueueCheck() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					bar.show(p.OK, p.Matched, bytesText)
+					bar.show(p.OK, p.Matched, terminal.Bytes)
 					report = p.Report
 				}
 				if report == nil {
@@ -155,7 +156,7 @@ func newQueueCheck() *cobra.Command {
 }
 
 func printReport(out io.Writer, r *tapway.CheckReport) {
-	fmt.Fprintf(out, "%s in %s, %s: ", plural(int64(r.Records), "record"), plural(int64(r.Segments), "segment"), bytesText(r.Bytes))
+	fmt.Fprintf(out, "%s in %s, %s: ", plural(int64(r.Records), "record"), plural(int64(r.Segments), "segment"), terminal.Bytes(r.Bytes))
 	if len(r.Damage) == 0 {
 		fmt.Fprintln(out, "all sound.")
 		return

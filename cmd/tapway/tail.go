@@ -40,13 +40,7 @@ func newTail() *cobra.Command {
 			"at once, but the look counts as a receive, and what is delivered quickly is not seen.",
 		Args: args(0, 1, "at most one filter"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			if len(given) == 1 && expr != "" {
-				return usagef("give the filter once: as an argument or with -f")
-			}
-			if len(given) == 1 {
-				expr = given[0]
-			}
-			if err := checkFilter(expr); err != nil {
+			if err := takeFilter(&expr, given); err != nil {
 				return err
 			}
 			return state.with(cmd, func(client *admin.Client) error {
@@ -146,15 +140,15 @@ func (t *tailLines) body(arrow string, h tapway.Header, b *tapway.Body) string {
 	add := func(text string) { out.WriteString("\n  " + t.paint.dim(arrow) + " " + text) }
 	switch {
 	case b.Withheld:
-		add(t.paint.dim(fmt.Sprintf("withheld, %s", bytesText(b.Size))))
+		add(t.paint.dim(fmt.Sprintf("withheld, %s", terminal.Bytes(b.Size))))
 	case len(b.Bytes) > 0:
 		for _, text := range top.Lines(h.Get("Content-Type"), b.Bytes[:min(len(b.Bytes), maxTailBody)]) {
 			add(printable(text))
 		}
 		if over := len(b.Bytes) - maxTailBody; over > 0 {
-			add(t.paint.dim(fmt.Sprintf("… and %s more", bytesText(int64(over)))))
+			add(t.paint.dim(fmt.Sprintf("… and %s more", terminal.Bytes(int64(over)))))
 		} else if b.Truncated {
-			add(t.paint.dim(fmt.Sprintf("… of %s, the rest is not recorded", bytesText(b.Size))))
+			add(t.paint.dim(fmt.Sprintf("… of %s, the rest is not recorded", terminal.Bytes(b.Size))))
 		}
 	}
 	return out.String()
@@ -188,6 +182,17 @@ func watchReader(out io.Writer, gone func()) (stop func()) {
 		close(done)
 		<-ended
 	}
+}
+
+// takeFilter puts the filter that was given as an argument, if it was, where -f puts it, and checks it.
+func takeFilter(expr *string, given []string) error {
+	if len(given) == 1 && *expr != "" {
+		return usagef("give the filter once: as an argument or with -f")
+	}
+	if len(given) == 1 {
+		*expr = given[0]
+	}
+	return checkFilter(*expr)
 }
 
 // checkFilter tells a mistake in a filter with a mark under the place.

@@ -28,13 +28,7 @@ func newTop() *cobra.Command {
 			"everything is shown in ASCII.",
 		Args: args(0, 1, "at most one filter"),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			if len(given) == 1 && expr != "" {
-				return usagef("give the filter once: as an argument or with -f")
-			}
-			if len(given) == 1 {
-				expr = given[0]
-			}
-			if err := checkFilter(expr); err != nil {
+			if err := takeFilter(&expr, given); err != nil {
 				return err
 			}
 			profile := terminal.ProfileOf(os.Getenv)

@@ -97,30 +97,7 @@ func Policy(p PolicyFor) (string, error) {
 		allow("RouteTable", []string{"s3:PutObject"}, fmt.Sprintf("arn:%s:s3:::%s-records-*/routes/%s.json", part, p.Project, api))
 	}
 	if (p.Command == "status" || p.Command == "console") && p.Tap {
-		queues := "*"
-		if p.Project != "" {
-			queues = fmt.Sprintf("arn:%s:sqs:%s:*:%s-*", part, region, p.Project)
-		}
-		allow("Queues", []string{"sqs:GetQueueUrl", "sqs:GetQueueAttributes"}, queues)
-		// AWS grants these three for everything or not at all.
-		seen := []string{"cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "lambda:ListEventSourceMappings"}
-		if p.Command == "console" {
-			seen = append(seen, "cloudwatch:DescribeAlarmHistory")
-		}
-		allow("Alarms", seen, "*")
-		if p.Command == "console" {
-			letters, records := "*", fmt.Sprintf("arn:%s:s3:::%s", part, "*")
-			if p.Project != "" {
-				letters, records = queues+"-dead", fmt.Sprintf("arn:%s:s3:::%s-records-*", part, p.Project)
-			}
-			if p.Bucket != "" {
-				records = fmt.Sprintf("arn:%s:s3:::%s", part, p.Bucket)
-			}
-			// To look at a message is to receive it and to give it back.
-			allow("DeadLetters", []string{"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:ListMessageMoveTasks"}, letters)
-			allow("Records", []string{"s3:GetObject"}, records+"/spill/*", records+"/records/*")
-			allow("ListRecords", []string{"s3:ListBucket"}, records)
-		}
+		p.allowTap(allow, part, region)
 	}
 	if inS3 {
 		actions := []string{"s3:GetObject"}
@@ -132,4 +109,29 @@ func Policy(p PolicyFor) (string, error) {
 		allow("IsThereAState", []string{"s3:ListBucket"}, fmt.Sprintf("arn:%s:s3:::%s", part, bucket))
 	}
 	return indented(map[string]any{"Version": "2012-10-17", "Statement": statements}), nil
+}
+
+// allowTap is what it takes to look at the tap behind an API: its queues, alarms and metrics, and for the
+// console its dead letters and the records in its bucket.
+func (p PolicyFor) allowTap(allow func(sid string, actions []string, resources ...string), part, region string) {
+	queues, letters, records := "*", "*", fmt.Sprintf("arn:%s:s3:::*", part)
+	if p.Project != "" {
+		queues = fmt.Sprintf("arn:%s:sqs:%s:*:%s-*", part, region, p.Project)
+		letters, records = queues+"-dead", fmt.Sprintf("arn:%s:s3:::%s-records-*", part, p.Project)
+	}
+	if p.Bucket != "" {
+		records = fmt.Sprintf("arn:%s:s3:::%s", part, p.Bucket)
+	}
+	allow("Queues", []string{"sqs:GetQueueUrl", "sqs:GetQueueAttributes"}, queues)
+	// AWS grants these for everything or not at all.
+	seen := []string{"cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "lambda:ListEventSourceMappings"}
+	if p.Command != "console" {
+		allow("Alarms", seen, "*")
+		return
+	}
+	allow("Alarms", append(seen, "cloudwatch:DescribeAlarmHistory"), "*")
+	// To look at a message is to receive it and to give it back.
+	allow("DeadLetters", []string{"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:ListMessageMoveTasks"}, letters)
+	allow("Records", []string{"s3:GetObject"}, records+"/spill/*", records+"/records/*")
+	allow("ListRecords", []string{"s3:ListBucket"}, records)
 }

@@ -185,7 +185,7 @@ func hexDump(b []byte) []line {
 		out = append(out, line{{fmt.Sprintf("%06x ", at), terminal.Dim}, {fmt.Sprintf("%-49s  ", hex.String()), 0}, {text.String(), terminal.Cyan}})
 	}
 	if len(b) > len(shown) {
-		out = append(out, line{{fmt.Sprintf("… and %s more", bytesText(int64(len(b)-len(shown)))), terminal.Dim}})
+		out = append(out, line{{fmt.Sprintf("… and %s more", terminal.Bytes(int64(len(b)-len(shown)))), terminal.Dim}})
 	}
 	return out
 }

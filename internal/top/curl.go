@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/terminal"
 )
 
 // maxCopied is the largest body that a command is made with.
@@ -35,7 +36,7 @@ func (m *Model) copyCurl(print bool) {
 			b, err = src.Body(ctx, id, "request", maxCopied+1)
 		}
 		if err == nil && len(b) > maxCopied {
-			err = fmt.Errorf("the body is larger than %s; `tapway export --format har` has it", bytesText(maxCopied))
+			err = fmt.Errorf("the body is larger than %s; `tapway export --format har` has it", terminal.Bytes(maxCopied))
 		}
 		if err != nil {
 			send(told{"copy: " + err.Error(), true})

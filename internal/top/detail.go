@@ -366,8 +366,8 @@ func (d *detail) facts(m *Model) []line {
 	add("Protocol", c.Proto)
 	add("Front", c.Front)
 	add("Trace", c.TraceID)
-	add("Request", bytesText(c.RequestSize))
-	add("Response", bytesText(c.ResponseSize))
+	add("Request", terminal.Bytes(c.RequestSize))
+	add("Response", terminal.Bytes(c.ResponseSize))
 	if d.full != nil && d.full.API != nil {
 		add("API", d.full.API.ID+" / "+d.full.API.Stage+", request "+d.full.API.RequestID)
 	}
@@ -397,11 +397,11 @@ func (d *detail) message(msg *admin.Message, b *body) []line {
 	out = append(out, nil)
 	switch {
 	case msg.Withheld:
-		out = append(out, line{{fmt.Sprintf("The body (%s) is withheld: it is not recorded.", bytesText(msg.Size)), terminal.Yellow}})
+		out = append(out, line{{fmt.Sprintf("The body (%s) is withheld: it is not recorded.", terminal.Bytes(msg.Size)), terminal.Yellow}})
 	case msg.Kept == 0 && msg.Size == 0:
 		out = append(out, line{{"No body.", terminal.Dim}})
 	case msg.Kept == 0:
-		out = append(out, line{{fmt.Sprintf("Of the body (%s) nothing is recorded.", bytesText(msg.Size)), terminal.Yellow}})
+		out = append(out, line{{fmt.Sprintf("Of the body (%s) nothing is recorded.", terminal.Bytes(msg.Size)), terminal.Yellow}})
 	case b.err != nil:
 		out = append(out, line{{b.err.Error(), terminal.Red}})
 	case !b.read:
@@ -413,10 +413,10 @@ func (d *detail) message(msg *admin.Message, b *body) []line {
 		}
 		out = append(out, pretty(msg.Type, shown)...)
 		if len(b.bytes) > maxBody {
-			out = append(out, nil, line{{fmt.Sprintf("Here are its first %s; `tapway export \"id == '%s'\"` gives all of it.", bytesText(maxBody), d.summary.ID), terminal.Yellow}})
+			out = append(out, nil, line{{fmt.Sprintf("Here are its first %s; `tapway export \"id == '%s'\"` gives all of it.", terminal.Bytes(maxBody), d.summary.ID), terminal.Yellow}})
 		}
 		if msg.Truncated {
-			out = append(out, nil, line{{fmt.Sprintf("The body went on: %s passed, %s are recorded.", bytesText(msg.Size), bytesText(int64(msg.Kept))), terminal.Yellow}})
+			out = append(out, nil, line{{fmt.Sprintf("The body went on: %s passed, %s are recorded.", terminal.Bytes(msg.Size), terminal.Bytes(int64(msg.Kept))), terminal.Yellow}})
 		}
 	}
 	return out

@@ -40,18 +40,6 @@ func millis(ms float64) string {
 	return fmt.Sprintf("%.1fms", ms)
 }
 
-func bytesText(n int64) string {
-	switch {
-	case n < 1<<10:
-		return fmt.Sprintf("%d B", n)
-	case n < 1<<20:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	case n < 1<<30:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-}
-
 // spanText is a length of time in one unit.
 func spanText(d time.Duration) string {
 	switch {

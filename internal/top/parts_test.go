@@ -211,7 +211,7 @@ func TestCurl(t *testing.T) {
 func TestFormats(t *testing.T) {
 	for got, want := range map[string]string{
 		millis(0.04): "0.0ms", millis(99.94): "99.9ms", millis(100): "100ms", millis(9999): "9999ms", millis(10_000): "10.0s", millis(100_000): "100s",
-		bytesText(1023): "1023 B", bytesText(1024): "1.0 KiB", bytesText(1 << 20): "1.0 MiB", bytesText(1 << 30): "1.0 GiB",
+		terminal.Bytes(1023): "1023 B", terminal.Bytes(1024): "1.0 KiB", terminal.Bytes(1 << 20): "1.0 MiB", terminal.Bytes(1 << 30): "1.0 GiB",
 		spanText(999 * time.Millisecond): "0s", spanText(59 * time.Second): "59s", spanText(time.Minute): "1m", spanText(time.Hour): "1h", spanText(48 * time.Hour): "2d",
 		percentText(0): "0%", percentText(0.001): "0.1%", percentText(0.1): "10%", rateText(9.94): "9.9", rateText(10): "10",
 	} {

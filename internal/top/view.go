@@ -347,7 +347,7 @@ func (m *Model) empty() []string {
 func (m *Model) drawCall(s *terminal.Screen, a area, y int, c columns, call *admin.Summary) {
 	size, at := "", "15:04:05.000"
 	if c.size > 0 {
-		size = bytesText(call.ResponseSize)
+		size = terminal.Bytes(call.ResponseSize)
 	}
 	if c.time == 8 {
 		at = "15:04:05"
