@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -174,6 +175,29 @@ func (w *world) unrecorded(c *call, k *sink, dead map[string]bool) string {
 		}
 	}
 	return why
+}
+
+// story is what the logs tell of the records of a path, a few lines of it.
+func (w *world) story(path string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var ids, lines []string
+	for no, log := range w.logs {
+		for line := range strings.Lines(log) {
+			if strings.Contains(line, " path="+path+" ") {
+				if _, after, ok := strings.Cut(line, " id="); ok {
+					id, _, _ := strings.Cut(after, " ")
+					ids = append(ids, id)
+				}
+			} else if !slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(line, id) }) {
+				continue
+			}
+			if len(lines) < 10 {
+				lines = append(lines, fmt.Sprintf("process %d: %.400s", no, strings.TrimSpace(line)))
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // deadPaths are the calls whose record is a dead letter.

@@ -189,6 +189,10 @@ func (w *sqsWorld) oneLife(ctx context.Context, l life, meanwhile func(over cont
 	return ctx.Err()
 }
 
+// sqsSettleWithin is settleWithin for records that may be given out to a process which is gone: it is
+// longer than a lease.
+const sqsSettleWithin = 3*time.Minute + 30*time.Second
+
 // settle makes everything well, waits until every call has its record, and judges.
 func (w *sqsWorld) settle(ctx context.Context) error {
 	w.away(false)
@@ -203,8 +207,9 @@ func (w *sqsWorld) settle(ctx context.Context) error {
 		return err
 	}
 	defer p.kill()
-	before, since := -1, time.Now()
-	for round := 0; time.Since(since) < settleWithin; round++ {
+	before, since, longest := -1, time.Now(), time.Duration(0)
+	var ledger admin.LedgerState
+	for round := 0; time.Since(since) < sqsSettleWithin; round++ {
 		if err := w.sqs.release(&http.Client{}); err != nil {
 			return err
 		}
@@ -223,26 +228,27 @@ func (w *sqsWorld) settle(ctx context.Context) error {
 			return ctx.Err()
 		}
 		missing := len(w.missing(w.calm)) + len(w.missing(w.wild))
-		l, err := get[admin.LedgerState](ctx, p, "/api/v1/ledger")
-		if err != nil {
+		if ledger, err = get[admin.LedgerState](ctx, p, "/api/v1/ledger"); err != nil {
 			return err
 		}
-		if missing == 0 && w.outbox(l) == 0 {
+		longest = max(longest, time.Since(since))
+		if missing == 0 && w.outbox(ledger) == 0 {
 			break
 		}
 		if missing != before {
 			before, since = missing, time.Now()
 		}
 	}
-	for _, k := range w.sinks {
-		for _, why := range w.missing(k) {
-			w.problem("a call that ended has no record at "+k.name, "%s", why)
-		}
-	}
+	w.o.Log("settled; for at most %v nothing came", longest.Round(time.Second))
 	if err := p.stop(); err != nil {
 		return err
 	}
 	w.readLog(p)
+	for _, k := range w.sinks {
+		for path, why := range w.missing(k) {
+			w.problem("a call that ended has no record at "+k.name, "%s; the ledger: %+v; the logs:\n%s", why, ledger.Destinations, w.story(path))
+		}
+	}
 	if w.Left != nil {
 		for _, queue := range []string{"records-calm", "records-wild", "records-wild-dead", "records-calm-dead"} {
 			for _, body := range w.Left(queue) {
@@ -263,14 +269,15 @@ func (w *sqsWorld) outbox(l admin.LedgerState) (n uint64) {
 	return n
 }
 
-// missing are the calls that ended and have no true record at a destination.
-func (w *sqsWorld) missing(k *sink) (all []string) {
+// missing are the calls that ended and have no true record at a destination, and why, by path.
+func (w *sqsWorld) missing(k *sink) map[string]string {
+	all := map[string]string{}
 	w.calls.mu.Lock()
 	ended := slices.Clone(w.calls.ended)
 	w.calls.mu.Unlock()
 	for _, c := range ended {
 		if why := w.unrecorded(c, k, nil); why != "" {
-			all = append(all, fmt.Sprintf("%s %s in life %d: %s", c.method, c.path, c.life, why))
+			all[c.path] = fmt.Sprintf("%s %s in life %d: %s", c.method, c.path, c.life, why)
 		}
 	}
 	return all

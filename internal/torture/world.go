@@ -40,6 +40,7 @@ type world struct {
 	current  life
 	full     []window // when the disk was full
 	problems problems
+	logs     []string // of every process, once it has ended
 
 	lives     int
 	stateLost int // how often every account began anew
@@ -353,6 +354,9 @@ func (c *calls) tear() {
 // readLog looks at what a process has said.
 func (w *world) readLog(p *process) {
 	text := p.out.String()
+	w.mu.Lock()
+	w.logs = append(w.logs, text)
+	w.mu.Unlock()
 	for _, word := range []string{"DATA RACE", "panic:", "goroutine 1 [", "fatal error:", "does not add up", "internal error"} {
 		if i := strings.Index(text, word); i >= 0 {
 			w.problem("the log", "…%s…", text[max(0, i-200):min(len(text), i+2000)])
