@@ -41,6 +41,7 @@ func (q *Queue) open() error {
 	}
 	q.fillReserve()
 	q.stored = q.last.Load()
+	q.beginHistoryTime()
 	q.audit()
 	return nil
 }

@@ -205,7 +205,7 @@ func (d *dest) owedIn(first, last uint64, limit int, seen map[uint64]struct{}) b
 // goal bytes are used (-1: no matter), the oldest ones that are not busy.
 func (q *Queue) choose(all []worth, goal int64) (out []worth) {
 	h := q.o.History
-	now := q.o.Now()
+	now := q.historyTime()
 	out = make([]worth, 0, len(all))
 	leave := make([]bool, len(all))
 	var kept int64
