@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -27,7 +28,7 @@ func (w *world) settle(ctx context.Context) error {
 	w.mu.Lock()
 	w.current = last
 	w.mu.Unlock()
-	if err := w.configure(last.conf); err != nil {
+	if err := errors.Join(w.configure(last.conf), w.moveClock(0)); err != nil {
 		return err
 	}
 	p, err := start(w.o.Command(w.o.Dir, "serve"), servingLine)
