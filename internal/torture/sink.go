@@ -247,7 +247,7 @@ func parseHAR(body []byte) (got []taken, err error) {
 	var h struct {
 		Log struct {
 			Entries []struct {
-				ID      string `json:"_id"`
+				Tapway  struct{ ID string } `json:"_tapway"`
 				Request struct{ Method, URL string }
 			}
 		}
@@ -260,7 +260,7 @@ func parseHAR(body []byte) (got []taken, err error) {
 		if err != nil {
 			return nil, err
 		}
-		got = append(got, taken{ID: e.ID, Endpoint: u.Path, Method: e.Request.Method})
+		got = append(got, taken{ID: e.Tapway.ID, Endpoint: u.Path, Method: e.Request.Method})
 	}
 	return got, nil
 }

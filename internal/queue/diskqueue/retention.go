@@ -305,6 +305,9 @@ func (q *Queue) copyEntries(f file, s *segment, live []uint64) (end int64, err e
 	buf := appendSegmentHead(nil, s.first, q.key)
 	for _, seq := range live {
 		frame, err := s.readSeq(q, seq)
+		if err != nil && !lost(err) {
+			return 0, err // it stays where it is for now
+		}
 		if err != nil {
 			q.o.Log.Error("queue record is damaged and cannot be kept", "position", seq, "error", err)
 			continue
