@@ -67,8 +67,12 @@ bench-lambda: lambda ## measure the Lambda functions (Linux, and python3 with ur
 bench-waf: ## measure what the firewall adds to a call
 	cd contrib/waf && $(GO) test -run '^$$' -bench Price -benchtime 3s .
 
+# The clock jumps in a program built with a standard library of its own, which takes minutes the first time.
+TORTURE_CLOCK ?= jumps
 torture: ## TORTURE_TIME (default 13m) of random traffic, kills, damage and faults; TORTURE_SEED repeats a plan
-	TORTURE_TIME=$${TORTURE_TIME:-13m} $(GO) test $(RACE) -count=1 -timeout 40m -v -tags torture -run '^TestTorture' ./cmd/tapway
+	@test "$(TORTURE_CLOCK)" != jumps || $(GO) run ./.ci/clock bin/clock
+	TORTURE_TIME=$${TORTURE_TIME:-13m} TORTURE_CLOCK=$(TORTURE_CLOCK) $(GO) test $(RACE) -count=1 -timeout 40m -v -tags torture \
+		$(if $(filter jumps,$(TORTURE_CLOCK)),-overlay bin/clock/overlay.json) -run '^TestTorture' ./cmd/tapway
 
 soak: build ## SOAK_TIME (default 1h) at half load or SOAK_RATE calls a second: does anything grow? (Linux)
 	$(GO) run ./bench/soak -time $${SOAK_TIME:-1h} -rate $${SOAK_RATE:-0}

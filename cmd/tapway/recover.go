@@ -229,8 +229,8 @@ func (r *recovery) booked(what string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case errors.Is(err, context.Canceled):
-		return // neither done nor failed
+	case errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
+		return // neither done nor failed; a call that is given up because its time is over is both
 	case err == nil:
 		r.p.OK++
 		r.inRow = 0

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -22,9 +23,8 @@ func TestTorture(t *testing.T) {
 	t.Parallel()
 	seed, length := tortureSettings(t, 8*time.Second)
 	dir := t.TempDir()
-	o := torture.Options{
-		Command: command, Dir: dir, Seed: seed, Time: length, Log: t.Logf, Calls: 50, Disk: smallDisk(t),
-	}
+	o := torture.Options{Dir: dir, Seed: seed, Time: length, Log: t.Logf, Calls: 50, Disk: smallDisk(t)}
+	movable(t, &o)
 	r, err := torture.Run(t.Context(), o)
 	tell(t, seed, r, err)
 }
@@ -35,9 +35,10 @@ func TestTortureSQS(t *testing.T) {
 	t.Parallel()
 	seed, length := tortureSettings(t, 4*time.Second)
 	o := torture.SQSOptions{
-		Options: torture.Options{Command: command, Dir: t.TempDir(), Seed: seed, Time: length, Calls: 15, Log: t.Logf},
+		Options: torture.Options{Dir: t.TempDir(), Seed: seed, Time: length, Calls: 15, Log: t.Logf},
 		Clients: 4, Pause: 5 * time.Millisecond,
 	}
+	movable(t, &o.Options)
 	if _, err := exec.LookPath("moto_server"); err == nil && os.Getenv("TORTURE_TIME") != "" {
 		w := newMotoWith(t, "calm", "wild")
 		o.SQS, o.S3, o.Clients, o.Pause = w.url, w.url, 2, 60*time.Millisecond // it is slow
@@ -60,6 +61,22 @@ func TestTortureSQS(t *testing.T) {
 	tell(t, seed, r, err)
 }
 
+// movable makes the commands' clock movable where this program was built with .ci/clock, as `make
+// torture` does.
+func movable(t *testing.T, o *torture.Options) {
+	o.Command = command
+	if os.Getenv("TORTURE_CLOCK") != "jumps" {
+		t.Log("the clock does not jump here: `make torture` builds a program whose clock can")
+		return
+	}
+	o.ClockFile = filepath.Join(o.Dir, "clock")
+	o.Command = func(dir string, args ...string) *exec.Cmd {
+		cmd := command(dir, args...)
+		cmd.Env = append(cmd.Env, "TAPWAY_CLOCK="+o.ClockFile)
+		return cmd
+	}
+}
+
 func tortureSettings(t *testing.T, short time.Duration) (seed uint64, length time.Duration) {
 	t.Helper()
 	seed, length = rand.Uint64(), short
@@ -74,7 +91,11 @@ func tortureSettings(t *testing.T, short time.Duration) (seed uint64, length tim
 			t.Fatal(err)
 		}
 	}
-	t.Logf("to repeat this plan: make torture TORTURE_SEED=%d TORTURE_TIME=%v", seed, length)
+	repeat := fmt.Sprintf("make torture TORTURE_SEED=%d TORTURE_TIME=%v", seed, length)
+	if os.Getenv("TORTURE_CLOCK") != "jumps" {
+		repeat += " TORTURE_CLOCK=steady"
+	}
+	t.Logf("to repeat this plan: %s", repeat)
 	return seed, length
 }
 

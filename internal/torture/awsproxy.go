@@ -2,6 +2,7 @@ package torture
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
@@ -60,6 +61,11 @@ func (x *cloudProxy) set(f func(*cloudProxy)) {
 }
 
 func (x *cloudProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// What has begun is done to its end, as it is in AWS: a message that is given out to a process which
+	// is killed meanwhile has a lease, and its handle must be known to end that.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	defer cancel()
+	r = r.WithContext(ctx)
 	x.mu.Lock()
 	fault := -1
 	if x.away {
@@ -182,7 +188,8 @@ func (x *cloudProxy) remember(queue string, messages any) {
 	}
 }
 
-// release makes all messages visible that were given out to a process which is gone.
+// release makes all messages visible that were given out, also to a process which is gone. What is
+// deleted by now, or not given out any more, is refused; what fails is tried the next time.
 func (x *cloudProxy) release(client *http.Client) error {
 	x.mu.Lock()
 	handles := x.handles
@@ -205,7 +212,10 @@ func (x *cloudProxy) release(client *http.Client) error {
 			if err != nil {
 				return err
 			}
-			resp.Body.Close() // what is deleted by now, or not given out any more, is refused
+			resp.Body.Close()
+			if resp.StatusCode >= 500 {
+				x.remember(queue, []any{map[string]any{"ReceiptHandle": handle}})
+			}
 		}
 	}
 	return nil

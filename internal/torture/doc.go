@@ -36,6 +36,10 @@ type Options struct {
 	// is never full, but the limit of the data directory is reached.
 	Disk string
 
+	// ClockFile is where programs built with .ci/clock read how far their clock is off; Command must
+	// make such ones and name it to them. "": the clock does not jump.
+	ClockFile string
+
 	// Log is told what is done. Required.
 	Log func(format string, args ...any)
 }

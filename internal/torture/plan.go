@@ -17,6 +17,7 @@ const (
 	doCheck    = "check"    // of every stored record
 	doSearch   = "search"   // of the history
 	doOutage   = "outage"   // of every destination, for a while
+	doClock    = "clock"    // jumps
 )
 
 // What is damaged while it is down.
@@ -48,6 +49,7 @@ type conf struct {
 	refuse  bool // capture.on_failure; only at a start
 	tight   bool // storage.limit is small; only at a start
 	write   bool // capture.durability: write; only at a start
+	alone   bool // with refuse: nothing but a slow machine makes it refuse
 }
 
 // life is one run of the process.
@@ -59,7 +61,8 @@ type life struct {
 	amount int           // of the damage
 	conf   conf
 	events []event
-	amid   bool // it is killed with clients at work; else they end first
+	clock  time.Duration // how far the clock is off at the start
+	amid   bool          // it is killed with clients at work; else they end first
 }
 
 // planOf is the plan of one life: a function of the seed and nothing else.
@@ -83,8 +86,23 @@ func planOf(seed uint64, no int) life {
 		}
 		l.events = append(l.events, e)
 	}
-	slices.SortFunc(l.events, func(a, b event) int { return int(a.at - b.at) })
+	c := rand.New(rand.NewPCG(seed, uint64(no)|1<<53)) // its own numbers: a plan is the same without jumps
+	l.clock = jump(c)
+	for range c.IntN(3) {
+		l.events = append(l.events, event{at: time.Duration(c.Int64N(int64(l.length))), kind: doClock, span: jump(c)})
+	}
+	slices.SortStableFunc(l.events, func(a, b event) int { return int(a.at - b.at) })
 	return l
+}
+
+// jump is how far a clock is off: often not at all, else by seconds, minutes, hours or days, back or
+// ahead.
+func jump(r *rand.Rand) time.Duration {
+	most := []time.Duration{0, 0, 2 * time.Second, 15 * time.Minute, 6 * time.Hour, 72 * time.Hour}[r.IntN(6)]
+	if most == 0 {
+		return 0
+	}
+	return time.Duration(r.Int64N(int64(2*most))) - most
 }
 
 func newConf(r *rand.Rand) conf {
@@ -96,6 +114,9 @@ func (l life) String() string {
 	fmt.Fprintf(&b, "life %d: %v", l.no, l.length)
 	for _, e := range l.events {
 		fmt.Fprintf(&b, ", %s at %v", e.kind, e.at.Round(time.Millisecond))
+		if e.kind == doClock {
+			fmt.Fprintf(&b, " to %v", e.span.Round(time.Millisecond))
+		}
 	}
 	end := "told to end"
 	if l.killed {
@@ -104,6 +125,9 @@ func (l life) String() string {
 	fmt.Fprintf(&b, ", %s", end)
 	if l.damage != nothing {
 		fmt.Fprintf(&b, ", %s", l.damage)
+	}
+	if l.clock != 0 {
+		fmt.Fprintf(&b, ", clock off by %v", l.clock.Round(time.Millisecond))
 	}
 	return b.String()
 }

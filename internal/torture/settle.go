@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +28,7 @@ func (w *world) settle(ctx context.Context) error {
 	w.mu.Lock()
 	w.current = last
 	w.mu.Unlock()
-	if err := w.configure(last.conf); err != nil {
+	if err := errors.Join(w.configure(last.conf), w.moveClock(0)); err != nil {
 		return err
 	}
 	p, err := start(w.o.Command(w.o.Dir, "serve"), servingLine)
@@ -174,6 +176,29 @@ func (w *world) unrecorded(c *call, k *sink, dead map[string]bool) string {
 		}
 	}
 	return why
+}
+
+// story is what the logs tell of the records of a path, a few lines of it.
+func (w *world) story(path string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var ids, lines []string
+	for no, log := range w.logs {
+		for line := range strings.Lines(log) {
+			if strings.Contains(line, " path="+path+" ") {
+				if _, after, ok := strings.Cut(line, " id="); ok {
+					id, _, _ := strings.Cut(after, " ")
+					ids = append(ids, id)
+				}
+			} else if !slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(line, id) }) {
+				continue
+			}
+			if len(lines) < 10 {
+				lines = append(lines, fmt.Sprintf("process %d: %.400s", no, strings.TrimSpace(line)))
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // deadPaths are the calls whose record is a dead letter.

@@ -71,9 +71,9 @@ type sink struct {
 
 	mu       sync.Mutex
 	random   *rand.Rand
-	share    int             // one in so many deliveries fails; 0: none
-	down     bool            // all fail
-	got      map[string]bool // ids
+	share    int               // one in so many deliveries fails; 0: none
+	down     bool              // all fail
+	got      map[string]string // endpoints by id
 	records  map[string][]taken
 	problems problems
 	bodies   int
@@ -82,7 +82,7 @@ type sink struct {
 func newSink(name, format string, share int, seed uint64, s *secrets, faults *tally) *sink {
 	k := &sink{
 		name: name, format: format, share: share, secrets: s, faults: faults,
-		random: rand.New(rand.NewPCG(seed, 3)), got: map[string]bool{}, records: map[string][]taken{},
+		random: rand.New(rand.NewPCG(seed, 3)), got: map[string]string{}, records: map[string][]taken{},
 	}
 	k.Server = httptest.NewUnstartedServer(k)
 	k.Config.ErrorLog = quiet
@@ -184,7 +184,10 @@ func (k *sink) take(r *http.Request, body []byte) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, t := range got {
-		k.got[t.ID] = true
+		if other, ok := k.got[t.ID]; ok && other != t.Endpoint {
+			k.problems.add("two records have one id at "+k.name, "%s: %s and %s", t.ID, other, t.Endpoint)
+		}
+		k.got[t.ID] = t.Endpoint
 		k.records[t.Endpoint] = append(k.records[t.Endpoint], t)
 	}
 	return nil
@@ -244,7 +247,7 @@ func parseHAR(body []byte) (got []taken, err error) {
 	var h struct {
 		Log struct {
 			Entries []struct {
-				ID      string `json:"_id"`
+				Tapway  struct{ ID string } `json:"_tapway"`
 				Request struct{ Method, URL string }
 			}
 		}
@@ -257,7 +260,7 @@ func parseHAR(body []byte) (got []taken, err error) {
 		if err != nil {
 			return nil, err
 		}
-		got = append(got, taken{ID: e.ID, Endpoint: u.Path, Method: e.Request.Method})
+		got = append(got, taken{ID: e.Tapway.ID, Endpoint: u.Path, Method: e.Request.Method})
 	}
 	return got, nil
 }

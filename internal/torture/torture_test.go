@@ -37,7 +37,7 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		doReload, doPause, doRedrive, doFullDisk, doCheck, doSearch, doOutage,
+		doReload, doPause, doRedrive, doFullDisk, doCheck, doSearch, doOutage, doClock,
 		nothing, tornWrite, cutTail, flipTail, indexLost, tornStore, tornNames, tornMeta, stateBroken,
 	} {
 		if !done[what] {

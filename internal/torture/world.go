@@ -40,6 +40,7 @@ type world struct {
 	current  life
 	full     []window // when the disk was full
 	problems problems
+	logs     []string // of every process, once it has ended
 
 	lives     int
 	stateLost int // how often every account began anew
@@ -162,7 +163,7 @@ func (w *world) goesOn(end time.Time) bool {
 }
 
 func (w *world) oneLife(ctx context.Context, l life) error {
-	if err := w.configure(l.conf); err != nil {
+	if err := errors.Join(w.configure(l.conf), w.moveClock(l.clock)); err != nil {
 		return err
 	}
 	w.mu.Lock()
@@ -173,6 +174,9 @@ func (w *world) oneLife(ctx context.Context, l life) error {
 		return err
 	}
 	defer p.kill()
+	if err := w.clockMoves(p, l.clock); err != nil {
+		return err
+	}
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	var all, doing sync.WaitGroup
@@ -210,6 +214,9 @@ func (w *world) do(over context.Context, p *process, e event) {
 	if !sleep(over, e.at) {
 		return
 	}
+	if e.kind == doClock && w.o.ClockFile == "" {
+		return
+	}
 	w.faults.add("event " + e.kind)
 	if err := w.event(over, p, e); err != nil && over.Err() == nil && !p.gone() {
 		w.problem("event "+e.kind, "%v", err)
@@ -240,6 +247,8 @@ func (w *world) event(over context.Context, p *process, e event) error {
 		return w.check(p, e)
 	case doSearch:
 		return w.search(over, p)
+	case doClock:
+		return w.moveClock(e.span)
 	case doOutage:
 		for _, k := range w.sinks {
 			k.set(func(k *sink) { k.down = true })
@@ -305,6 +314,9 @@ func (w *world) excuse(c *call) string {
 	if l.conf.refuse && c.status != 503 {
 		return ""
 	}
+	if l.conf.alone {
+		return "refused"
+	}
 	for _, f := range w.full {
 		if c.ended.After(f.from) && (f.to.IsZero() || c.began.Before(f.to)) {
 			return "disk full"
@@ -353,6 +365,9 @@ func (c *calls) tear() {
 // readLog looks at what a process has said.
 func (w *world) readLog(p *process) {
 	text := p.out.String()
+	w.mu.Lock()
+	w.logs = append(w.logs, text)
+	w.mu.Unlock()
 	for _, word := range []string{"DATA RACE", "panic:", "goroutine 1 [", "fatal error:", "does not add up", "internal error"} {
 		if i := strings.Index(text, word); i >= 0 {
 			w.problem("the log", "…%s…", text[max(0, i-200):min(len(text), i+2000)])

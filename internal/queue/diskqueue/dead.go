@@ -180,7 +180,8 @@ func (q *Queue) Resolve(ctx context.Context, destination string, seqs []uint64, 
 func (d *dest) resolve(seqs []uint64, o tapway.Outcome) (n int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	next := d.q.o.Now().Add(max(o.After, 0))
+	after := max(o.After, 0)
+	next := d.q.o.Now().Add(after)
 	reason := d.reasonLocked(reasonOr(o.Reason, "purged"))
 	var c *change
 	err = d.q.state.update(func(tx *bolt.Tx) error {
@@ -189,7 +190,7 @@ func (d *dest) resolve(seqs []uint64, o tapway.Outcome) (n int, err error) {
 			return nil
 		}
 		for _, seq := range seqs {
-			ok, err := liftDead(b, seq, o.Verdict, next)
+			ok, err := liftDead(b, seq, o.Verdict, next, after)
 			if err != nil {
 				return err
 			}
@@ -243,7 +244,7 @@ func (d *dest) moveDead(seq uint64, v tapway.Verdict, reason string) {
 }
 
 // liftDead takes a dead letter out of its rows, into the retry rows if it is to be sent again.
-func liftDead(b *bolt.Bucket, seq uint64, v tapway.Verdict, next time.Time) (bool, error) {
+func liftDead(b *bolt.Bucket, seq uint64, v tapway.Verdict, next time.Time, after time.Duration) (bool, error) {
 	died := b.Bucket(bktDeadSeq).Get(seqKey(seq))
 	if died == nil {
 		return false, nil
@@ -258,7 +259,7 @@ func liftDead(b *bolt.Bucket, seq uint64, v tapway.Verdict, next time.Time) (boo
 	if v == tapway.Delivered || v == tapway.Dropped {
 		return true, nil
 	}
-	row := retryRow{again: true, next: next}
+	row := retryRow{again: true, next: next, wait: after}
 	return true, b.Bucket(bktRetry).Put(seqKey(seq), row.encode())
 }
 

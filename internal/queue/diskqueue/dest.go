@@ -174,7 +174,7 @@ func (d *dest) newEntry(seq uint64) *entry {
 func (d *dest) insertLocked(seq uint64, r retryRow) {
 	e := d.newEntry(seq)
 	e.attempts, e.first, e.lastErr, e.again, e.saved = r.attempts, r.first, r.lastErr, r.again, true
-	e.at, e.state = d.q.tick(r.next), waiting
+	e.at, e.state = d.q.tick(&r), waiting
 	if e.attempts > 0 {
 		d.nRetry++
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ type index struct {
 	zone
 	first   uint64
 	covered int64 // bytes of the segment that are indexed
+	failed  error // the disk did not read some of them: rows are missing, and it is not to be kept
 	seqs    []uint32
 	offs    []uint32
 	times   []int64
@@ -84,6 +86,7 @@ type indexState struct {
 	mu     sync.Mutex
 	live   *index // grows while the segment is being written
 	remade bool   // once it did not lead to a good entry
+	again  int64  // the tick from which on a live one that lacks rows is made anew
 	saved  atomic.Bool
 	zone   atomic.Pointer[zone]
 	rows   int
@@ -154,6 +157,9 @@ func (x *index) grow(q *Queue, s *segment) error {
 		x.add(seq, off, &m)
 		return nil
 	}, func(hole) {})
+	if w.ever != nil {
+		x.failed = w.ever
+	}
 	x.covered = end
 	return err
 }
@@ -188,14 +194,28 @@ func (s *segment) index(q *Queue) (*index, error) {
 	return s.ix.live.view(), nil
 }
 
+// reindexEvery is how often a segment that the disk does not read whole is indexed anew.
+const reindexEvery = 30 * time.Second
+
 func (s *segment) growLocked(q *Queue) error {
-	if s.ix.live == nil {
-		s.ix.live = newIndex(s.first)
+	if now := q.ticks(); s.ix.live == nil || s.ix.live.failed != nil && now >= s.ix.again {
+		s.ix.live, s.ix.again = newIndex(s.first), now+int64(reindexEvery)
 	}
 	if err := s.ix.live.grow(q, s); err != nil {
+		s.ix.live = nil // what it has is not known
 		return fmt.Errorf("index segment: %w", err)
 	}
 	return nil
+}
+
+// unindexed is why rows may be missing in the index that is in memory; nil if none are.
+func (s *segment) unindexed() error {
+	s.ix.mu.Lock()
+	defer s.ix.mu.Unlock()
+	if s.ix.live == nil {
+		return nil
+	}
+	return s.ix.live.failed
 }
 
 // saveIndex writes the index of a sealed segment and lets go of it in memory.
@@ -216,6 +236,12 @@ func (s *segment) saveIndexLocked(q *Queue) error {
 		return err
 	}
 	x := s.ix.live
+	if x.failed != nil {
+		if len(x.seqs) > 0 {
+			s.setZone(x) // it may leave the history all the same
+		}
+		return fmt.Errorf("index segment %s: %w", filepath.Base(s.path), x.failed)
+	}
 	if err := writeFile(q.fs, s.indexPath(), x.encode()); err != nil {
 		return fmt.Errorf("write index: %w", err)
 	}

@@ -141,6 +141,7 @@ type Queue struct {
 	stored   uint64     // calls that were stored
 
 	flushMu   sync.Mutex // one flush, resolve, forget or retention at a time; before any dest.mu
+	believed  believed
 	lastFlush atomic.Int64
 	roomTried atomic.Int64
 

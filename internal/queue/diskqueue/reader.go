@@ -1,6 +1,7 @@
 package diskqueue
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -60,6 +61,12 @@ func (r *reader) read(last uint64) (seq uint64, frame []byte, err error) {
 		}
 		seq, frame, size, err := r.win.entryAt(r.q.key, r.off, end)
 		if err != nil || seq < r.next || seq > top {
+			if bad := r.win.failed; bad != nil {
+				if bad = r.q.failing(r.seg, bad); bad != nil {
+					r.win = window{f: r.win.f} // the next try asks the disk again
+					return r.next, nil, bad
+				}
+			}
 			at, ok := r.win.resync(r.q.key, r.off, end, r.next, top)
 			if !ok {
 				// Nothing more up to top: all the rest of it is lost (or not owed, if sparse).
@@ -147,8 +154,19 @@ func (s *segment) readSeq(q *Queue, seq uint64) ([]byte, error) {
 	for {
 		off, present, ok := s.locate(q, seq)
 		if ok && present {
-			if frame := readEntry(f, q.key, off, s.end.Load(), seq); frame != nil {
+			frame, err := readEntry(f, q.key, off, s.end.Load(), seq)
+			if err == nil {
 				return frame, nil
+			}
+			if !errors.Is(err, errDamaged) {
+				if err = q.failing(s, err); err != nil {
+					return nil, err
+				}
+			}
+		}
+		if bad := s.unindexed(); bad != nil && !present {
+			if bad = q.failing(s, bad); bad != nil {
+				return nil, bad
 			}
 		}
 		if ok && !present && s.sparse {
@@ -161,31 +179,40 @@ func (s *segment) readSeq(q *Queue, seq uint64) ([]byte, error) {
 	}
 }
 
-// readEntry reads the entry at off if it is the one of seq, mostly in one call.
-func readEntry(f io.ReaderAt, key logKey, off, end int64, seq uint64) []byte {
+// readEntry reads the entry at off, mostly in one call. It is errDamaged if that is not the one of
+// seq, and the disk's error if that does not read it.
+func readEntry(f io.ReaderAt, key logKey, off, end int64, seq uint64) ([]byte, error) {
 	buf := make([]byte, min(8<<10, end-off))
 	if len(buf) < entryHead {
-		return nil
+		return nil, errDamaged
 	}
-	n, _ := f.ReadAt(buf, off)
+	n, err := f.ReadAt(buf, off)
 	if n < entryHead {
-		return nil
+		return nil, readError(err)
 	}
 	got, length, err := key.parseHead(buf)
 	if err != nil || got != seq || off+entryHead+int64(length) > end {
-		return nil
+		return nil, errDamaged
 	}
 	total := entryHead + length
 	if total > n {
 		whole := make([]byte, total)
 		copy(whole, buf[:n])
-		if m, _ := f.ReadAt(whole[n:], off+int64(n)); m < total-n {
-			return nil
+		if m, err := f.ReadAt(whole[n:], off+int64(n)); m < total-n {
+			return nil, readError(err)
 		}
 		buf = whole
 	}
 	if !key.check(buf[:entryHead], buf[entryHead:total]) {
-		return nil
+		return nil, errDamaged
 	}
-	return buf[entryHead:total:total]
+	return buf[entryHead:total:total], nil
+}
+
+// readError is what an entry of which a part is not there is refused with.
+func readError(err error) error {
+	if refused(err) {
+		return err
+	}
+	return errDamaged
 }

@@ -3,7 +3,6 @@ package diskqueue
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -169,7 +168,7 @@ func (d *dest) loadFrames(msgs []tapway.Message) []tapway.Message {
 			m.Frame = frame
 			m.ID, m.Enqueued = peek(frame)
 			bytes += len(frame)
-		case errors.Is(err, errDamaged), errors.Is(err, tapway.ErrNotFound), errors.Is(err, errMissing):
+		case lost(err):
 			bad++
 			d.mu.Lock()
 			if e := d.entries[m.Seq]; e != nil {
@@ -178,7 +177,7 @@ func (d *dest) loadFrames(msgs []tapway.Message) []tapway.Message {
 			d.mu.Unlock()
 			d.q.o.Log.Error("queue record is damaged and cannot be delivered", "destination", d.name, "position", m.Seq, "error", err)
 		default:
-			bad++ // too many open files, for one: it comes back when its lease ends
+			bad++ // too many open files, or a disk that is away: it comes back when its lease ends
 			d.q.o.Log.Error("queue record cannot be read now", "destination", d.name, "position", m.Seq, "error", err)
 		}
 	}

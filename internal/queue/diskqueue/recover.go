@@ -41,6 +41,7 @@ func (q *Queue) open() error {
 	}
 	q.fillReserve()
 	q.stored = q.last.Load()
+	q.beginHistoryTime()
 	q.audit()
 	return nil
 }
@@ -197,7 +198,7 @@ func findKey(fs files, segs []*segment) (logKey, error) {
 			return 0, err
 		}
 		head := make([]byte, segmentHead)
-		f.ReadAt(head, 0)
+		f.ReadAt(head, 0) // another one may be readable
 		s.release()
 		if _, key, err := parseSegmentHead(head); err == nil {
 			return key, nil
@@ -227,7 +228,13 @@ func (q *Queue) recoverLast(s *segment) error {
 	if err != nil {
 		return err
 	}
-	if torn := tornBytes(&w, tail, size); torn > 0 {
+	w = window{f: f, reuse: true}
+	torn := tornBytes(&w, tail, size)
+	if w.ever != nil {
+		// The positions of what is cut off are given out again: it must be known what was there.
+		return fmt.Errorf("find the end of segment %s: %w; is its disk in order? Where it is lost, move the segment away", filepath.Base(s.path), w.ever)
+	}
+	if torn > 0 {
 		q.o.Log.Warn("unfinished write at the end of the queue cut off", "segment", filepath.Base(s.path), "offset", tail, "bytes", torn)
 	}
 	if err := f.Truncate(tail); err != nil {

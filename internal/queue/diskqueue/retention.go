@@ -205,7 +205,7 @@ func (d *dest) owedIn(first, last uint64, limit int, seen map[uint64]struct{}) b
 // goal bytes are used (-1: no matter), the oldest ones that are not busy.
 func (q *Queue) choose(all []worth, goal int64) (out []worth) {
 	h := q.o.History
-	now := q.o.Now()
+	now := q.historyTime()
 	out = make([]worth, 0, len(all))
 	leave := make([]bool, len(all))
 	var kept int64
@@ -305,6 +305,9 @@ func (q *Queue) copyEntries(f file, s *segment, live []uint64) (end int64, err e
 	buf := appendSegmentHead(nil, s.first, q.key)
 	for _, seq := range live {
 		frame, err := s.readSeq(q, seq)
+		if err != nil && !lost(err) {
+			return 0, err // it stays where it is for now
+		}
 		if err != nil {
 			q.o.Log.Error("queue record is damaged and cannot be kept", "position", seq, "error", err)
 			continue

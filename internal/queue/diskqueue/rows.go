@@ -22,9 +22,16 @@ type retryRow struct {
 	attempts int
 	again    bool
 	next     time.Time
+	wait     time.Duration // until next when the row was written: no clock makes it longer
 	first    time.Time
 	lastErr  string
 }
+
+// The first byte of a retryRow.
+const (
+	flagAgain = 1 << iota
+	flagWait  // eight bytes of wait stand before lastErr; older versions wrote none
+)
 
 type deadRow struct {
 	reason      string
@@ -59,15 +66,16 @@ func parseTime(b []byte) time.Time {
 }
 
 func (r *retryRow) encode() []byte {
-	b := make([]byte, 0, 25+len(r.lastErr))
-	var flags byte
+	b := make([]byte, 0, 29+len(r.lastErr))
+	flags := byte(flagWait)
 	if r.again {
-		flags = 1
+		flags |= flagAgain
 	}
 	b = append(b, flags)
 	b = binary.LittleEndian.AppendUint32(b, uint32(r.attempts))
 	b = appendTime(b, r.next)
 	b = appendTime(b, r.first)
+	b = binary.LittleEndian.AppendUint64(b, uint64(r.wait))
 	return append(b, r.lastErr...)
 }
 
@@ -75,10 +83,18 @@ func parseRetry(b []byte) (r retryRow, ok bool) {
 	if len(b) < 21 {
 		return r, false
 	}
-	return retryRow{
-		again: b[0]&1 != 0, attempts: int(binary.LittleEndian.Uint32(b[1:])),
-		next: parseTime(b[5:]), first: parseTime(b[13:]), lastErr: string(b[21:]),
-	}, true
+	r = retryRow{
+		again: b[0]&flagAgain != 0, attempts: int(binary.LittleEndian.Uint32(b[1:])),
+		next: parseTime(b[5:]), wait: maxWait, first: parseTime(b[13:]), lastErr: string(b[21:]),
+	}
+	if b[0]&flagWait != 0 {
+		if len(b) < 29 {
+			return r, false
+		}
+		r.wait = min(max(time.Duration(binary.LittleEndian.Uint64(b[21:])), 0), maxWait)
+		r.lastErr = string(b[29:])
+	}
+	return r, true
 }
 
 func (r *deadRow) encode() []byte {

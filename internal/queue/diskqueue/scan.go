@@ -16,6 +16,9 @@ type window struct {
 	reuse bool
 	buf   []byte
 	off   int64
+
+	failed error // why a part of buf could not be read; nil: all of it was
+	ever   error // the same of any piece so far
 }
 
 // bytes gives n bytes at off; end is where reading must stop. Where the disk cannot be read
@@ -32,11 +35,12 @@ func (w *window) bytes(off int64, n int, end int64) []byte {
 	if !w.reuse || int64(cap(w.buf)) < size {
 		w.buf = make([]byte, size)
 	}
-	w.buf, w.off = w.buf[:size], off
+	w.buf, w.off, w.failed = w.buf[:size], off, nil
 	if got, err := w.f.ReadAt(w.buf, off); got < len(w.buf) {
 		if err == nil || errors.Is(err, io.EOF) {
 			clear(w.buf[got:])
 		} else {
+			w.failed, w.ever = err, err
 			readAround(w.f, w.buf, off)
 		}
 	}

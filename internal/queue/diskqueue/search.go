@@ -268,7 +268,7 @@ func (r *metaReader) read(seq uint64, off int64, backwards bool) (m tapway.Meta,
 	frame := piece[entryHead:min(len(piece), entryHead+length)]
 	m, err = tapway.DecodeMeta(frame)
 	if err != nil && len(frame) < length { // it is longer than what we read
-		m, err = tapway.DecodeMeta(readEntry(r.f, r.key, off, r.end, seq))
+		m, err = tapway.DecodeMeta(r.whole(seq, off))
 	}
 	m.Seq = seq
 	return m, err == nil
@@ -284,7 +284,8 @@ func (r *metaReader) whole(seq uint64, off int64) []byte {
 			return slices.Clone(piece[entryHead : entryHead+length])
 		}
 	}
-	return readEntry(r.f, r.key, off, r.end, seq)
+	frame, _ := readEntry(r.f, r.key, off, r.end, seq) // what cannot be read is passed over
+	return frame
 }
 
 // Load reads one exchange by its ID, which tells the time and so the segments to look into.

@@ -228,9 +228,9 @@ func (d *dest) collectLocked() *change {
 		if e == nil {
 			continue
 		}
-		r := retryRow{attempts: e.attempts, again: e.again, next: d.q.wall(e.at), first: e.first, lastErr: e.lastErr}
+		r := retryRow{attempts: e.attempts, again: e.again, next: d.q.wall(e.at), wait: time.Duration(e.at - d.q.ticks()), first: e.first, lastErr: e.lastErr}
 		if e.state != waiting {
-			r.next = d.q.o.Now() // a lease does not outlive the process
+			r.next, r.wait = d.q.o.Now(), 0 // a lease does not outlive the process
 		}
 		c.retries[seq] = r.encode()
 		e.saved = true

@@ -51,7 +51,11 @@ func openCounters(fs files, path string) (c *counters, fresh bool, err error) {
 	}
 	c = &counters{f: f, dropped: map[string]uint64{}}
 	buf := make([]byte, 2*storeSlot)
-	n, _ := f.ReadAt(buf, 0)
+	n, err := f.ReadAt(buf, 0)
+	if refused(err) {
+		f.Close()
+		return nil, false, fmt.Errorf("read store file: %w", err)
+	}
 	fresh = true
 	for _, slot := range [][]byte{buf[:storeSlot], buf[storeSlot:]} {
 		if got, ok := parseStore(slot); ok && (fresh || got.gen > c.gen) {
