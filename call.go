@@ -27,7 +27,8 @@ type Call struct {
 	// one may do so.
 	InvalidateCache bool
 
-	Rule string // by access: the rule that refused the call; "" if none did
+	Rule   string        // by access: the rule that refused the call; "" if none did
+	Access time.Duration // by access: how long its rules took; 0 if there are none
 
 	Trace *Trace // its place in a distributed trace; nil: nobody makes spans
 	Asked *Asked // by the proxy: the backend's call; nil if there was none

@@ -35,6 +35,7 @@ type Meta struct {
 	Time      time.Time     // when the head of the request had been read
 	Duration  time.Duration // from Time until the last byte of the response was ready for the client
 	Overhead  time.Duration // the part of Duration that was neither the backend's nor the client's
+	Access    time.Duration // the part of Overhead that the access rules took, and what they waited for a body they read; 0 if there were none
 	Connect   time.Duration // dialling the backend, TLS included; 0 on a reused connection
 	FirstByte time.Duration // from Time to the backend's first response byte; 0 if there was none
 

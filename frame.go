@@ -89,6 +89,9 @@ func appendMeta(dst []byte, m *Meta) []byte {
 	for _, s := range [...]string{string(m.Front), string(m.Origin), m.Proto, m.From, m.Method, m.Path, m.Query, m.Route, m.ClientIP, m.Error, m.TraceID} {
 		dst = appendString(dst, s)
 	}
+	if m.Access > 0 { // the last, so that frames without it can be read
+		dst = binary.AppendUvarint(dst, uint64(m.Access))
+	}
 	return dst
 }
 
@@ -219,6 +222,9 @@ func decodeMeta(block []byte, m *Meta) error {
 	m.Origin = Origin(r.string())
 	for _, s := range [...]*string{&m.Proto, &m.From, &m.Method, &m.Path, &m.Query, &m.Route, &m.ClientIP, &m.Error, &m.TraceID} {
 		*s = r.string()
+	}
+	if len(r.text) > 0 {
+		m.Access = time.Duration(r.uvarint() & (1<<63 - 1))
 	}
 	if r.bad {
 		return fmt.Errorf("%w: its metadata ends too early", ErrFrame)

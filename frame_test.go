@@ -14,7 +14,7 @@ func sampleExchange() *Exchange {
 	at := time.Date(2026, 11, 20, 10, 0, 0, 123456789, time.UTC)
 	return &Exchange{
 		Meta: Meta{
-			ID: NewID(at), Time: at, Duration: 12 * time.Millisecond, Overhead: 200 * time.Microsecond,
+			ID: NewID(at), Time: at, Duration: 12 * time.Millisecond, Overhead: 200 * time.Microsecond, Access: 30 * time.Microsecond,
 			Connect: time.Millisecond, FirstByte: 9 * time.Millisecond, Front: FrontServer, Origin: OriginBackend,
 			Proto: "HTTP/1.1", From: "api.example.com", Method: "POST", Path: "/api/v1/users", Query: "a=b&a=c",
 			Route: "POST /api/v1/users", ClientIP: "203.0.113.7", Status: 201, Error: "", TraceID: "4bf92f3577b34da6a3ce929d0e0e4736",

@@ -4,70 +4,163 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
 
-// benchConsole measures what an open console costs a gateway that has all it can do: the live
-// list as it streams, and the charts as they are asked for again. Both are measured on the same
-// process, in turn, so that what the machine does besides weighs on both alike.
+var (
+	consolePairs  = flag.Int("pairs", 40, "with console: how often each state is measured, for -seconds each")
+	consoleFull = flag.Bool("saturated", false, "with console: the gateway has all it can do instead of half of that")
+)
+
+// A console that is looked at, as it is measured.
+const (
+	consoleClosed  = iota
+	consoleStream  // the live list and the charts, read by this program
+	consoleBrowser // the same in a Chromium, which draws it
+)
+
+// benchConsole measures what an open console costs a gateway that has half of what it can do: the CPU
+// time of the gateway's process for each call. The states follow each other in blocks of random order on
+// the same process, and are compared within a block: what the machine does besides weighs on all alike.
 func benchConsole() error {
 	backend, err := start("backend")
 	if err != nil {
 		return err
 	}
 	defer backend.stop()
-	var without, with, cpuWithout, cpuWith []float64
-	var seen watched
-	failed := 0
-	for range *rounds {
-		dir, remove, err := tempData()
-		if err != nil {
-			return err
-		}
-		args := append([]string{"-backend", "http://" + backend.addr, "-data", dir, "-admin", "127.0.0.1:0", "-durability", "write"}, paused...)
-		p, err := start("tapway", args...)
-		if err == nil {
-			_, err = load(p, p.addr, 1<<10, length()/4, 0) // warm up
-		}
-		var sums [2]result // without, with
-		for _, open := range []int{0, 1, 1, 0} {
-			if err != nil {
-				break
-			}
-			stop := func() {}
-			if open == 1 {
-				stop, err = watch(dir, &seen)
-			}
-			var r result
-			if err == nil {
-				r, err = load(p, p.addr, 1<<10, length()/2, 0)
-			}
-			stop()
-			sums[open].perSec += r.perSec / 2
-			sums[open].cpu += r.cpu / 2
-			failed += r.failed
-		}
-		if p != nil {
-			p.stop()
-		}
-		remove()
-		if err != nil {
-			return err
-		}
-		without, with = append(without, sums[0].perSec), append(with, sums[1].perSec)
-		cpuWithout, cpuWith = append(cpuWithout, sums[0].cpu), append(cpuWith, sums[1].cpu)
+	dir, remove, err := tempData()
+	if err != nil {
+		return err
 	}
-	fmt.Print("\n## Console, POST 1 KiB, durability: write, deliveries paused\n\n| | calls/s | ÷ closed (min–max) | CPU µs/call | ÷ closed (min–max) | failed |\n|---|---|---|---|---|---|\n")
-	fmt.Printf("| closed | %.0f | 1 | %.1f | 1 | |\n", median(without), median(cpuWithout))
-	fmt.Printf("| open on the live list and the charts | %.0f | %s | %.1f | %s | %d |\n", median(with), span(ratios(with, without)), median(cpuWith), span(ratios(cpuWith, cpuWithout)), failed)
-	fmt.Printf("\nThe console was sent %.0f rows a second, %.0f KiB.\n", float64(seen.rows)/seen.took.Seconds(), float64(seen.bytes)/1024/seen.took.Seconds())
+	defer remove()
+	p, err := start("tapway", append([]string{"-backend", "http://" + backend.addr, "-data", dir, "-admin", "127.0.0.1:0", "-durability", "write"}, paused...)...)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	base, err := adminOf(dir)
+	if err != nil {
+		return err
+	}
+	web, err := startBrowser()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: without a browser:", err)
+	} else {
+		defer web.stop()
+	}
+	states := []int{consoleClosed, consoleStream, consoleBrowser}
+	if web == nil {
+		states = states[:2]
+	}
+	full, err := load(p, p.addr, 1<<10, 3*length(), 0)
+	if err != nil {
+		return err
+	}
+	rate := full.perSec / 2
+	if *consoleFull {
+		rate = 0
+	}
+	var figures [3]consoleFigures
+	var seen watched
+	for range *consolePairs {
+		for _, i := range rand.Perm(len(states)) {
+			r, cpu, err := consoleOnce(p, base, states[i], web, rate, &seen)
+			if err != nil {
+				return err
+			}
+			figures[states[i]].add(r, cpu)
+		}
+	}
+	tellConsole(states, figures[:], rate, full.perSec)
+	fmt.Printf("\nThe stream was sent %.0f rows a second, %.0f KiB.\n", float64(seen.rows)/seen.took.Seconds(), float64(seen.bytes)/1024/seen.took.Seconds())
 	return nil
+}
+
+// consoleOnce measures one state once: µs of CPU time for each call beside what the callers saw.
+func consoleOnce(p *process, base string, state int, web *browser, rate float64, seen *watched) (r result, cpu float64, err error) {
+	stop := func() {}
+	switch state {
+	case consoleStream:
+		stop, err = watch(base, seen)
+	case consoleBrowser:
+		stop, err = web.open(base + "/#/traffic")
+	}
+	if err != nil {
+		return r, 0, err
+	}
+	defer stop()
+	time.Sleep(300 * time.Millisecond) // what opening and closing have left to do is no part of it
+	before := p.threadTime()
+	if r, err = load(p, p.addr, 1<<10, length(), rate); err == nil {
+		cpu = float64((p.threadTime() - before).Microseconds()) / float64(r.calls)
+	}
+	return r, cpu, err
+}
+
+// consoleFigures are those of one state, block by block.
+type consoleFigures struct {
+	perSec, cpu, p50, p99 []float64
+	failed                int
+}
+
+func (f *consoleFigures) add(r result, cpu float64) {
+	f.perSec, f.cpu, f.p50, f.p99 = append(f.perSec, r.perSec), append(f.cpu, cpu), append(f.p50, r.p50), append(f.p99, r.p99)
+	f.failed += r.failed
+}
+
+func tellConsole(states []int, figures []consoleFigures, rate, full float64) {
+	what := fmt.Sprintf("%.0f calls a second offered, half of the %.0f it can answer", rate, full)
+	if rate == 0 {
+		what = "as many calls as it can answer"
+	}
+	fmt.Printf("\n## Console, POST 1 KiB, durability: write, deliveries paused\n\n%s; %d blocks of %d states in random order, %.1f s each; medians, ratios within a block with a 95 %% interval.\n\n"+
+		"| | CPU µs/call | ÷ closed | calls/s | ÷ closed | p50 µs | p99 µs | failed |\n|---|---|---|---|---|---|---|---|\n", what, len(figures[0].cpu), len(states), *seconds)
+	names := [...]string{"closed", "open: the live list and the charts, as a stream", "open: the live list in Chromium"}
+	closed := figures[consoleClosed]
+	for _, s := range states {
+		f := figures[s]
+		cpu, calls := "1", "1"
+		if s != consoleClosed {
+			cpu, calls = interval(ratios(f.cpu, closed.cpu)), interval(ratios(f.perSec, closed.perSec))
+		}
+		fmt.Printf("| %s | %.1f | %s | %.0f | %s | %.0f | %.0f | %d |\n", names[s], median(f.cpu), cpu, median(f.perSec), calls, median(f.p50), median(f.p99), f.failed)
+	}
+}
+
+// interval is the median with the middle 95 % of the medians of 10,000 samples drawn from v anew.
+func interval(v []float64) string {
+	medians := make([]float64, 10_000)
+	sample := make([]float64, len(v))
+	for i := range medians {
+		for j := range sample {
+			sample[j] = v[rand.IntN(len(v))] // #nosec G404 -- statistics
+		}
+		medians[i] = median(sample)
+	}
+	slices.Sort(medians)
+	return fmt.Sprintf("%.3f (%.3f–%.3f)", median(v), medians[len(medians)/40], medians[len(medians)-1-len(medians)/40])
+}
+
+// adminOf is the admin address of the tapway of a data directory, as the command line finds it.
+func adminOf(dir string) (string, error) {
+	var at struct{ Admin string }
+	text, err := os.ReadFile(filepath.Join(dir, "process.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &at)
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the admin address: %w", err)
+	}
+	return "http://" + at.Admin, nil
 }
 
 // watched is what a console has been sent.
@@ -76,17 +169,8 @@ type watched struct {
 	took        time.Duration
 }
 
-// watch opens a console on the tapway of a data directory and gives what closes it.
-func watch(dir string, seen *watched) (stop func(), err error) {
-	var at struct{ Admin string }
-	text, err := os.ReadFile(filepath.Join(dir, "process.json")) // as the command line finds it
-	if err == nil {
-		err = json.Unmarshal(text, &at)
-	}
-	if err != nil {
-		return func() {}, fmt.Errorf("find the admin address: %w", err)
-	}
-	base := "http://" + at.Admin
+// watch reads what a console is sent, and gives what ends it.
+func watch(base string, seen *watched) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	get := func(path string) (*http.Response, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)

@@ -27,6 +27,7 @@ import (
 type consoleFlags struct {
 	aws, open             bool
 	listen, token, bucket string
+	keys                  []string
 	local                 stateFlags
 	api                   apiFlags
 	tap                   tapFlags
@@ -61,7 +62,7 @@ func newConsole() *cobra.Command {
 
 // onlyAWS are the flags that mean something with --aws alone, onlyLocal those without.
 var (
-	onlyAWS   = []string{"listen", "api", "state", "bucket", "print-policy", "region", "profile", "project", "function", "forwarder", "queue", "dlq", "window", "deployment"}
+	onlyAWS   = []string{"listen", "api", "state", "bucket", "print-policy", "kms-key", "region", "profile", "project", "function", "forwarder", "queue", "dlq", "window", "deployment"}
 	onlyLocal = []string{"admin", "data", "config"}
 )
 
@@ -77,6 +78,7 @@ func (f *consoleFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.api.profile, "profile", "", "with --aws: profile of the AWS settings")
 	flags.StringVar(&f.bucket, "bucket", "", "with --aws: bucket of large and spilled records (default: what the proxy function's settings say)")
 	flags.BoolVar(&f.api.printPolicy, "print-policy", false, "with --aws: print the smallest IAM policy to look, and do nothing")
+	flags.StringArrayVar(&f.keys, "kms-key", nil, "with --print-policy: ARN of a key of your own in KMS that queues or bucket are encrypted with; may be repeated")
 	f.api.rate = 5
 	f.tap.add(cmd)
 	flags.StringVar(&f.local.admin, "admin", "", "without --aws: address of the running process's admin API, e.g. http://127.0.0.1:9090")
@@ -96,6 +98,14 @@ func (f *consoleFlags) check(cmd *cobra.Command) error {
 	}
 	if f.local.admin != "" && f.local.data != "" {
 		return usagef("--data and --admin exclude each other: a data directory, or a running process (see %s --help)", cmd.CommandPath())
+	}
+	for _, key := range f.keys {
+		if !f.api.printPolicy {
+			return usagef("--kms-key goes with --print-policy (see %s --help)", cmd.CommandPath())
+		}
+		if !strings.HasPrefix(key, "arn:") || !strings.Contains(key, ":kms:") {
+			return usagef("--kms-key: %q is not the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-…", key)
+		}
 	}
 	if f.token == "" {
 		f.token = os.Getenv("TAPWAY_TOKEN")
@@ -218,7 +228,7 @@ func (f *consoleFlags) connect(cmd *cobra.Command, log *slog.Logger) (*awsconsol
 		f.api.api, f.api.region, f.api.profile = answers.API, firstOf(f.api.region, answers.Region), firstOf(f.api.profile, answers.Profile)
 		f.tap.project = answers.Project
 	}
-	if done, err := f.api.policyFor(cmd, attach.PolicyFor{Function: f.tap.proxyOf(f.api.api), Project: firstOf(f.tap.projectOf(f.api.api), f.tap.project), Tap: true, Bucket: strings.TrimPrefix(f.bucket, "s3://")}); done {
+	if done, err := f.api.policyFor(cmd, attach.PolicyFor{Function: f.tap.proxyOf(f.api.api), Project: firstOf(f.tap.projectOf(f.api.api), f.tap.project), Tap: true, Bucket: strings.TrimPrefix(f.bucket, "s3://"), Keys: f.keys}); done {
 		return nil, err
 	}
 	w, err := f.world(cmd)

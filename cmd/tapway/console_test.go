@@ -65,11 +65,19 @@ func TestConsoleUsage(t *testing.T) {
 		{[]string{"--aws", "--listen", ":9091"}, "set --token"},
 		{[]string{"--aws", "--project", ""}, "--project is empty"},
 		{[]string{"--aws"}, "say which tap"},
+		{[]string{"--kms-key", "arn:aws:kms:eu-west-1:1:key/a"}, "--kms-key goes with --aws"},
+		{[]string{"--aws", "--kms-key", "arn:aws:kms:eu-west-1:1:key/a"}, "goes with --print-policy"},
+		{[]string{"--aws", "--print-policy", "--kms-key", "alias/shop"}, "is not the ARN of a key"},
 	} {
 		fails(t, dir, 2, tt.want, append([]string{"console"}, tt.args...)...)
 	}
 	mustContain(t, must(t, dir, "console", "--aws", "--project", "shop", "--region", "eu-west-1", "--print-policy"),
 		"cloudwatch:DescribeAlarmHistory", "function:shop-proxy", "arn:aws:sqs:eu-west-1:*:shop-*-dead", "arn:aws:s3:::shop-records-*/spill/*")
+	if policy := must(t, dir, "console", "--aws", "--project", "shop", "--print-policy"); strings.Contains(policy, "kms:") {
+		t.Errorf("without a key of its own: %s", policy)
+	}
+	mustContain(t, must(t, dir, "console", "--aws", "--project", "shop", "--print-policy", "--kms-key", "arn:aws:kms:eu-west-1:123456789012:key/a"),
+		`"kms:Decrypt"`, "arn:aws:kms:eu-west-1:123456789012:key/a")
 }
 
 // TestConsoleAWS: the console of a tap on AWS is served, to this machine alone, until it is ended.

@@ -29,7 +29,7 @@ const exampleRecord = `{
     "truncated": false, "content_encoding": "gzip", "decoded": true, "first_byte_ms": 9.1},
   "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
   "api": {"id": "a1b2c3d4e5", "stage": "prod", "request_id": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"},
-  "fidelity": ["query-order"], "error": null, "connect_ms": 1.7, "proto": "HTTP/1.1",
+  "fidelity": ["query-order"], "error": null, "connect_ms": 1.7, "access_ms": 0.1, "proto": "HTTP/1.1",
   "request_trailers": {"X-Checksum": "1b2c"}, "response_trailers": {"Grpc-Status": "0"}
 }
 `

@@ -293,3 +293,24 @@ func TestSet(t *testing.T) {
 		t.Error("nothing is something")
 	}
 }
+
+// TestTime: the call's slip says how long the rules took, of a call that passes and of one that is refused;
+// without rules there is nothing to say.
+func TestTime(t *testing.T) {
+	var log []string
+	for _, tt := range []struct {
+		name  string
+		rules []Decider
+		want  time.Duration
+	}{
+		{"no rules", nil, 0},
+		{"passed", []Decider{&spy{phase: Plan, name: "p", log: &log}}, time.Millisecond},
+		{"refused", []Decider{&spy{phase: Plan, name: "p", refuse: &Refusal{Status: 403}, log: &log}}, time.Millisecond},
+	} {
+		w, now := newWorld(t), time.Now()
+		w.gate.Set(NewChain(Options{Now: func() time.Time { now = now.Add(time.Millisecond); return now }}, tt.rules...))
+		if w.get(t, "/x"); w.call.Access != tt.want {
+			t.Errorf("%s: %v", tt.name, w.call.Access)
+		}
+	}
+}

@@ -38,6 +38,8 @@ type Searched struct {
 	Searched uint64 `json:"searched"`
 	Total    uint64 `json:"total"`
 	Ended    bool   `json:"ended,omitempty"`
+	// At is where the search is: who leaves it goes on there with before= (oldest=1: after=).
+	At uint64 `json:"at,omitempty"`
 	// Next is where to go on with before= (oldest=1: after=) when the search has ended before
 	// everything was looked at; 0 otherwise.
 	Next uint64 `json:"next,omitempty"`
@@ -74,7 +76,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 	var at tapway.SearchProgress
 	search.Progress = func(p tapway.SearchProgress) {
 		if at = p; tell {
-			out.value(progressLine{Searched{Searched: p.Searched, Total: p.Total}}, true) // its error comes again with the next line
+			out.value(progressLine{Searched{Searched: p.Searched, Total: p.Total, At: p.Position}}, true) // its error comes again with the next line
 		} else {
 			out.flush()
 		}

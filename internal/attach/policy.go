@@ -17,6 +17,10 @@ type PolicyFor struct {
 	Project  string // the installation that status looks at, and attach gives routes to; "" if it is not known
 	Tap      bool   // status looks at the tap too
 	Bucket   string // of large and spilled records, which console reads; "": PROJECT-records-*
+
+	// Keys are the ARNs of keys of the account's own in KMS that queues and bucket are encrypted with; those
+	// of AWS need no permission.
+	Keys []string
 }
 
 // Policy is the smallest IAM policy for a command, as JSON. API Gateway's actions are the
@@ -134,4 +138,7 @@ func (p PolicyFor) allowTap(allow func(sid string, actions []string, resources .
 	allow("DeadLetters", []string{"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:ListMessageMoveTasks"}, letters)
 	allow("Records", []string{"s3:GetObject"}, records+"/spill/*", records+"/records/*")
 	allow("ListRecords", []string{"s3:ListBucket"}, records)
+	if len(p.Keys) > 0 {
+		allow("OwnKeys", []string{"kms:Decrypt"}, p.Keys...)
+	}
 }

@@ -25,7 +25,8 @@ const (
 	listMost  = 50_000               // objects of each kind that are listed; above it, the newest
 	listBack  = 100 * 24 * time.Hour // how far the newest are looked for
 	atOnce    = 8                    // objects that are read side by side
-	keptBytes = 64 << 20             // of exchanges that were read
+	tellEvery = 200 * time.Millisecond
+	keptBytes = 64 << 20 // of exchanges that were read
 )
 
 // object is a record in the bucket. Of one that SQS did not take there is an object for each
@@ -212,9 +213,23 @@ func (a *archive) Search(ctx context.Context, s tapway.Search) iter.Seq2[tapway.
 			return
 		}
 		list := wanted(all, &s)
-		n := 0
+		n, looked := 0, 0
+		tell := func() {
+			p := tapway.SearchProgress{Searched: uint64(looked), Total: uint64(len(list))}
+			if looked > 0 {
+				p.Position = list[looked-1].seq
+			}
+			if s.Progress != nil {
+				s.Progress(p)
+			}
+		}
+		told := time.Now()
 		seen := map[tapway.ID]bool{}
 		for ex, err := range a.ahead(ctx, list) {
+			if looked++; time.Since(told) >= tellEvery {
+				tell()
+				told = time.Now()
+			}
 			if errors.Is(err, tapway.ErrNotFound) {
 				continue // removed since it was listed
 			}
@@ -230,10 +245,14 @@ func (a *archive) Search(ctx context.Context, s tapway.Search) iter.Seq2[tapway.
 			if s.Match != nil && !s.Match(&m, func() (*tapway.Exchange, error) { return ex, nil }) {
 				continue
 			}
-			if n++; !yield(m, nil) || n == s.Limit {
+			if !yield(m, nil) {
 				return
 			}
+			if n++; n == s.Limit {
+				break
+			}
 		}
+		tell()
 	}
 }
 

@@ -1,8 +1,11 @@
 package awsconsole
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -13,8 +16,16 @@ import (
 // explained is SQS whose refusals say which permission is missing.
 type explained struct{ sqsqueue.Client }
 
+// keyAction is the permission that a refusal by a queue's own key in KMS names.
+var keyAction = regexp.MustCompile(`kms:[A-Za-z]+`)
+
 // explain leaves everything but a refusal as it is.
 func explain(err error) error {
+	var api interface{ ErrorCode() string }
+	if errors.As(err, &api) && strings.HasPrefix(strings.ToUpper(api.ErrorCode()), "KMS") && strings.Contains(api.ErrorCode(), "AccessDenied") {
+		action := cmp.Or(keyAction.FindString(err.Error()), "kms:Decrypt")
+		return &attach.DeniedError{Doing: "ask SQS, whose queue is encrypted with a key of your own", Action: action, Err: err}
+	}
 	var denied *attach.DeniedError
 	if named := attach.Failed("ask SQS", err); err != nil && errors.As(named, &denied) {
 		return named

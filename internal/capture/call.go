@@ -184,7 +184,7 @@ func (l *call) takeFront(returned bool) {
 // overhead is too small, never below 0. A tunnel has none.
 func (l *call) takeTimes(blocked time.Duration) {
 	ex := &l.ex
-	ex.Duration = l.since()
+	ex.Duration, ex.Access = l.since(), l.Access
 	ex.Overhead = max(ex.Duration-l.Backend-blocked, 0)
 	if l.response.tunnel != nil {
 		ex.Overhead = 0
@@ -307,7 +307,7 @@ func (l *call) withoutBodies() {
 func (l *call) unreadable() tapway.Exchange {
 	m := &l.ex.Meta
 	return tapway.Exchange{Meta: tapway.Meta{
-		ID: m.ID, Time: m.Time, Duration: m.Duration, Overhead: m.Overhead, Connect: m.Connect, FirstByte: m.FirstByte,
+		ID: m.ID, Time: m.Time, Duration: m.Duration, Overhead: m.Overhead, Access: m.Access, Connect: m.Connect, FirstByte: m.FirstByte,
 		Front: m.Front, Origin: m.Origin, Route: m.Route, Status: m.Status, Error: m.Error,
 		RequestSize: m.RequestSize, ResponseSize: m.ResponseSize,
 	}}

@@ -26,6 +26,8 @@ type world struct {
 	console string
 	refuse  atomic.Bool
 	calls   atomic.Int64
+
+	answer func(http.ResponseWriter, *http.Request) bool // the backend's instead, where it says true; nil: none
 }
 
 const attack = `<!doctype html><html><body><h1>Hi</h1><script>window.pwned = 1; parent.pwned = 1; top.pwned = 1</script><img src=x onerror="window.pwned = 2"><svg onload="window.pwned = 3"></svg></body></html>`
@@ -74,6 +76,9 @@ func newWorldIn(t *testing.T, data, more, yaml string) *world {
 
 func (w *world) backend(rw http.ResponseWriter, r *http.Request) {
 	w.calls.Add(1)
+	if w.answer != nil && w.answer(rw, r) {
+		return
+	}
 	h := rw.Header()
 	switch {
 	case r.URL.Path == "/attack":
@@ -322,6 +327,7 @@ func TestDelivery(t *testing.T) {
 	b.js(`document.querySelector(".letters tbody .btn").click()`)
 	b.until("it counts first", `document.querySelector("#do-it")?.textContent === "Redrive 1"`)
 	b.shoot("redrive-light")
+	b.js(`import("/js/letters.js").then((m) => { m.undo.seconds = 1; })`)
 	b.click("#do-it")
 	b.until("it can be called off", `[...document.querySelectorAll("dialog .btn")].some((x) => x.textContent === "Undo")`)
 	b.until("it is back", `document.querySelector("dialog .good")?.textContent.includes("1 letter back in the queue")`)

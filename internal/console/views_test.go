@@ -227,7 +227,7 @@ func (d *alarmDesk) said(b *browser, want string) {
 }
 
 var ready = map[string]string{
-	"traffic": rows + `.length > 5`, "overview": `document.querySelectorAll(".plot .fill, .plot .line").length >= 8 && document.querySelectorAll(".behindall .tile").length === 3`, "delivery": `document.querySelector(".dest") && document.querySelector(".group")`,
+	"traffic": rows + `.length > 5`, "overview": `!document.querySelector("[aria-busy]") && document.querySelectorAll(".plot .fill, .plot .line").length >= 8 && document.querySelectorAll(".behindall .tile").length === 3`, "delivery": `document.querySelector(".dest") && document.querySelector(".group")`,
 	"routes": `document.querySelector("td.n .meter")`, "keys": `document.querySelectorAll(".keytable tbody tr").length === 4`, "alarms": `document.querySelector(".alarm.firing") && document.querySelector(".timeline")`, "ledger": `document.querySelectorAll(".even").length === 3`,
 }
 

@@ -65,6 +65,9 @@ func Append(dst []byte, ex *tapway.Exchange) []byte {
 
 	dst = appendMillis(append(dst, `,"connect_ms":`...), ex.Connect)
 	dst = appendTextOrNull(append(dst, `,"proto":`...), ex.Proto)
+	if ex.Access >= time.Microsecond/2 {
+		dst = appendMillis(append(dst, `,"access_ms":`...), ex.Access)
+	}
 	if len(ex.RequestTrailer) > 0 {
 		dst = appendHeaders(append(dst, `,"request_trailers":`...), ex.RequestTrailer)
 	}

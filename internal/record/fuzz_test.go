@@ -82,7 +82,7 @@ func (d *dice) exchange() *tapway.Exchange {
 	ex := &tapway.Exchange{
 		Meta: tapway.Meta{
 			Time:     time.Unix(0, d.int64()),
-			Duration: d.duration(), Overhead: d.duration(), Connect: d.duration(), FirstByte: d.duration(),
+			Duration: d.duration(), Overhead: d.duration(), Access: d.duration(), Connect: d.duration(), FirstByte: d.duration(),
 			Front:  [...]tapway.Front{"", "server", "rest", "http", "url", "alb"}[d.byte()%6],
 			Origin: [...]tapway.Origin{"", "backend", "gateway", "cache"}[d.byte()%4],
 			Proto:  d.string(), From: d.string(), Method: d.string(), Path: d.string(), Query: d.string(),

@@ -125,6 +125,8 @@ func (p *parser) more(name string, v gjson.Result) {
 		ex.Duration = p.millis(name, v)
 	case "overhead_ms":
 		ex.Overhead = p.millis(name, v)
+	case "access_ms":
+		ex.Access = p.millis(name, v)
 	case "connect_ms":
 		ex.Connect = p.millis(name, v)
 	case "query":

@@ -17,6 +17,58 @@ function took(state) {
   return session;
 }
 
+// reach knows whether tapway answers, and asks again while it does not.
+class Reach extends EventTarget {
+  lost = false;
+
+  say(answers) {
+    if (this.lost === !answers) return;
+    this.lost = !answers;
+    this.dispatchEvent(new Event("change"));
+    if (this.lost) this.ask(500);
+  }
+
+  async ask(wait) {
+    await new Promise((done) => setTimeout(done, wait));
+    await awake();
+    if (!this.lost) return;
+    try {
+      this.version = (await (await fetch("/healthz", { cache: "no-store" })).json()).version;
+      this.say(true);
+    } catch {
+      this.ask(Math.min(2 * wait, 5000));
+    }
+  }
+
+  // again waits some milliseconds, or until tapway answers again.
+  again(wait) {
+    return new Promise((done) => {
+      const end = () => { clearTimeout(timer); this.removeEventListener("change", end); done(); };
+      const timer = setTimeout(end, wait);
+      if (this.lost) this.addEventListener("change", end);
+    });
+  }
+}
+export const reach = new Reach();
+
+// awake waits until somebody looks at the page: until then nothing needs to be asked.
+export async function awake() {
+  while (document.visibilityState === "hidden") await new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
+}
+
+// hidden gives a signal for when nobody has looked at the page for some milliseconds.
+export function hidden(after) {
+  const stop = new AbortController();
+  let timer;
+  const look = () => {
+    clearTimeout(timer);
+    if (document.visibilityState === "hidden") timer = setTimeout(() => stop.abort(), after);
+  };
+  document.addEventListener("visibilitychange", look);
+  look();
+  return { signal: stop.signal, done() { clearTimeout(timer); document.removeEventListener("visibilitychange", look); } };
+}
+
 export async function request(path, { method = "GET", body, signal } = {}) {
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -26,8 +78,10 @@ export async function request(path, { method = "GET", body, signal } = {}) {
     resp = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body), cache: "no-store" });
   } catch (err) {
     if (err.name === "AbortError") throw err;
+    reach.say(false);
     throw new ApiError(0, "tapway does not answer. Is it still running?");
   }
+  reach.say(true);
   if (resp.ok) return resp;
   let message = `${resp.status} ${resp.statusText}`;
   try {

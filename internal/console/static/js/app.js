@@ -1,7 +1,7 @@
 // The frame around the views: who may come in, where we are, which keys do what.
 
 import { button, dialog, h, icon, put, s, teach } from "./dom.js";
-import { checkSession, login, logout, place, session } from "./api.js";
+import { checkSession, login, logout, place, reach, session } from "./api.js";
 import { traffic } from "./traffic.js";
 import { compare } from "./compare.js";
 import { delivery } from "./delivery.js";
@@ -26,6 +26,10 @@ function route() {
   return { name: views[name] ? name : "traffic", parts, params: new URLSearchParams(search) };
 }
 
+let title = "Traffic";
+// entitle names the page, and tells of alarms where only its tab is seen.
+const entitle = () => { document.title = `${news.firing.length ? `(${news.firing.length}) ` : ""}${title} · tapway`; };
+
 async function show() {
   const at = route();
   const view = views[at.name];
@@ -40,7 +44,8 @@ async function show() {
   }
   current?.leave?.();
   current = { view };
-  document.title = `${tabs.find(([n]) => n === at.name)?.[1] || "Traffic"} · tapway`;
+  title = tabs.find(([n]) => n === at.name)?.[1] || { compare: "Compare", exchange: "Call" }[at.name];
+  entitle();
   try {
     const p = await place();
     if (p.elsewhere) put(where, `${p.elsewhere.name} in ${p.elsewhere.where}`);
@@ -48,8 +53,15 @@ async function show() {
     Object.assign(current, view(main, at, p));
   } catch (err) {
     current = undefined;
-    if (err.status !== 401) put(main, teach("error", "The console cannot reach tapway", err.message, button("Try again", show, { kind: "primary" })));
+    if (err.status !== 401) put(main, teach("error", "The console cannot reach tapway", err.message, button("Try again", anew, { kind: "primary" })));
   }
+}
+
+// anew builds the view from the beginning.
+function anew() {
+  current?.leave?.();
+  current = undefined;
+  show();
 }
 
 function themeButton() {
@@ -77,7 +89,7 @@ function help() {
 function shell() {
   const logo = s("svg", { viewBox: "0 0 32 32", class: "logo", "aria-hidden": "true" }, s("rect", { width: 32, height: 32, rx: 8, class: "logo-a" }),
     s("path", { d: "M5 13h22M16 13v12", class: "logo-b" }), s("circle", { cx: 16, cy: 13, r: 4.2, class: "logo-c" }));
-  put(document.getElementById("app"),
+  put(document.getElementById("app"), lost,
     h("header", { class: "top" },
       h("a", { href: "#/traffic", class: "brand", "aria-label": "tapway, to the traffic" }, logo, h("b", {}, "tapway")),
       h("nav", { "aria-label": "Views" }, tabs.map(([name, label]) => h("a", { href: `#/${name}`, "data-view": name }, label, name === "alarms" ? badge : null))),
@@ -88,11 +100,21 @@ function shell() {
   news.look();
 }
 
+// lost stands above everything while tapway does not answer; what is below stays as it was.
+const lost = h("div", { class: "lost", role: "alert", hidden: true });
+reach.addEventListener("change", () => {
+  lost.hidden = !reach.lost && (!reach.version || reach.version === session.version);
+  if (reach.lost) put(lost, icon("warn"), h("span", {}, h("b", {}, "tapway does not answer."), " What you see is as it was; it goes on by itself as soon as it does."));
+  else if (!lost.hidden) put(lost, h("span", {}, `tapway ${reach.version} is running now.`), button("Load the console again", () => location.reload(), { kind: "small" }));
+  if (!reach.lost && main.querySelector(".teach.error")) anew();
+});
+
 const badge = h("span", { class: "badge", hidden: true });
 news.addEventListener("change", () => {
   const n = news.firing.length;
   badge.hidden = !n;
   put(badge, String(n), h("span", { class: "offscreen" }, " firing"));
+  entitle();
   badge.classList.toggle("critical", news.firing.some((a) => a.severity === "critical"));
 });
 

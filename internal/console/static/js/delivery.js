@@ -2,7 +2,7 @@
 
 import { button, calm, dialog, h, put, s, teach, toast } from "./dom.js";
 import { ago, ms, num, plural, span } from "./format.js";
-import { json, request } from "./api.js";
+import { json, request, awake } from "./api.js";
 import { letters } from "./letters.js";
 
 const EVERY = 2000;
@@ -41,7 +41,7 @@ export function delivery(main, at, place) {
   const cards = h("div", { class: "cards" });
   const storage = h("p", { class: "hint" });
   const dead = h("section", { "aria-label": "Dead letters" });
-  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Delivery"), h("span", { class: "grow" }), storage), cards, dead));
+  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Delivery"), h("span", { class: "grow" }), storage), place.elsewhere ? h("p", { class: "lead hint" }, place.elsewhere.notes.delivery) : null, cards, dead));
   let timer, turn = 0;
   const tray = letters(dead, at, place, () => tick());
 
@@ -49,17 +49,18 @@ export function delivery(main, at, place) {
   async function tick() {
     clearTimeout(timer);
     const mine = ++turn;
+    await awake();
     try {
       const [q, l, m] = await Promise.all([json("/api/v1/queue", { signal: stop.signal }), place.elsewhere ? {} : json("/api/v1/ledger", { signal: stop.signal }), place.elsewhere ? {} : metrics(stop.signal)]);
       const bytes = q.limit ? `${Math.round((100 * q.bytes) / q.limit)} % of the disk it may use` : "";
-      storage.textContent = place.elsewhere ? place.elsewhere.notes.delivery : place.queue === "disk" ? `${plural(q.records, "record")} kept${bytes ? ` · ${bytes}` : ""}` : "SQS counts approximately, about a minute behind";
+      storage.textContent = place.elsewhere ? "" : place.queue === "disk" ? `${plural(q.records, "record")} kept${bytes ? ` · ${bytes}` : ""}` : "SQS counts approximately, about a minute behind";
       await calm();
       if (stop.signal.aborted || mine !== turn) return;
       q.tap ? drawTap(q) : draw(q, l, m);
       tray.counts(q.destinations);
     } catch (err) {
       if (err.name === "AbortError" || mine !== turn) return;
-      put(cards, teach("error", "The state of delivery cannot be read", err.message));
+      if (err.status || !cards.hasChildNodes()) put(cards, teach("error", "The state of delivery cannot be read", err.message));
     }
     if (!stop.signal.aborted) timer = setTimeout(tick, place.elsewhere ? FAR : EVERY);
   }
@@ -147,7 +148,8 @@ export function delivery(main, at, place) {
           q.alarms.length ? h("p", {}, q.alarms.map((a, i) => [i ? ", " : "", h("a", { href: "#/alarms" }, a.name), ` ${{ ALARM: "fires", OK: "is quiet" }[a.state] || "has too little data"}`])) : h("p", { class: "hint" }, "No alarm watches it, or none can be read."));
       }),
       t.functions.length ? h("article", { class: "card dest" }, h("header", {}, h("h2", {}, "Functions"), h("span", { class: "hint" }, `last ${span(t.window_s)}`)),
-        h("dl", { class: "numbers" }, t.functions.map((f) => [fact(`${f.name}, invoked`, many(f.invocations)), fact("Errors", many(f.errors), f.errors ? "bad" : ""), fact("Throttled", many(f.throttles), f.throttles ? "bad" : "")]))) : null);
+        h("table", { class: "functions" }, h("thead", {}, h("tr", {}, ["Function", "Invoked", "Errors", "Throttled"].map((n, i) => h("th", { scope: "col", class: i ? "n" : "" }, n)))),
+          h("tbody", {}, t.functions.map((f) => h("tr", {}, h("th", { scope: "row", class: "mono" }, f.name), h("td", { class: "n" }, many(f.invocations)), h("td", { class: `n${f.errors ? " bad" : ""}` }, many(f.errors)), h("td", { class: `n${f.throttles ? " bad" : ""}` }, many(f.throttles))))))) : null);
   }
 
   tick();

@@ -35,7 +35,7 @@ export function ago(text) {
 
 export function span(sec) {
   if (sec < 90) return `${Math.round(sec)} s`;
-  if (sec < 5400) return `${Math.round(sec / 60)} min`;
+  if (sec < 3570) return `${Math.round(sec / 60)} min`;
   if (sec < 129600) return `${+(sec / 3600).toFixed(1)} h`;
   return `${+(sec / 86400).toFixed(1)} days`;
 }

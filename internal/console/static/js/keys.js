@@ -2,7 +2,7 @@
 
 import { calm, h, icon, put, teach } from "./dom.js";
 import { ago, full, num, plural, span } from "./format.js";
-import { json } from "./api.js";
+import { json, awake } from "./api.js";
 
 const EVERY = 3000;
 const periods = { DAY: "a day", WEEK: "a week", MONTH: "a month" };
@@ -28,6 +28,7 @@ export function keys(main, at, place) {
   }
   let timer, drawn = "";
   async function tick() {
+    await awake();
     try {
       const got = await json("/api/v1/keys", { signal: stop.signal });
       await calm();
@@ -37,11 +38,13 @@ export function keys(main, at, place) {
       drawn = now;
     } catch (err) {
       if (err.name === "AbortError") return;
+      if (!err.status && drawn) return again();
       drawn = "";
       put(box, teach("error", "The keys cannot be read", err.message));
     }
-    if (!stop.signal.aborted) timer = setTimeout(tick, EVERY);
+    again();
   }
+  const again = () => { if (!stop.signal.aborted) timer = setTimeout(tick, EVERY); };
 
   function draw(got) {
     if (!got.keys.length && !got.plans.length) {

@@ -2,7 +2,7 @@
 
 import { h, icon, put, s, teach } from "./dom.js";
 import { num, span } from "./format.js";
-import { json } from "./api.js";
+import { json, awake } from "./api.js";
 
 const EVERY = 2000;
 
@@ -14,12 +14,13 @@ export function ledger(main, at, place) {
   put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Ledger"), h("span", { class: "grow" }), h("p", { class: "hint" }, place.elsewhere ? "Every call ends delivered, queued, dead, or dropped with a reason. CloudWatch adds up what the functions have counted." : "Every call ends delivered, queued, dead, or dropped with a reason. The parts are counted where they happen; they must add up.")), box));
   let timer;
   async function tick() {
+    await awake();
     try {
       const l = await json("/api/v1/ledger", { signal: stop.signal });
       l.scope === "window" ? drawWindow(l) : l.scope === "queue" ? queueOnly(l) : draw(l);
     } catch (err) {
       if (err.name === "AbortError") return;
-      put(box, teach("error", "The ledger cannot be read", err.message));
+      if (err.status || !box.hasChildNodes()) put(box, teach("error", "The ledger cannot be read", err.message));
     }
     if (!stop.signal.aborted) timer = setTimeout(tick, place.elsewhere ? 10 * EVERY : EVERY);
   }
@@ -51,10 +52,10 @@ export function ledger(main, at, place) {
       return;
     }
     const parts = (d) => [["delivered", d.delivered, "delivered"], ["dead", d.dead, "dead"], ...Object.entries(d.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])];
-    put(box, unread, h("p", { class: "hint" }, `The functions' own metrics of the last ${long}, some minutes old. What was under way when it began, or is now, is in one part alone.`),
+    put(box, unread, h("p", { class: "lead hint" }, `The functions' own metrics of the last ${long}, some minutes old. What was under way when it began, or is now, is in one part alone.`),
       h("div", { class: "accounts" }, account("Capture", "calls", l.calls, [["captured", l.stored, "delivered"], ...Object.entries(l.dropped || {}).map(([k, n]) => [`dropped: ${k}`, n, "dropped"])], l.difference, "window"),
         l.destinations.map((d) => account(d.destination, "settled", d.captured, parts(d), null, "window"))),
-      h("p", { class: "hint" }, l.destinations.map((d) => `${d.destination}: ${num(d.queued)} in the queue now, ${num(l.returned[d.destination] || 0)} given back to it to be tried again. `), l.spilled_n ? `${num(l.spilled_n)} of the captured went to the bucket because SQS did not take them. ` : "", l.logged_n ? `${num(l.logged_n)} of them are in the function's log alone. ` : ""));
+      h("p", { class: "hint after" }, l.destinations.map((d) => `${d.destination}: ${num(d.queued)} in the queue now, ${num(l.returned[d.destination] || 0)} given back to it to be tried again. `), l.spilled_n ? `${num(l.spilled_n)} of the captured went to the bucket because SQS did not take them. ` : "", l.logged_n ? `${num(l.logged_n)} of them are in the function's log alone. ` : ""));
   }
 
   function queueOnly(l) {
@@ -64,6 +65,7 @@ export function ledger(main, at, place) {
 
   // account draws one balance: a bar on the left flows into its parts on the right.
   function account(title, whole, total, parts, difference, scope) {
+    if (!total && !sum(Object.fromEntries(parts))) return h("section", { class: "card account" }, h("header", {}, h("h2", {}, title), verdict(difference, scope)), h("p", { class: "hint nothing" }, scope === "window" ? "Nothing in this time." : "Nothing so far."), h("p", { class: "equation" }, h("b", {}, "0"), ` ${whole}`));
     const shown = parts.filter(([, n], i) => n > 0 || i === 0);
     const label = `${num(total)} ${whole} = ${shown.map(([name, n]) => `${num(n)} ${name}`).join(" + ")}`;
     const H = Math.max(120, shown.length * 46), GAP = 14, top = 6;

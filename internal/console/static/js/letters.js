@@ -7,7 +7,7 @@ import { filterBox } from "./filterbox.js";
 
 const MOST = 2000; // letters that are listed
 const SHOWN = 200; // of one group
-const UNDO = 5; // seconds in which a redrive can still be called off
+export const undo = { seconds: 5 }; // in which a redrive can still be called off
 
 export function letters(box, at, place, onchange) {
   let destination = at.params.get("destination") || "";
@@ -129,9 +129,9 @@ export function letters(box, at, place, onchange) {
       async function begin() {
         rate.disabled = sure.disabled = true;
         if (what === "redrive") {
-          const undo = button("Undo", () => { running.abort(); close(); toast("Called off: nothing was redriven"); });
-          put(bottom, undo);
-          for (let left = UNDO; left > 0 && !running.signal.aborted; left--) {
+          const back = button("Undo", () => { running.abort(); close(); toast("Called off: nothing was redriven"); });
+          put(bottom, back);
+          for (let left = undo.seconds; left > 0 && !running.signal.aborted; left--) {
             put(progress, h("p", {}, `Starts in ${left} s`));
             await new Promise((r) => setTimeout(r, 1000));
           }

@@ -33,7 +33,7 @@ class News extends EventTarget {
     await calm();
     if (mine !== this.turn) return;
     this.dispatchEvent(new Event("change"));
-    if (!none) this.timer = setTimeout(() => this.look(), EVERY);
+    if (!none) this.timer = setTimeout(() => this.look(), document.visibilityState === "hidden" ? 6 * EVERY : EVERY);
   }
 
   stop() {

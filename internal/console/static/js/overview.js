@@ -2,7 +2,7 @@
 
 import { button, calm, h, put, teach } from "./dom.js";
 import { ms, num, plural, size, span } from "./format.js";
-import { json, query } from "./api.js";
+import { json, query, awake } from "./api.js";
 import { moment, seconds, timeChart } from "./chart.js";
 import { news } from "./news.js";
 
@@ -21,7 +21,7 @@ export function overview(main, at, place) {
     put(page, h("div", { class: "pagehead" }, h("h1", {}, "Overview")), teach("", "No calls pass here", place.elsewhere?.notes.overview || "This process delivers records and passes no calls on. The gateway's own console has its charts.", h("a", { class: "btn primary", href: "#/delivery" }, "To the deliveries")));
     return {};
   }
-  let range, fixed, got = { points: [] }, selected = null, timer, stop;
+  let range, fixed, got = { points: [] }, selected = null, told = "", timer, stop;
   const chips = h("div", { class: "segments", role: "group", "aria-label": "Time shown" });
   const tiles = h("div", { class: "tiles" });
   const behind = h("div", { class: "tiles behindall" });
@@ -47,6 +47,7 @@ export function overview(main, at, place) {
     put(chips, ranges.map((r) => h("a", { class: "form", href: `#/overview?range=${r[0]}`, "aria-current": !fixed && r === range ? "true" : null }, r[2])),
       fixed ? h("a", { class: "form", href: location.hash, "aria-current": "true" }, "selection") : null);
     onselect(null);
+    page.setAttribute("aria-busy", "true"); // what is shown is of another time
     tick();
   }
 
@@ -55,6 +56,8 @@ export function overview(main, at, place) {
     stop?.abort();
     stop = new AbortController();
     const { signal } = stop;
+    await awake();
+    if (signal.aborted) return;
     try {
       const now = Date.now();
       const [from, to] = fixed || [new Date(now - 1000 * range[1]).toISOString(), new Date(now).toISOString()];
@@ -65,13 +68,14 @@ export function overview(main, at, place) {
       draw(c, q);
     } catch (err) {
       if (err.name === "AbortError") return;
-      put(problem, teach("error", "The charts cannot be read", err.message));
+      if (err.status || !got.points.length) put(problem, teach("error", "The charts cannot be read", err.message));
     }
     if (!signal.aborted && !fixed) timer = setTimeout(tick, range[1] > 3600 ? 30000 : 2000);
   }
 
   function draw(c, q) {
     const keep = selected && bounds();
+    page.removeAttribute("aria-busy");
     got = c;
     const step = seconds[c.step];
     charts.forEach((one) => one.show(c.points, step));
@@ -105,8 +109,11 @@ export function overview(main, at, place) {
     selected = a && got.points[a[0]] && got.points[a[1]] ? a : null;
     charts.forEach((c) => c.select(selected));
     picked.hidden = !selected;
-    if (!selected) return;
+    if (!selected) return void (told = "");
     const [from, to] = bounds();
+    const now = JSON.stringify([from, to, got.points.slice(a[0], a[1] + 1)]);
+    if (now === told) return; // what may be under the mouse stays
+    told = now;
     const inside = got.points.slice(a[0], a[1] + 1);
     const sum = (f) => inside.reduce((n, p) => n + p[f], 0);
     const step = seconds[got.step];

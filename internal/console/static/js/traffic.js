@@ -9,6 +9,7 @@ import { filterBox } from "./filterbox.js";
 import { detail } from "./detail.js";
 
 const feed = new Feed(); // outlives the view, so that coming back finds the list as it was
+let understood = false; // what the view of a tap on AWS can show
 const MARKS = 150; // what a filter of ids can hold
 
 const phone = matchMedia("(max-width: 719px)");
@@ -40,6 +41,28 @@ function columnDialog(use) {
     h("p", { class: "end" }, button("As usual", () => { boxes.forEach(([n, b]) => { b.checked = usual.includes(n); }); save(); }, {}), " ", button("Done", close, { kind: "primary" }))));
 }
 
+// searchStrip tells how far the look at what was before is, where that takes a while.
+function searchStrip() {
+  const bar = h("progress", { max: 1, value: 0, "aria-label": "How far the search is" });
+  const text = h("span", { class: "grow" });
+  const stop = button("Stop", () => feed.halt(), { kind: "small", id: "search-stop" });
+  const go = button("Search on", () => feed.more(true), { kind: "small", icon: "search", id: "search-on" });
+  const el = h("div", { class: "searching", role: "status", hidden: true }, text, bar, stop, go);
+  function show() {
+    const s = feed.search;
+    el.hidden = !s || (s.state === "runs" && (!s.total || Date.now() - s.since < 300));
+    if (el.hidden) return;
+    const runs = s.state === "runs";
+    bar.hidden = stop.hidden = !runs;
+    go.hidden = runs;
+    bar.value = s.total ? s.searched / s.total : 0;
+    el.classList.toggle("broken", s.state === "broken");
+    const far = s.total ? `${num(s.searched)} of ${num(s.total)} calls searched` : "";
+    text.textContent = [runs ? "" : s.state === "stopped" ? "Stopped" : `The search broke off: ${s.error.message}`, far, s.total ? `${num(s.found)} found` : ""].filter(Boolean).join(" · ");
+  }
+  return { el, show };
+}
+
 export function traffic(main, at, place) {
   let open = "", focus = -1, pane;
   const marks = new Set();
@@ -51,6 +74,7 @@ export function traffic(main, at, place) {
   const pauseButton = h("span", {});
   const actions = h("span", { class: "actions" });
   const empty = h("div", { class: "over" });
+  const search = searchStrip();
   let shown = [];
   function makeRow() {
     const row = h("div", { role: "option", "aria-selected": "false" }, h("span", { class: "mark" }));
@@ -61,13 +85,13 @@ export function traffic(main, at, place) {
   const list = new VirtualList({
     label: "Calls, newest first", height: () => (phone.matches ? 54 : 32), make: makeRow, show: showRow,
     onopen: (i, e) => { const row = feed.at(i); (e.ctrlKey || e.metaKey || e.target.closest(".mark")) ? toggle(row.id) : go({ id: row.id }); },
-    onend: () => feed.more().catch((err) => toast(err.message, "error")),
+    onend: () => feed.more(),
   });
   list.at = (i) => feed.at(i);
   const side = h("section", { class: "side", "aria-label": "The call that is open", hidden: true });
   const head = h("div", { class: "listhead", "aria-hidden": "true" });
   const root = h("div", { class: "traffic" }, h("div", { class: "bar" }, box.el, h("div", { class: "tools" }, pauseButton, actions, status)), notice,
-    h("div", { class: "split" }, h("section", { class: "listing", "aria-label": "Calls" }, head, list.el, empty), side));
+    h("div", { class: "split" }, h("section", { class: "listing", "aria-label": "Calls" }, head, list.el, search.el, empty), side));
   put(main, root);
 
   // layout puts the chosen columns into force; beside an open call there is room for a few.
@@ -175,13 +199,15 @@ export function traffic(main, at, place) {
     status.className = `livestate ${state}`;
     status.textContent = { live: "Live", connecting: "Connecting…", lost: "Connection lost, trying again…", still: "Nothing new comes here", error: "Stopped", paused: "Paused" }[state];
     status.title = `${num(feed.rows.length)} calls in this list`;
-    notice.hidden = !feed.skipped && !(place.elsewhere && feed.rows.length);
-    if (place.elsewhere) put(notice, place.elsewhere.notes.traffic);
+    notice.hidden = !feed.skipped && !(place.elsewhere && feed.rows.length && !understood);
+    notice.classList.toggle("info", Boolean(place.elsewhere));
+    if (place.elsewhere) notice.hasChildNodes() || put(notice, h("span", {}, place.elsewhere.notes.traffic), button("Do not show this again", () => { understood = true; notice.hidden = true; }, { icon: "close", quiet: true, kind: "ghost" }));
     else if (feed.skipped) put(notice, `${num(feed.skipped)} skipped: more calls came than a list can show. They are recorded all the same. `, button("Load the list again", () => feed.open(filter, place), { kind: "ghost small" }));
     if (feed.state === "error") {
       const m = /^filter: column (\d+): (.*)$/s.exec(feed.error.message);
       if (m) box.tell({ column: Number(m[1]), error: m[2] });
     }
+    search.show();
     put(empty, emptyState());
   }
 
@@ -189,8 +215,8 @@ export function traffic(main, at, place) {
     if (feed.rows.length) return null;
     if (feed.state === "error") return teach("error", "That did not work", feed.error.message, button("Show all calls", () => box.set(""), {}));
     if (feed.state === "lost") return teach("error", "tapway does not answer", "The list continues by itself as soon as it does.");
-    if (!feed.loaded && feed.state !== "still") return h("p", { class: "boot" }, "Loading…");
-    if (place.elsewhere && !feed.loaded) return h("p", { class: "boot" }, "Loading…");
+    if (feed.search) return feed.search.total ? h("p", { class: "boot" }, feed.search.state === "runs" ? "Nothing found so far." : "Nothing found up to here.") : h("p", { class: "boot" }, "Loading…");
+    if (!feed.loaded) return h("p", { class: "boot" }, "Loading…");
     if (filter) return teach("", "No call matches", h("p", {}, "Nothing recorded, and nothing new so far, satisfies ", h("code", {}, filter)), button("Show all calls", () => box.set(""), { kind: "primary" }));
     if (place.elsewhere) return teach("", "No calls to show", place.elsewhere.notes.traffic, h("a", { class: "btn primary", href: "#/delivery" }, "To the dead letters"));
     return teach("", "No calls yet", "Send one through the gateway and it appears here:", place.gateway ? h("pre", { class: "mono" }, `curl -i ${place.gateway}/`) : null);
