@@ -90,15 +90,19 @@ type Request struct {
 	// Dry is set when somebody only asks what would be decided.
 	Dry bool
 
-	facts   *tapway.Facts // nil on tapway's own listener
-	key     *Client       // by Keys
-	because string
-	bounds  []string // when Dry: what Plans found to bound the call
+	facts      *tapway.Facts // nil on tapway's own listener
+	key        *Client       // by Keys
+	credential *Credential   // by IAM
+	because    string
+	bounds     []string // when Dry: what Plans found to bound the call
 
 	readings [2]string // room, so that the usual call allocates nothing
 	cases    []string  // its readings in the letter case that was sent; nil: not made yet
 	folded   []string  // the same in lower case
 	overdone bool      // encoded more often than any honest client does
+
+	askedRoom [2]string
+	asked     []string // nil: not looked up yet; see methods
 
 	ruleRoom [2]*Rule
 	rules    []*Rule // nil: not looked up yet

@@ -2,9 +2,8 @@ package access
 
 import (
 	"net/http"
+	"slices"
 	"strings"
-
-	"github.com/tapway/tapway"
 )
 
 // FilteredPaths is the decider that keeps paths, and everything below them, from the backend. A
@@ -70,16 +69,21 @@ func (f *FilteredPaths) match(path string) (string, bool) {
 	return "", false
 }
 
-// Methods is the decider of the methods that are passed on, by default and by route.
+// Methods is the decider of the methods that are passed on, by default and by route, and of those that
+// bodies ask for.
 type Methods struct {
 	Allowed []string // nil: all
 	Rules   *Rules
 
-	// Forms reads urlencoded forms, which can ask for another method; nil: bodies are not looked at.
+	// Forms reads bodies that can ask for another method; nil: bodies are not looked at.
 	Forms *Bodies
+
+	// What a body asks for has to be what these would have let pass; nil: there are none.
+	Policy *Policy
+	IAM    *IAM
 }
 
-// MaxForm is what Methods.Forms should read of one form.
+// MaxForm is what Methods.Forms should read of a form with a Content-Encoding, which is held whole.
 const MaxForm = maxForm
 
 func (*Methods) Phase() Phase { return Filter }
@@ -93,34 +97,41 @@ func (m *Methods) Decide(r *Request) *Refusal {
 	if !m.allows(r, r.HTTP.Method) {
 		return &methodRefused
 	}
-	if !m.bound(r) {
-		return nil
+	asked, ok := r.methods()
+	if !ok {
+		r.Because("the call asks for more methods than one")
+		return &overrideRefused
 	}
-	_, query, _, _ := tapway.Target(r.HTTP)
-	return m.overridden(r, query)
+	for _, method := range asked[1:] {
+		if !m.allows(r, method) {
+			return &overrideRefused
+		}
+	}
+	if r.HTTP.Method != http.MethodPost || r.Dry || m.Forms == nil || !m.byMethod(r) {
+		return nil // no framework overrides another
+	}
+	return m.body(r)
 }
 
-// bound reports whether there is anything that a call must not ask for.
-func (m *Methods) bound(r *Request) bool {
+// Needed reports whether there is any call that it could refuse.
+func (m *Methods) Needed() bool {
+	if m.Allowed != nil || m.Policy != nil && m.Policy.byMethod || m.IAM != nil && m.IAM.byMethod() || m.Rules.byMethod() {
+		return true
+	}
+	return m.Rules != nil && slices.ContainsFunc(m.Rules.List, func(r Rule) bool { return r.Methods != nil })
+}
+
+// byMethod reports whether another method than the call's could be told apart from it.
+func (m *Methods) byMethod(r *Request) bool {
+	if m.Policy != nil && m.Policy.byMethod || m.IAM != nil && m.IAM.byMethod() || m.Rules.byMethod() {
+		return true
+	}
 	for _, rule := range m.Rules.of(r) {
 		if m.Allowed != nil || rule != nil && rule.Methods != nil {
 			return true
 		}
 	}
 	return false
-}
-
-// lists are those that a call's methods have to be in.
-func (m *Methods) lists(r *Request) (out [][]string) {
-	for _, rule := range m.Rules.of(r) {
-		switch {
-		case rule != nil && rule.Methods != nil:
-			out = append(out, rule.Methods)
-		case m.Allowed != nil:
-			out = append(out, m.Allowed)
-		}
-	}
-	return out
 }
 
 func (m *Methods) allows(r *Request, method string) bool {
@@ -138,6 +149,48 @@ func (m *Methods) allows(r *Request, method string) bool {
 		r.Because("%s is allowed", method)
 	}
 	return true
+}
+
+// mayBody reports whether a call may have the method that its body asks for: it is allowed, and neither the resource policy nor
+// an entry of the routes asks for anything of it that it does not ask for of the call.
+func (m *Methods) mayBody(r *Request, method string) bool {
+	if contains(r.asked, method) {
+		return true
+	}
+	if len(method) > maxOverride || !m.allows(r, method) || m.Policy != nil && !m.Policy.allowsMethod(r, method) || m.IAM != nil && !m.IAM.mayMethod(r, method) {
+		return false
+	}
+	own := m.Rules.of(r)
+	for _, rule := range m.Rules.ofMethod(r, method) {
+		if !m.allowedBy(rule, method) || !slices.ContainsFunc(own, func(o *Rule) bool { return rule.asksAs(o) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Methods) allowedBy(rule *Rule, method string) bool {
+	allowed := m.Allowed
+	if rule != nil && rule.Methods != nil {
+		allowed = rule.Methods
+	}
+	return allowed == nil || contains(allowed, method)
+}
+
+// mayLater are the methods for which mayBody holds, of those that anybody has a name for.
+func (m *Methods) mayLater(r *Request) (list []string) {
+	names := slices.Concat(r.asked, usualMethods, m.Allowed)
+	for _, rule := range m.Rules.of(r) {
+		if rule != nil {
+			names = append(names, rule.Methods...)
+		}
+	}
+	for _, name := range names {
+		if !contains(list, name) && m.mayBody(r, name) {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 func contains(list []string, s string) bool {

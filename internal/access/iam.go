@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -124,6 +125,7 @@ func (d *IAM) Decide(r *Request) *Refusal {
 		}
 		return refusal
 	}
+	r.credential = c
 	r.Because("the signature is %q's, and valid", c.Name)
 	if d.Header != "" && !r.Dry {
 		r.header()[canonical(d.Header)] = []string{c.Name}
@@ -201,18 +203,37 @@ func (d *IAM) verify(r *Request, s *sigV4, c *Credential) *Refusal {
 	return nil
 }
 
-// may reports whether a credential's routes take every reading of the call.
+// may reports whether a credential's routes take every reading of the call, with each method that it asks for.
 func (c *Credential) may(r *Request) bool {
+	methods, ok := r.methods()
+	for _, method := range methods {
+		ok = ok && c.mayMethod(r, method)
+	}
+	return ok || c.Routes == nil
+}
+
+func (c *Credential) mayMethod(r *Request, method string) bool {
 	if c.Routes == nil {
 		return true
 	}
 	paths, ok := r.foldedReadings()
 	for _, path := range paths {
-		found := false
-		for i := range c.Routes {
-			found = found || c.Routes[i].takes(r.HTTP.Method, path)
-		}
-		ok = ok && found
+		ok = ok && slices.ContainsFunc(c.Routes, func(p Pattern) bool { return p.takes(method, path) })
 	}
 	return ok
+}
+
+// mayMethod reports whether the credential that has signed a call may also be used with another method.
+func (i *IAM) mayMethod(r *Request, method string) bool {
+	return r.credential == nil || r.credential.mayMethod(r, method)
+}
+
+// byMethod reports whether there is a credential for some methods only.
+func (i *IAM) byMethod() bool {
+	for _, c := range i.Credentials {
+		if slices.ContainsFunc(c.Routes, func(p Pattern) bool { return p.method != "" }) {
+			return true
+		}
+	}
+	return false
 }

@@ -9,6 +9,15 @@ import (
 	"strings"
 )
 
+const (
+	// formHeld is how much is kept back behind what has been looked at: more than multipart.Reader reads ahead.
+	formHeld    = 8 << 10
+	maxBoundary = 70 // RFC 2046 §5.1.1
+
+	// maxStep is how much is read at once for a part's head, or before the first part: it has to be held.
+	maxStep = 64 << 10
+)
+
 // boundaryOf gives the boundary of a multipart Content-Type. ok is false if there is none, or if not everybody would find the same: PHP
 // takes what stands behind the first "boundary", and ends it at a comma.
 func boundaryOf(contentType string) (boundary string, ok bool) {
@@ -77,17 +86,17 @@ type partLook struct {
 	passed bytes.Buffer // looked at, and not yet read
 	parts  *multipart.Reader
 	part   *multipart.Part
-	method []byte     // the field's value so far; nil: the part is another
-	lists  [][]string // each has to have the method
-	whole  bool       // behind the last part
-	room   int        // bytes that a step may still read
+	method []byte // the field's value so far; nil: the part is another
+	may    *judge
+	whole  bool // behind the last part
+	room   int  // bytes that a step may still read
 	lines  delimiters
 	err    error
 	srcErr error
 }
 
-func newPartLook(src io.ReadCloser, boundary string, lists [][]string) *partLook {
-	l := &partLook{src: src, lists: lists, lines: newDelimiters(boundary)}
+func newPartLook(src io.ReadCloser, boundary string, may *judge) *partLook {
+	l := &partLook{src: src, may: may, lines: newDelimiters(boundary)}
 	l.parts = multipart.NewReader(readerFunc(l.read), boundary)
 	return l
 }
@@ -116,6 +125,14 @@ func (l *partLook) read(p []byte) (n int, err error) {
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func (l *partLook) size() int     { return l.passed.Cap() }
+func (l *partLook) later(j judge) { *l.may = j }
+
+func (l *partLook) ahead() (error, bool) {
+	l.step()
+	return l.err, l.err != nil || l.passed.Len() >= formAhead
+}
 
 // step reads on by a part's head, or by a piece of its body.
 func (l *partLook) step() {
@@ -147,7 +164,7 @@ func (l *partLook) step() {
 		if err == nil {
 			return
 		}
-		if l.method != nil && !l.takes(strings.ToUpper(strings.TrimSpace(string(l.method)))) {
+		if l.method != nil && !l.may.takes(string(l.method)) {
 			l.err = errOverride
 			return
 		}
@@ -172,16 +189,33 @@ func (l *partLook) ended(err error) {
 	}
 }
 
-// isOverride reports whether a part is the field. What cannot be read, and could be, is.
+// isOverride reports whether a part is the field. What cannot be read, or not by everybody in the same way, and could be, is:
+// PHP takes the last name, and single quotes; commons-fileupload reads encoded words, and some read name* and some do not.
 func isOverride(lines []string) bool {
 	for _, line := range lines {
-		if !strings.Contains(strings.ToLower(line), "method") && !strings.ContainsAny(line, `\%*`) {
+		lower := strings.ToLower(line)
+		if !strings.Contains(lower, "method") && !strings.ContainsAny(line, `\%*`) && !strings.Contains(line, "=?") {
 			continue
 		}
 		_, params, err := mime.ParseMediaType(line)
-		name := strings.ReplaceAll(params["name"], `\`, "")          // Go leaves escapes that are not needed
-		if err != nil || isOverrideField(strings.Trim(name, "' ")) { // PHP takes single quotes as well
+		if err != nil || strings.Contains(lower, "name*") && !strings.Contains(lower, "filename*") {
 			return true
+		}
+		for key, value := range params {
+			quotes := strings.ContainsAny(value, `'"`) && strings.Contains(strings.ToLower(value), overrideField[1:])
+			switch {
+			case key == "filename":
+				if quotes && strings.Contains(strings.ToLower(value), "name") {
+					return true
+				}
+				continue
+			case quotes || strings.Contains(value, "=?"):
+				return true
+			}
+			value = strings.ReplaceAll(value, `\`, "") // Go leaves escapes that are not needed
+			if isOverrideField(strings.Trim(value, "' ")) {
+				return true
+			}
 		}
 	}
 	return false
@@ -208,17 +242,6 @@ func (l *partLook) Read(p []byte) (int, error) {
 		return l.passed.Read(p[:min(len(p), n)])
 	}
 	return 0, l.err
-}
-
-// takes reports whether a method that is asked for is none, or allowed. It is asked while the body is read, when the
-// call's Request may be another's already.
-func (l *partLook) takes(method string) bool {
-	for _, list := range l.lists {
-		if method != "" && !contains(list, method) {
-			return false
-		}
-	}
-	return true
 }
 
 func (l *partLook) Close() error { return l.src.Close() }

@@ -119,13 +119,9 @@ func (p *Plans) rates(r *Request, now int64) *Refusal {
 func (p *Plans) planRates(r *Request, plan *UsagePlan, now int64) *Refusal {
 	whole := len(plan.Routes) == 0
 	if !whole {
-		paths, ok := r.foldedReadings()
-		for _, path := range paths {
-			i := plan.route(r.HTTP.Method, path)
-			if i < 0 {
-				whole = true
-				continue
-			}
+		var routes []int
+		routes, whole = plan.routes(r)
+		for _, i := range routes {
 			one := &plan.Routes[i]
 			if b := r.key.used.route(one.Match.text); !r.has(b) {
 				if f := r.take("the key's rate for a route", "usage plan, route", b, one.Rate, now); f != nil {
@@ -134,7 +130,6 @@ func (p *Plans) planRates(r *Request, plan *UsagePlan, now int64) *Refusal {
 				}
 			}
 		}
-		whole = whole || !ok
 	}
 	if whole && plan.Rate != nil {
 		if f := r.take("the key's rate", "usage plan", r.key.used.bucket, *plan.Rate, now); f != nil {
@@ -143,6 +138,24 @@ func (p *Plans) planRates(r *Request, plan *UsagePlan, now int64) *Refusal {
 		}
 	}
 	return nil
+}
+
+// routes gives the entries that a call leads to, by each reading of its path and each method that it asks for. whole: one leads
+// to none.
+func (u *UsagePlan) routes(r *Request) (list []int, whole bool) {
+	paths, ok := r.foldedReadings()
+	methods, few := r.methods()
+	whole = !ok || !few
+	for _, method := range methods {
+		for _, path := range paths {
+			if i := u.route(method, path); i < 0 {
+				whole = true
+			} else {
+				list = append(list, i)
+			}
+		}
+	}
+	return list, whole
 }
 
 func (u *UsagePlan) route(method, path string) int {

@@ -28,6 +28,7 @@ type Policy struct {
 	statements []statement
 	warnings   []string
 	stages     []string // literal stages that resources name
+	byMethod   bool     // a resource may name a method
 }
 
 // Warnings are what is allowed in a policy but may not do what its author thinks.
@@ -79,15 +80,15 @@ func (v Verdict) String() string {
 
 // Evaluate says whether a call may do an action, as Invoke. AWS knows one path; here a backend
 // may make another of it, so a Deny counts when it takes any reading of the path, and an Allow
-// has to be found for every one.
+// has to be found for every one. So it is with the methods that a call asks for.
 func (p *Policy) Evaluate(r *Request, action Action) Verdict {
-	paths, ok := r.Readings()
+	methods, ok := r.methods()
 	if !ok {
 		return Verdict{}
 	}
 	allowed := Verdict{}
-	for i, path := range paths {
-		v := p.one(r, action, path)
+	for i, method := range methods {
+		v := p.evaluate(r, action, method)
 		if !v.Allowed {
 			return v
 		}
@@ -98,16 +99,42 @@ func (p *Policy) Evaluate(r *Request, action Action) Verdict {
 	return allowed
 }
 
+func (p *Policy) evaluate(r *Request, action Action, method string) Verdict {
+	paths, ok := r.Readings()
+	if !ok {
+		return Verdict{}
+	}
+	allowed := Verdict{}
+	for i, path := range paths {
+		v := p.one(r, action, method, path)
+		if !v.Allowed {
+			return v
+		}
+		if i == 0 {
+			allowed = v
+		}
+	}
+	return allowed
+}
+
+// allowsMethod reports whether a call would have been let pass with another method, by whom it was when it was.
+func (p *Policy) allowsMethod(r *Request, method string) bool {
+	caller := r.Caller
+	r.Caller = Caller{} // the policy is asked before anybody has proved who he is
+	defer func() { r.Caller = caller }()
+	return p.evaluate(r, Invoke, method).Allowed
+}
+
 // nameRoom is how long the name of a resource may be without an allocation.
 const nameRoom = 192
 
-func (p *Policy) one(r *Request, action Action, path string) Verdict {
+func (p *Policy) one(r *Request, action Action, method, path string) Verdict {
 	var room [nameRoom]byte
 	name := append(room[:0], apiName(r)...)
 	name = append(name, '/')
 	short := len(name)
 	name = append(append(name, r.Stage...), '/')
-	name = append(append(name, r.HTTP.Method...), '/')
+	name = append(append(name, method...), '/')
 	name = append(name, strings.TrimPrefix(path, "/")...)
 	whole := string(name)
 	out := Verdict{}

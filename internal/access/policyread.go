@@ -227,9 +227,26 @@ func (r *policyReader) resources(s *statement, n *node) *PolicyError {
 		if stage, rest, ok := strings.Cut(res.pattern, "/"); ok && !res.api && !wild(stage) && rest != "" && !slices.Contains(r.policy.stages, stage) {
 			r.policy.stages = append(r.policy.stages, stage)
 		}
+		r.policy.byMethod = r.policy.byMethod || res.byMethod()
 		s.resources = append(s.resources, res)
 	}
 	return nil
+}
+
+// byMethod reports whether a resource may take one method and not another: anything but wildcards stands behind the stage.
+func (res *resource) byMethod() bool {
+	pattern := res.pattern
+	if res.api {
+		_, pattern, _ = strings.Cut(pattern, "/")
+	}
+	stage, behind, _ := strings.Cut(pattern, "/")
+	if wild(stage) && stage != "*" { // it may go on into the method
+		return true
+	}
+	if method, path, ok := strings.Cut(behind, "/"); ok && method == "*" && strings.Trim(path, "*?/") == path {
+		behind = "" // one method is as good as another
+	}
+	return strings.Trim(behind, "*?/") != ""
 }
 
 // readResource reads "execute-api:/stage/METHOD/path", a whole ARN or "*". hint says what to write

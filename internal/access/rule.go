@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -33,7 +34,8 @@ type Rules struct{ List []Rule }
 // noRules is the answer for a call that no entry takes.
 var noRules = []*Rule{nil}
 
-// of gives the rules of a call; nil among them is a reading that no entry takes.
+// of gives the rules of a call; nil among them is a reading that no entry takes. A call that asks for another method
+// has the rules of that too.
 func (rs *Rules) of(r *Request) []*Rule {
 	if rs == nil || len(rs.List) == 0 {
 		return noRules
@@ -41,18 +43,58 @@ func (rs *Rules) of(r *Request) []*Rule {
 	if r.rules != nil {
 		return r.rules
 	}
-	r.rules = r.ruleRoom[:0]
-	paths, ok := r.foldedReadings()
-	for _, path := range paths {
-		r.rules = appendRule(r.rules, rs.first(r.HTTP.Method, path))
-	}
-	if !ok { // it may be anything
-		for i := range rs.List {
-			r.rules = appendRule(r.rules, &rs.List[i])
-		}
-		r.rules = appendRule(r.rules, nil)
+	methods, ok := r.methods()
+	r.rules = rs.find(r.ruleRoom[:0], r, methods)
+	if !ok {
+		r.rules = rs.all(r.rules)
 	}
 	return r.rules
+}
+
+// ofMethod gives the rules that a call would have with another method.
+func (rs *Rules) ofMethod(r *Request, method string) []*Rule {
+	if rs == nil || len(rs.List) == 0 {
+		return noRules
+	}
+	return rs.find(nil, r, []string{method})
+}
+
+func (rs *Rules) find(list []*Rule, r *Request, methods []string) []*Rule {
+	paths, ok := r.foldedReadings()
+	for _, method := range methods {
+		for _, path := range paths {
+			list = appendRule(list, rs.first(method, path))
+		}
+	}
+	if !ok {
+		list = rs.all(list)
+	}
+	return list
+}
+
+// all are the rules of a call that may be anything.
+func (rs *Rules) all(list []*Rule) []*Rule {
+	for i := range rs.List {
+		list = appendRule(list, &rs.List[i])
+	}
+	return appendRule(list, nil)
+}
+
+// byMethod reports whether a call's method decides what is asked of it.
+func (rs *Rules) byMethod() bool {
+	return rs != nil && slices.ContainsFunc(rs.List, func(r Rule) bool { return r.Match.method != "" && !r.asksAs(nil) })
+}
+
+// asksAs reports whether a rule asks callers for the same as another; nil is what is asked for where there is none.
+func (r *Rule) asksAs(other *Rule) bool {
+	var a, b Rule
+	if r != nil {
+		a = *r
+	}
+	if other != nil {
+		b = *other
+	}
+	return a.APIKey == b.APIKey && a.Auth == b.Auth && a.Webhook == b.Webhook && slices.Equal(a.Scopes, b.Scopes)
 }
 
 func (rs *Rules) first(method, path string) *Rule {

@@ -82,17 +82,25 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 		return nil, err
 	}
 	deciders = append(deciders, a.keys(c, rules, plans)...)
+	methods := &access.Methods{
+		Allowed: c.Access.Methods, Rules: rules, Policy: policy,
+		Forms: &access.Bodies{Max: access.MaxForm, Total: int64(c.Access.BodyMemory), State: a.State, Status: bodyStatus},
+	}
 	callers, err := a.callers(c, rules)
 	if err != nil {
 		return nil, err
+	}
+	for _, d := range callers {
+		if signed, ok := d.(*access.IAM); ok {
+			methods.IAM = signed
+		}
 	}
 	deciders = append(deciders, callers...)
 	if bounds := a.bounds(c, rules, plans); bounds != nil {
 		deciders = append(deciders, bounds)
 	}
-	if methodsBound(c) {
-		forms := &access.Bodies{Max: access.MaxForm, Total: int64(c.Access.BodyMemory), State: a.State, Status: bodyStatus}
-		deciders = append(deciders, &access.Methods{Allowed: c.Access.Methods, Rules: rules, Forms: forms})
+	if methods.Needed() {
+		deciders = append(deciders, methods)
 	}
 	if len(c.Proxy.FilteredPaths) > 0 {
 		deciders = append(deciders, access.NewFilteredPaths(c.Proxy.FilteredPaths, c.Proxy.FilteredMessage))
@@ -191,12 +199,4 @@ func usagePlans(c *config.Config) (map[string]*access.UsagePlan, error) {
 		plans[p.Name] = plan
 	}
 	return plans, nil
-}
-
-func methodsBound(c *config.Config) bool {
-	bound := c.Access.Methods != nil
-	for _, r := range c.Access.Routes {
-		bound = bound || r.Methods != nil
-	}
-	return bound
 }
