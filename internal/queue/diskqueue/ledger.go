@@ -66,7 +66,7 @@ func (q *Queue) Stats(context.Context) (tapway.Stats, error) {
 	}
 	defer q.leave()
 	st := tapway.Stats{Last: q.last.Load(), Limit: max(q.o.MaxBytes, 0), Destinations: []tapway.DestinationStats{}}
-	st.Bytes = diskUse(q.dir)
+	st.Bytes = diskUse(q.dir, func(string) bool { return true })
 	for _, s := range q.segs.all() {
 		last := s.last.Load()
 		if last < s.first {
@@ -137,10 +137,10 @@ func (d *dest) stats() (tapway.DestinationStats, bool) {
 	return ds, !forgotten
 }
 
-// diskUse adds up what the directory takes on the disk, as far as it can be read.
-func diskUse(dir string) (n int64) {
+// diskUse adds up what the directory's files of which counts says yes take on the disk, as far as it can be read.
+func diskUse(dir string, counts func(name string) bool) (n int64) {
 	filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
-		if err == nil && e.Type().IsRegular() {
+		if err == nil && e.Type().IsRegular() && counts(e.Name()) {
 			if info, err := e.Info(); err == nil {
 				n += blocks(info)
 			}

@@ -38,10 +38,11 @@ type Options struct {
 	// that is less. It is also how finely space is given back.
 	SegmentBytes int64
 
-	// MaxBytes limits the log with its history; 0 means 10 GiB, negative none. When it is
-	// reached the oldest history goes first; when only records are left that somebody is still
-	// owed, Enqueue fails with tapway.ErrQueueFull and the ledger counts "queue-full". The
-	// segment being written is preallocated and may stand over the limit by its own size.
+	// MaxBytes limits the directory: the log with its history, what is preallocated of it, the
+	// indexes and the state; 0 means 10 GiB, negative none. When it is reached the oldest history
+	// goes first; when only records are left that somebody is still owed, Enqueue fails with
+	// tapway.ErrQueueFull and the ledger counts "queue-full". Half of it is always the log's, so
+	// that a limit of less than a few MiB can be exceeded by the files beside it.
 	MaxBytes int64
 
 	History History
@@ -134,6 +135,7 @@ type Queue struct {
 	opened  time.Time     // what is waited for is timed from here; see ticks
 	last    atomic.Uint64 // the newest durable position
 	used    atomic.Int64  // bytes of all segments
+	besides atomic.Int64  // bytes of all other files, at the last look
 	arrived broadcast
 	scans   turns // of searches, while records come in
 
@@ -187,7 +189,7 @@ func (q *Queue) keptDir() string     { return filepath.Join(q.dir, "kept") }
 func (q *Queue) statePath() string   { return filepath.Join(q.dir, "state.db") }
 func (q *Queue) reservePath() string { return filepath.Join(q.dir, "reserve") }
 func (q *Queue) namesPath() string   { return filepath.Join(q.dir, "destinations") }
-func (q *Queue) sparePath() string   { return filepath.Join(q.logDir(), "spare.tmp") }
+func (q *Queue) sparePath() string   { return filepath.Join(q.logDir(), spareName) }
 
 // release gives back what open took, as far as it got.
 func (q *Queue) release() error {

@@ -40,6 +40,7 @@ func (q *Queue) open() error {
 		return err
 	}
 	q.fillReserve()
+	q.besides.Store(diskUse(q.dir, besidesLog))
 	q.stored = q.last.Load()
 	q.beginHistoryTime()
 	q.audit()

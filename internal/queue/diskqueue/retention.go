@@ -81,8 +81,9 @@ func (q *Queue) tidy(need int64) (err error) {
 	if need > 0 {
 		goal = max(q.used.Load()-need, 0)
 	}
-	if limit := q.o.MaxBytes; limit > 0 && q.used.Load()+need > limit {
-		goal = max(limit-max(need, q.o.SegmentBytes), 0)
+	q.besides.Store(diskUse(q.dir, besidesLog))
+	if room := q.room(); room > 0 && q.used.Load()+need > room {
+		goal = max(room-max(need, q.o.SegmentBytes), 0)
 	}
 	leaving := q.choose(all, goal)
 	if len(leaving) == 0 {
@@ -371,15 +372,30 @@ func (q *Queue) makeRoom(need int64) {
 	}
 }
 
-// ensureRoom keeps the log below its limit.
+// ensureRoom keeps the directory below its limit.
 func (q *Queue) ensureRoom(size int64) error {
-	limit := q.o.MaxBytes
-	if limit <= 0 || q.used.Load()+size <= limit {
+	room := q.room()
+	if room <= 0 || q.used.Load()+size <= room {
 		return nil
 	}
 	q.makeRoom(size)
-	if q.used.Load()+size > limit {
+	if q.used.Load()+size > q.room() {
 		return errOverLimit
 	}
 	return nil
 }
+
+// room is how many bytes the frames of the log may take of MaxBytes, half of it at least; 0: as many as
+// there are. The rest is for what the log has preallocated, up to one segment and half of the next, and
+// for the files beside it.
+func (q *Queue) room() int64 {
+	limit := q.o.MaxBytes
+	if limit <= 0 {
+		return 0
+	}
+	ahead := min(q.o.SegmentBytes+q.o.SegmentBytes/2, limit/8)
+	return max(limit-ahead-q.besides.Load(), limit/2)
+}
+
+// besidesLog reports whether a file is one that room leaves room for as it is.
+func besidesLog(name string) bool { return filepath.Ext(name) != segSuffix && name != spareName }

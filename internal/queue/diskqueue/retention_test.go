@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -398,5 +399,29 @@ func consumeSome(t testing.TB, ctx context.Context, q *Queue, s tapway.Subscript
 				}
 			}
 		}
+	}
+}
+
+// The limit is the directory's: what is preallocated, the indexes and the state stand below it as well.
+func TestLimitOfDirectory(t *testing.T) {
+	everything := func(string) bool { return true }
+	dir, o := t.TempDir(), Options{MaxBytes: 8 << 20, History: History{MaxAge: math.MaxInt64}, Lease: queuetest.Lease}
+	q := openTest(t, dir, o)
+	if _, err := q.Subscribe("a"); err != nil {
+		t.Fatal(err)
+	}
+	most := int64(0)
+	for n := range 150 {
+		if err := q.Enqueue(t.Context(), queuetest.Exchange(n, 100<<10)); err != nil {
+			t.Fatal(err)
+		}
+		if n%5 == 0 {
+			settleAll(t, q, delivered)
+			tidy(t, q)
+		}
+		most = max(most, diskUse(dir, everything))
+	}
+	if most > o.MaxBytes || most < o.MaxBytes*3/4 {
+		t.Fatalf("the directory took up to %d bytes of %d", most, o.MaxBytes)
 	}
 }

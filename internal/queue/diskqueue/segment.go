@@ -39,6 +39,7 @@ type segment struct {
 const (
 	segSuffix = ".seg"
 	idxSuffix = ".idx"
+	spareName = "spare.tmp" // the next segment, preallocated
 )
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, segSuffix) }
