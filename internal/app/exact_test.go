@@ -22,7 +22,7 @@ func TestTargetsAreExact(t *testing.T) {
 		"/", "/a%2Fb", "/a%20b", "/a+b", "/a;b=c", "/a?", "/a?a", "/a?a=", "/a?b=1&a=2&b=3", "//", "//a//b/", "/a/", "/a/./b/../c", "/%7euser", "/%c3%a9", "/a?x=%2F+%20;y",
 		"/a?b=c?d=e", "/a'b(c)*d!", `/a"b`, "/a%zz", "/a|b^c`d{e}", "/a?q=\"x\"", "/a[1]", "/a:b@c", "/a%00b", "/a?=&&=", "/A/%41",
 	} {
-		out := raw(t, w.addr, "GET "+target+" HTTP/1.1\r\nHost: api.example.com\r\n\r\n")
+		out := raw(t, w.addr, "GET "+target+" HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n")
 		if !strings.HasPrefix(out, "HTTP/1.1 200 OK\r\n") {
 			t.Errorf("%s: the client got %q", target, out)
 			continue

@@ -39,7 +39,7 @@ func TestOpenAPIExport(t *testing.T) {
 	}
 	w := newWorld(t, fmt.Sprintf("openapi: %s\nstage_variables: {host: %q, tenant: acme}\n", export, backend.addr))
 
-	raw(t, w.addr, "GET /users/a%2Fb?x=1&x=2 HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: probe\r\n\r\n")
+	raw(t, w.addr, "GET /users/a%2Fb?x=1&x=2 HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: probe\r\nConnection: close\r\n\r\n")
 	got := <-backend.requests
 	for _, want := range []string{"GET /v2/people/a%2Fb?x=1&x=2&tenant=acme HTTP/1.1\r\n", "X-Stage: prod\r\n", "X-Fixed: yes\r\n", "X-Agent: probe\r\n"} {
 		if !strings.Contains(got, want) {
@@ -50,7 +50,7 @@ func TestOpenAPIExport(t *testing.T) {
 		t.Errorf("record: %v %v", rec["route"], rec["endpoint"])
 	}
 
-	raw(t, w.addr, "PATCH /a//b/%20/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+	raw(t, w.addr, "PATCH /a//b/%20/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 	if got := <-backend.requests; !strings.HasPrefix(got, "PATCH /legacy/a//b/%20/ HTTP/1.1\r\n") {
 		t.Errorf("greedy: %q", firstLine(got))
 	}
