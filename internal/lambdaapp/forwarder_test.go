@@ -69,6 +69,31 @@ func TestPoison(t *testing.T) {
 	same(t, "delivered, dead", fmt.Sprint(sums["delivered"], sums["dead"]), "2 3")
 }
 
+// A message of the full size, as only others send it, has no room for the attributes of its death: it goes without
+// them, and a pointer keeps being one.
+func TestFullSizePoison(t *testing.T) {
+	w := newWorld(t)
+	f := w.start(Forwarder)
+	const limit = 1 << 20 // the dead-letter queue's
+	full := strings.Repeat("x", limit)
+	pointer := `["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"elsewhere","s3Key":"x"}]`
+	pointer += strings.Repeat(" ", limit-len(pointer)-len(claimcheck.Attribute)-len("Number300000"))
+	w.sqs.Create("records", map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("records-dead", 1000), "MaximumMessageSize": fmt.Sprint(limit)})
+	w.sqs.Put("records", full, nil)
+	w.sqs.Put("records", pointer, map[string]sqstest.Attribute{claimcheck.Attribute: stringAttribute("Number", "300000")})
+	n, failed := w.pump()
+	same(t, "messages, failed", fmt.Sprint(n, len(failed)), "2 0")
+	dead := w.sqs.Messages("records-dead")
+	same(t, "dead letters", len(dead), 2)
+	for _, m := range dead {
+		same(t, "the body is the same", m.Body == full || m.Body == pointer, true)
+		same(t, "is a pointer", m.Attributes[claimcheck.Attribute].String() == "300000", m.Body == pointer)
+	}
+	if !strings.Contains(f.log.String(), "it is not a record") {
+		t.Error("the log does not say why it died")
+	}
+}
+
 // A failed message comes back by its backoff, and one that has failed too often is put aside.
 func TestRetries(t *testing.T) {
 	w := newWorld(t)

@@ -99,7 +99,24 @@ func (t *trigger) bury(ctx context.Context, m *lambdasqs.Message, o tapway.Outco
 		in.MessageGroupId = &m.Group
 	}
 	_, err = t.sqs.SendMessage(ctx, in)
+	var refused interface{ ErrorCode() string }
+	if errors.As(err, &refused) && strings.HasPrefix(refused.ErrorCode(), "InvalidParameterValue") {
+		// Somebody else's message of the full size: it goes without its reason, which is in the log, and is not lost.
+		in.MessageAttributes = keptAttributes(m)
+		_, err = t.sqs.SendMessage(ctx, in)
+	}
 	return err
+}
+
+// keptAttributes are those of a message that its dead letter has as well: without them a pointer would be none.
+func keptAttributes(m *lambdasqs.Message) map[string]types.MessageAttributeValue {
+	out := map[string]types.MessageAttributeValue{}
+	for name, a := range m.Attributes {
+		if a.String != "" && (claimcheck.IsReserved(name) || name == sqsqueue.AttributeID || name == sqsqueue.AttributeTime) {
+			out[name] = types.MessageAttributeValue{DataType: aws.String(a.DataType), StringValue: aws.String(a.String)}
+		}
+	}
+	return out
 }
 
 func (t *trigger) deadAttributes(m *lambdasqs.Message, o tapway.Outcome) map[string]types.MessageAttributeValue {
@@ -114,20 +131,14 @@ func (t *trigger) deadAttributes(m *lambdasqs.Message, o tapway.Outcome) map[str
 	if first.IsZero() {
 		first = now
 	}
-	out := map[string]types.MessageAttributeValue{
-		sqsqueue.AttributeDestination:  text(t.owner(m.QueueARN)),
-		sqsqueue.AttributeReason:       text(o.Reason),
-		sqsqueue.AttributeAttempts:     number(m.Receives),
-		sqsqueue.AttributeFirstAttempt: text(first.Format(time.RFC3339Nano)),
-		sqsqueue.AttributeDied:         text(now.Format(time.RFC3339Nano)),
-	}
+	out := keptAttributes(m)
+	out[sqsqueue.AttributeDestination] = text(t.owner(m.QueueARN))
+	out[sqsqueue.AttributeReason] = text(o.Reason)
+	out[sqsqueue.AttributeAttempts] = number(m.Receives)
+	out[sqsqueue.AttributeFirstAttempt] = text(first.Format(time.RFC3339Nano))
+	out[sqsqueue.AttributeDied] = text(now.Format(time.RFC3339Nano))
 	if o.Status != 0 {
 		out[sqsqueue.AttributeStatus] = number(o.Status)
-	}
-	for name, a := range m.Attributes {
-		if a.String != "" && (claimcheck.IsReserved(name) || name == sqsqueue.AttributeID || name == sqsqueue.AttributeTime) {
-			out[name] = types.MessageAttributeValue{DataType: aws.String(a.DataType), StringValue: aws.String(a.String)}
-		}
 	}
 	if _, ok := out[sqsqueue.AttributeID]; !ok {
 		if id := gjson.Get(m.Body, "id").String(); len(id) == 36 {
