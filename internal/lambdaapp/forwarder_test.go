@@ -69,6 +69,30 @@ func TestPoison(t *testing.T) {
 	same(t, "delivered, dead", fmt.Sprint(sums["delivered"], sums["dead"]), "2 3")
 }
 
+// S3 refuses an object as long as nobody changes something, and without s3:ListBucket also one that is gone: after
+// as many tries as a destination gets it is a dead letter with its reason. An outage of S3 is waited for.
+func TestObjectRefused(t *testing.T) {
+	w := newWorld(t)
+	status := http.StatusForbidden
+	w.s3Fault = func(rw http.ResponseWriter, _ *http.Request) bool { rw.WriteHeader(status); return true }
+	f := w.start(Forwarder)
+	for _, tt := range []struct{ status, receives, dead int }{
+		{http.StatusForbidden, 7, 0}, {http.StatusServiceUnavailable, 8, 0}, {http.StatusForbidden, 8, 1},
+	} {
+		status = tt.status
+		event := strings.Replace(string(event1(`["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"objects","s3Key":"x"}]`, tt.receives)),
+			`"messageAttributes":{}`, `"messageAttributes":{"ExtendedPayloadSize":{"dataType":"Number","stringValue":"300000"}}`, 1)
+		result := f.Invoke(t.Context(), []byte(event))
+		same(t, "error", result.Error, nil)
+		what := fmt.Sprintf("status %d, received %d times", tt.status, tt.receives)
+		same(t, what+", stays", strings.Contains(string(result.Body), `"m"`), tt.dead == 0)
+		same(t, what+", dead letters", len(w.sqs.Messages("records-dead")), tt.dead)
+	}
+	if dead := w.sqs.Messages("records-dead"); len(dead) == 1 && !strings.Contains(dead[0].Attributes["tapway.reason"].String(), "s3:GetObject is missing, or the object is gone") {
+		t.Errorf("it died because %s", dead[0].Attributes["tapway.reason"])
+	}
+}
+
 // A message of the full size, as only others send it, has no room for the attributes of its death: it goes without
 // them, and a pointer keeps being one.
 func TestFullSizePoison(t *testing.T) {

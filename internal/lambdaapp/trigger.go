@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,8 +59,11 @@ func (t *trigger) payload(ctx context.Context, m *lambdasqs.Message) (lambdasqs.
 	}
 	rec, pointer, err := t.claims.Redeem(ctx, []byte(m.Body))
 	if err != nil {
-		if claimcheck.Permanent(err) {
+		switch {
+		case claimcheck.Permanent(err):
 			err = fmt.Errorf("%w: %w", lambdasqs.ErrPoison, err)
+		case refused(err):
+			err = fmt.Errorf("%w: %w", lambdasqs.ErrRefused, err)
 		}
 		return lambdasqs.Payload{}, err
 	}
@@ -68,6 +72,20 @@ func (t *trigger) payload(ctx context.Context, m *lambdasqs.Message) (lambdasqs.
 		p.Discard = func(ctx context.Context) error { return t.claims.Discard(ctx, pointer) }
 	}
 	return p, nil
+}
+
+// refused reports whether S3 has answered that it will not. Throttling is no refusal.
+func refused(err error) bool {
+	var answered interface{ HTTPStatusCode() int }
+	if !errors.As(err, &answered) {
+		return false
+	}
+	switch status := answered.HTTPStatusCode(); status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	default:
+		return status/100 == 4
+	}
 }
 
 // postpone is lambdasqs.Handler's.
@@ -99,8 +117,8 @@ func (t *trigger) bury(ctx context.Context, m *lambdasqs.Message, o tapway.Outco
 		in.MessageGroupId = &m.Group
 	}
 	_, err = t.sqs.SendMessage(ctx, in)
-	var refused interface{ ErrorCode() string }
-	if errors.As(err, &refused) && strings.HasPrefix(refused.ErrorCode(), "InvalidParameterValue") {
+	var coded interface{ ErrorCode() string }
+	if errors.As(err, &coded) && strings.HasPrefix(coded.ErrorCode(), "InvalidParameterValue") {
 		// Somebody else's message of the full size: it goes without its reason, which is in the log, and is not lost.
 		in.MessageAttributes = keptAttributes(m)
 		_, err = t.sqs.SendMessage(ctx, in)
