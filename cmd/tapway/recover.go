@@ -114,7 +114,7 @@ func (f *recoverFlags) open(cmd *cobra.Command) (*recovery, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &recovery{queue: q, recoverFlags: f, bar: newProgress(cmd.ErrOrStderr()), complain: func(what string, err error) {
+	r := &recovery{queue: q, queues: cloud.Queues(c), recoverFlags: f, bar: newProgress(cmd.ErrOrStderr()), complain: func(what string, err error) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "tapway: %s: %s\n", printable(what), printable(err.Error()))
 	}}
 	if c.Bucket != "" {
@@ -131,6 +131,7 @@ type recovery struct {
 	queue interface {
 		EnqueueRecord(ctx context.Context, rec []byte, destinations ...string) error
 	}
+	queues   map[string]string // by destination
 	blobs    tapway.BlobLister
 	bar      *progress
 	complain func(what string, err error)
@@ -153,10 +154,18 @@ func (r *recovery) fromBucket(ctx context.Context, prefix string) (admin.Progres
 		if err != nil {
 			return r.p, err
 		}
-		if s, err := parseSpillKey(key); err == nil && r.destination != "" && s.destination != r.destination {
+		s, err := parseSpillKey(key)
+		if err == nil && r.destination != "" && r.known(s.destination) != r.destination {
 			continue
 		}
 		keys = append(keys, key)
+		if err == nil && r.queues[r.known(s.destination)] == "" {
+			err = fmt.Errorf("destination %q: %w", s.destination, errOtherConfiguration)
+		}
+		if r.dryRun && err != nil {
+			r.p.Skipped++
+			r.complain(key, err)
+		}
 	}
 	r.p.Matched = int64(len(keys))
 	r.each(ctx, len(keys), func(ctx context.Context, i int) {
@@ -266,7 +275,7 @@ func (r *recovery) object(ctx context.Context, key string) error {
 	if ex.ID != s.id {
 		return badRecord{fmt.Errorf("it has the record of another exchange, %s", ex.ID)}
 	}
-	if err := r.enqueue(ctx, text, s.destination); err != nil {
+	if err := r.enqueue(ctx, text, r.known(s.destination)); err != nil {
 		return err
 	}
 	// SQS has it: an interruption should not leave the object.
@@ -278,11 +287,24 @@ func (r *recovery) object(ctx context.Context, key string) error {
 	return nil
 }
 
+var errOtherConfiguration = fmt.Errorf("%w in this configuration; use that of the function that captured it", tapway.ErrNotFound)
+
+// known is a destination's name in this configuration. A function that has none calls its only queue "default";
+// where there is one queue here, that is it.
+func (r *recovery) known(destination string) string {
+	if destination == "default" && len(r.queues) == 1 {
+		for name := range r.queues {
+			return name
+		}
+	}
+	return destination
+}
+
 func (r *recovery) enqueue(ctx context.Context, text []byte, destinations ...string) error {
 	err := r.queue.EnqueueRecord(ctx, text, destinations...)
 	switch {
 	case errors.Is(err, tapway.ErrNotFound):
-		return badRecord{fmt.Errorf("%w in this configuration; use that of the function that captured it", err)}
+		return badRecord{fmt.Errorf("destination %s: %w", strings.Join(destinations, ", "), errOtherConfiguration)}
 	case errors.Is(err, sqsqueue.ErrTooLarge):
 		return badRecord{err}
 	}

@@ -39,7 +39,7 @@ func (r *recovery) fromLog(cmd *cobra.Command, file string) (admin.Progress, err
 		defer f.Close()
 		in = f
 	}
-	found, err := readLog(in, r.destination)
+	found, err := r.readLog(in)
 	if err != nil {
 		return r.p, fmt.Errorf("read the log: %w", err)
 	}
@@ -66,19 +66,22 @@ func (r *recovery) line(ctx context.Context, l *logged) error {
 	return r.enqueue(ctx, l.Record, l.Destinations...)
 }
 
-// readLog gives every record that a log has for destination, or for any if it is "", once for
+// readLog gives every record that a log has for the destination that is meant, or for any, once for
 // each line.
-func readLog(in io.Reader, destination string) (found []logged, err error) {
+func (r *recovery) readLog(in io.Reader) (found []logged, err error) {
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadBytes('\n')
 		found = slices.AppendSeq(found, func(yield func(logged) bool) {
 			for _, l := range recordsIn(line) {
-				if destination != "" {
-					if !slices.Contains(l.Destinations, destination) {
+				for i, name := range l.Destinations {
+					l.Destinations[i] = r.known(name)
+				}
+				if r.destination != "" {
+					if !slices.Contains(l.Destinations, r.destination) {
 						continue
 					}
-					l.Destinations = []string{destination}
+					l.Destinations = []string{r.destination}
 				}
 				if !yield(l) {
 					return

@@ -431,6 +431,25 @@ func TestRecover(t *testing.T) {
 	w.fails(2, "queue recover --queue disk", "no queue on SQS is named")
 }
 
+// TestRecoverDefault: a function that knows of no destination names its queue "default"; where the configuration has
+// one queue it is that one, whatever its destination is called. A dry run counts what would fail as well.
+func TestRecoverDefault(t *testing.T) {
+	t.Parallel()
+	w := newAWS(t)
+	write(t, w.dir, "one.yaml", "queue: sqs://records-siem\nbucket: records\ndestinations: [{name: siem, url: \"http://127.0.0.1:9/\"}]\n")
+	w.spill("default", 1, record.Append(nil, exchange(1)))
+	w.spill("default", 2, record.Append(nil, exchange(2)))
+	nobody := w.spill("nobody", 3, record.Append(nil, exchange(3)))
+	w.must("queue recover --dry-run -c one.yaml", "2 would be recovered.", nobody)
+	w.must("queue recover -c one.yaml --destination siem", "2 of 2 recovered.")
+	w.want("records-siem", 2)
+	write(t, w.dir, "function.log", fmt.Sprintf(`{"id":%q,"destinations":["default"],"whole":true,"record":%s}`, w.id(4), record.Append(nil, exchange(4))))
+	w.must("queue recover -c one.yaml --from-log function.log --destination siem", "1 of 1 recovered.")
+	w.want("records-siem", 3)
+	w.spill("default", 5, record.Append(nil, exchange(5))) // several queues: nobody knows which
+	w.fails(1, "queue recover", `destination default: not found`)
+}
+
 // TestRecoverQueueDown: what SQS does not take stays in the bucket, the rest of a long list is
 // not tried, and the next run brings all of it.
 func TestRecoverQueueDown(t *testing.T) {

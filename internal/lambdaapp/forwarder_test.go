@@ -69,6 +69,55 @@ func TestPoison(t *testing.T) {
 	same(t, "delivered, dead", fmt.Sprint(sums["delivered"], sums["dead"]), "2 3")
 }
 
+// S3 refuses an object as long as nobody changes something, and without s3:ListBucket also one that is gone: after
+// as many tries as a destination gets it is a dead letter with its reason. An outage of S3 is waited for.
+func TestObjectRefused(t *testing.T) {
+	w := newWorld(t)
+	status := http.StatusForbidden
+	w.s3Fault = func(rw http.ResponseWriter, _ *http.Request) bool { rw.WriteHeader(status); return true }
+	f := w.start(Forwarder)
+	for _, tt := range []struct{ status, receives, dead int }{
+		{http.StatusForbidden, 7, 0}, {http.StatusServiceUnavailable, 8, 0}, {http.StatusForbidden, 8, 1},
+	} {
+		status = tt.status
+		event := strings.Replace(string(event1(`["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"objects","s3Key":"x"}]`, tt.receives)),
+			`"messageAttributes":{}`, `"messageAttributes":{"ExtendedPayloadSize":{"dataType":"Number","stringValue":"300000"}}`, 1)
+		result := f.Invoke(t.Context(), []byte(event))
+		same(t, "error", result.Error, nil)
+		what := fmt.Sprintf("status %d, received %d times", tt.status, tt.receives)
+		same(t, what+", stays", strings.Contains(string(result.Body), `"m"`), tt.dead == 0)
+		same(t, what+", dead letters", len(w.sqs.Messages("records-dead")), tt.dead)
+	}
+	if dead := w.sqs.Messages("records-dead"); len(dead) == 1 && !strings.Contains(dead[0].Attributes["tapway.reason"].String(), "s3:GetObject is missing, or the object is gone") {
+		t.Errorf("it died because %s", dead[0].Attributes["tapway.reason"])
+	}
+}
+
+// A message of the full size, as only others send it, has no room for the attributes of its death: it goes without
+// them, and a pointer keeps being one.
+func TestFullSizePoison(t *testing.T) {
+	w := newWorld(t)
+	f := w.start(Forwarder)
+	const limit = 1 << 20 // the dead-letter queue's
+	full := strings.Repeat("x", limit)
+	pointer := `["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"elsewhere","s3Key":"x"}]`
+	pointer += strings.Repeat(" ", limit-len(pointer)-len(claimcheck.Attribute)-len("Number300000"))
+	w.sqs.Create("records", map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("records-dead", 1000), "MaximumMessageSize": fmt.Sprint(limit)})
+	w.sqs.Put("records", full, nil)
+	w.sqs.Put("records", pointer, map[string]sqstest.Attribute{claimcheck.Attribute: stringAttribute("Number", "300000")})
+	n, failed := w.pump()
+	same(t, "messages, failed", fmt.Sprint(n, len(failed)), "2 0")
+	dead := w.sqs.Messages("records-dead")
+	same(t, "dead letters", len(dead), 2)
+	for _, m := range dead {
+		same(t, "the body is the same", m.Body == full || m.Body == pointer, true)
+		same(t, "is a pointer", m.Attributes[claimcheck.Attribute].String() == "300000", m.Body == pointer)
+	}
+	if !strings.Contains(f.log.String(), "it is not a record") {
+		t.Error("the log does not say why it died")
+	}
+}
+
 // A failed message comes back by its backoff, and one that has failed too often is put aside.
 func TestRetries(t *testing.T) {
 	w := newWorld(t)

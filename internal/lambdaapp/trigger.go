@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,8 +59,11 @@ func (t *trigger) payload(ctx context.Context, m *lambdasqs.Message) (lambdasqs.
 	}
 	rec, pointer, err := t.claims.Redeem(ctx, []byte(m.Body))
 	if err != nil {
-		if claimcheck.Permanent(err) {
+		switch {
+		case claimcheck.Permanent(err):
 			err = fmt.Errorf("%w: %w", lambdasqs.ErrPoison, err)
+		case refused(err):
+			err = fmt.Errorf("%w: %w", lambdasqs.ErrRefused, err)
 		}
 		return lambdasqs.Payload{}, err
 	}
@@ -68,6 +72,20 @@ func (t *trigger) payload(ctx context.Context, m *lambdasqs.Message) (lambdasqs.
 		p.Discard = func(ctx context.Context) error { return t.claims.Discard(ctx, pointer) }
 	}
 	return p, nil
+}
+
+// refused reports whether S3 has answered that it will not. Throttling is no refusal.
+func refused(err error) bool {
+	var answered interface{ HTTPStatusCode() int }
+	if !errors.As(err, &answered) {
+		return false
+	}
+	switch status := answered.HTTPStatusCode(); status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	default:
+		return status/100 == 4
+	}
 }
 
 // postpone is lambdasqs.Handler's.
@@ -99,7 +117,24 @@ func (t *trigger) bury(ctx context.Context, m *lambdasqs.Message, o tapway.Outco
 		in.MessageGroupId = &m.Group
 	}
 	_, err = t.sqs.SendMessage(ctx, in)
+	var coded interface{ ErrorCode() string }
+	if errors.As(err, &coded) && strings.HasPrefix(coded.ErrorCode(), "InvalidParameterValue") {
+		// Somebody else's message of the full size: it goes without its reason, which is in the log, and is not lost.
+		in.MessageAttributes = keptAttributes(m)
+		_, err = t.sqs.SendMessage(ctx, in)
+	}
 	return err
+}
+
+// keptAttributes are those of a message that its dead letter has as well: without them a pointer would be none.
+func keptAttributes(m *lambdasqs.Message) map[string]types.MessageAttributeValue {
+	out := map[string]types.MessageAttributeValue{}
+	for name, a := range m.Attributes {
+		if a.String != "" && (claimcheck.IsReserved(name) || name == sqsqueue.AttributeID || name == sqsqueue.AttributeTime) {
+			out[name] = types.MessageAttributeValue{DataType: aws.String(a.DataType), StringValue: aws.String(a.String)}
+		}
+	}
+	return out
 }
 
 func (t *trigger) deadAttributes(m *lambdasqs.Message, o tapway.Outcome) map[string]types.MessageAttributeValue {
@@ -114,20 +149,14 @@ func (t *trigger) deadAttributes(m *lambdasqs.Message, o tapway.Outcome) map[str
 	if first.IsZero() {
 		first = now
 	}
-	out := map[string]types.MessageAttributeValue{
-		sqsqueue.AttributeDestination:  text(t.owner(m.QueueARN)),
-		sqsqueue.AttributeReason:       text(o.Reason),
-		sqsqueue.AttributeAttempts:     number(m.Receives),
-		sqsqueue.AttributeFirstAttempt: text(first.Format(time.RFC3339Nano)),
-		sqsqueue.AttributeDied:         text(now.Format(time.RFC3339Nano)),
-	}
+	out := keptAttributes(m)
+	out[sqsqueue.AttributeDestination] = text(t.owner(m.QueueARN))
+	out[sqsqueue.AttributeReason] = text(o.Reason)
+	out[sqsqueue.AttributeAttempts] = number(m.Receives)
+	out[sqsqueue.AttributeFirstAttempt] = text(first.Format(time.RFC3339Nano))
+	out[sqsqueue.AttributeDied] = text(now.Format(time.RFC3339Nano))
 	if o.Status != 0 {
 		out[sqsqueue.AttributeStatus] = number(o.Status)
-	}
-	for name, a := range m.Attributes {
-		if a.String != "" && (claimcheck.IsReserved(name) || name == sqsqueue.AttributeID || name == sqsqueue.AttributeTime) {
-			out[name] = types.MessageAttributeValue{DataType: aws.String(a.DataType), StringValue: aws.String(a.String)}
-		}
 	}
 	if _, ok := out[sqsqueue.AttributeID]; !ok {
 		if id := gjson.Get(m.Body, "id").String(); len(id) == 36 {

@@ -52,6 +52,9 @@ type world struct {
 	asks []*http.Request
 }
 
+// patient is longer than a machine that has other things to do stands still: calls whose deadline matters name one.
+const patient = 5 * time.Minute
+
 // function is one of the two in its environment.
 type function struct {
 	*runtimetest.API
@@ -148,7 +151,7 @@ func (w *world) guard(next http.Handler) http.Handler {
 // value they are removed.
 func (w *world) start(role Role, more ...string) *function {
 	w.t.Helper()
-	f := &function{API: runtimetest.Config{Timeout: 20 * time.Second}.Start(w.t), log: new(buffer), metrics: new(buffer)}
+	f := &function{API: runtimetest.Config{Timeout: patient}.Start(w.t), log: new(buffer), metrics: new(buffer)}
 	app, err := New(w.t.Context(), w.options(f, role, more...))
 	if err != nil {
 		w.t.Fatal(err)
@@ -187,7 +190,7 @@ func (w *world) options(f *function, role Role, more ...string) Options {
 // settled waits until a function has ended its work after the reply.
 func (f *function) settled(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
 	if err := f.WaitFrozen(ctx); err != nil {
 		t.Fatal(err)

@@ -125,6 +125,10 @@ var badEvents = []struct {
 	{`{"version":"2.0","rawPath":"/a","requestContext":{"http":{"method":"GET"}},"cookies":["a\n"]}`, tapway.FrontHTTP, "control character", "GET", "/a"},
 	{`{"version":"2.0","rawPath":"/a","requestContext":{"http":{}}}`, tapway.FrontHTTP, "method is missing", "", "/a"},
 	{`{"version":"2.0","rawPath":"/a","requestContext":{"http":{"method":"PUT"}},"isBase64Encoded":true,"body":"*"}`, tapway.FrontHTTP, "not base64", "PUT", "/a"},
+	// Lambda writes the request context behind the headers: what is wrong before it must not hide whose event it is.
+	{`{"version":"2.0","rawPath":"/a","headers":{"a":5,"b":[1]},"requestContext":{"http":{"method":"GET"}}}`, tapway.FrontHTTP, "headers is not a string at byte 47", "GET", "/a"},
+	{`{"resource":"/","path":"/a","httpMethod":"GET","multiValueHeaders":{"a":"b"},"queryStringParameters":[{"x":{}}],"requestContext":{}}`, tapway.FrontREST, "multiValueHeaders is not an array", "GET", "/a"},
+	{`{"resource":"/","path":"/a","httpMethod":"PUT","isBase64Encoded":"no","body":7,"requestContext":{}}`, tapway.FrontREST, "isBase64Encoded is not true or false", "PUT", "/a"},
 	{`{"requestContext":{"elb":{}},"httpMethod":"GET","path":"/a","body":{}}`, tapway.FrontALB, "body is not a string", "GET", "/a"},
 }
 

@@ -94,7 +94,8 @@ type requestContext struct {
 	method2, path2, protocol2, source2 string
 }
 
-// parse reads an event. With an error e holds what came before it.
+// parse reads an event. With an error e holds what came before it, and with a value of a wrong type what
+// comes behind it as well.
 func (e *event) parse(data []byte) error {
 	s := scanner{data: data}
 	if s.peek() != '{' {
@@ -146,7 +147,7 @@ func (e *event) parse(data []byte) error {
 		}
 	})
 	s.end()
-	return s.err
+	return s.problem()
 }
 
 func (e *event) takeBody(s *scanner) {

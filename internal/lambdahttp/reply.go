@@ -34,6 +34,7 @@ func DecodeReply(text []byte, inferred bool) (*FunctionReply, error) {
 	}
 	r.object("the reply", r.member)
 	r.end()
+	r.err = r.problem()
 	switch {
 	case r.err == nil && inferred && r.status == "":
 		return r.infer(text)

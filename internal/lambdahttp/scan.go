@@ -13,12 +13,14 @@ const maxDepth = 10000
 
 // scanner reads one JSON text (RFC 8259) from front to back, without reflection and mostly
 // without copying. It accepts what encoding/json accepts. The first error sticks: afterwards
-// nothing more is read and every method gives its zero value.
+// nothing more is read and every method gives its zero value. A value of another type than it
+// should have is passed over instead: what stands behind it may be worth having.
 type scanner struct {
 	data  []byte
 	pos   int
 	depth int
 	err   error
+	odd   error // the first value of a wrong type
 }
 
 // fail notes an error at the present place.
@@ -28,9 +30,20 @@ func (s *scanner) fail(what string) {
 	}
 }
 
-// wrong notes that a field has another type than it should.
+// wrong notes that a field has another type than it should, and passes its value over.
 func (s *scanner) wrong(field, want string) {
-	s.fail(fmt.Sprintf("%s is not %s", field, want))
+	if s.err == nil && s.odd == nil {
+		s.odd = fmt.Errorf("%s is not %s at byte %d", field, want, s.pos)
+	}
+	s.skip()
+}
+
+// problem is why a text that was read to its end is not what it should be; nil if it is.
+func (s *scanner) problem() error {
+	if s.err != nil {
+		return s.err
+	}
+	return s.odd
 }
 
 // peek skips white space and gives the next byte, 0 at the end and after an error.

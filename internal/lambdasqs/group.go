@@ -92,12 +92,15 @@ func maxBytes(b *delivery.Batch) int {
 }
 
 // last reports whether m's next attempt is the last one, when there are others before it.
-func (g *group) last(m *Message) bool {
+func (g *group) last(m *Message) bool { return g.limit() > 1 && m.Receives >= g.limit() }
+
+// limit is how many attempts a message gets; below 0 there is none.
+func (g *group) limit() int {
 	limit := g.destination.Sender.Retry.MaxAttempts
 	if limit == 0 {
 		limit = 8 // as delivery.Retry has it
 	}
-	return limit > 1 && m.Receives >= limit
+	return limit
 }
 
 func timeout(s *delivery.Sender) time.Duration {
@@ -193,6 +196,8 @@ func (g *group) read(ctx context.Context, m *Message, p *Payload, o *tapway.Outc
 			*o = tapway.Outcome{Verdict: tapway.Dead, Reason: "its record cannot be read: " + err.Error()}
 		case ctx.Err() != nil:
 			*o = tapway.Outcome{Verdict: tapway.Released, Reason: reasonNoTime}
+		case errors.Is(err, ErrRefused) && g.limit() > 0 && m.Receives >= g.limit():
+			*o = tapway.Outcome{Verdict: tapway.Dead, Reason: "its record could not be fetched: " + err.Error()}
 		default:
 			*o = g.retry(m, "its record could not be fetched: "+err.Error())
 		}

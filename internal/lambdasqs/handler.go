@@ -28,8 +28,8 @@ type Handler struct {
 	Destination func(queueARN string) *Destination
 
 	// Payload reads a message's record from wherever its producer has put it. An error that
-	// wraps ErrPoison or tapway.ErrNotFound is for good, any other is tried again. nil: the body is
-	// the record.
+	// wraps ErrPoison or tapway.ErrNotFound is for good, any other is tried again, and with ErrRefused
+	// no more often than a delivery. nil: the body is the record.
 	Payload func(ctx context.Context, m *Message) (Payload, error)
 
 	// Postpone sets when a message becomes visible again, counted from now (SQS's
@@ -70,6 +70,9 @@ type Payload struct {
 
 // ErrPoison is wrapped by a Payload error that no repetition will change.
 var ErrPoison = errors.New("poison message")
+
+// ErrRefused is wrapped by a Payload error that lasts until somebody changes something, such as a permission.
+var ErrRefused = errors.New("refused")
 
 // reasonNoTime is what is said of a message that was not even looked at.
 const reasonNoTime = "not attempted: the function's time was over"

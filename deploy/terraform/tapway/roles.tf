@@ -150,6 +150,14 @@ resource "aws_iam_role_policy" "forwarder" {
         Action   = try(var.settings.lambda.delete_objects, false) ? ["s3:GetObject", "s3:DeleteObject"] : ["s3:GetObject"]
         Resource = ["${aws_s3_bucket.records.arn}/records/*"]
       },
+      # Without it S3 answers 403 for a record that is gone, which then is tried again as if it were only forbidden.
+      {
+        Sid       = "Missing"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = [aws_s3_bucket.records.arn]
+        Condition = { StringLikeIfExists = { "s3:prefix" = ["records/*"] } } # a read has no prefix
+      },
     ], local.common)
   })
 }

@@ -278,6 +278,7 @@ func (q *Queue) walk(ctx context.Context, name string, visit func(ctx context.Co
 	if err != nil {
 		return err
 	}
+	others := d.sharing(ctx, url)
 	kept := map[string]string{} // receipt handle by message ID
 	defer func() { d.putBack(ctx, dead, kept) }()
 	for nothing := 0; nothing < 2; {
@@ -286,18 +287,24 @@ func (q *Queue) walk(ctx context.Context, name string, visit func(ctx context.Co
 			return fmt.Errorf("read the dead letters of destination %q: %w", d.name, err)
 		}
 		var batch []*item
+		fresh := false
 		for i := range raw {
 			v := deliveryOf(&raw[i])
 			if _, known := kept[v.MessageID]; !known {
-				batch = append(batch, &item{Delivery: v, received: time.Now()})
+				fresh = true
+				if d.owns(v, others) {
+					batch = append(batch, &item{Delivery: v, received: time.Now()})
+				}
 			}
 			kept[v.MessageID] = v.Handle
 		}
-		if len(batch) == 0 {
+		if !fresh {
 			nothing++
 			continue
 		}
-		nothing = 0
+		if nothing = 0; len(batch) == 0 {
+			continue
+		}
 		gone, err := visit(ctx, d, batch)
 		for _, it := range gone {
 			delete(kept, it.MessageID)
@@ -314,7 +321,7 @@ func (d *destination) receiveDead(ctx context.Context, url string) (got []types.
 		out, err := d.q.c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl: &url, MaxNumberOfMessages: maxEntries, WaitTimeSeconds: 1, // a long poll asks all of SQS's servers
 			VisibilityTimeout: int32(walkHold / time.Second), MessageAttributeNames: []string{"All"},
-			MessageSystemAttributeNames: systemAttributes,
+			MessageSystemAttributeNames: append(slices.Clip(systemAttributes), types.MessageSystemAttributeNameDeadLetterQueueSourceArn),
 		})
 		if err == nil {
 			got = out.Messages

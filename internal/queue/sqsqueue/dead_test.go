@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/queue/queuetest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
@@ -125,6 +128,78 @@ func TestPeekStrange(t *testing.T) {
 func even(dl *DeadLetter) bool {
 	n, err := strconv.Atoi(strings.TrimPrefix(dl.Meta.Query, "n="))
 	return err == nil && n%2 == 0
+}
+
+// TestSharedDeadLetters: where two queues have the same dead-letter queue, each destination's letters are its own, and
+// SQS is not told to move or purge those of both.
+func TestSharedDeadLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.sqs.Create("a", map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("a-dead", 1000)})
+		w.sqs.Create("b", map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("a-dead", 2)})
+		w.q = w.open(w.config())
+		for i := range 12 {
+			if err := w.q.Enqueue(t.Context(), queuetest.Exchange(i, 10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range []string{"a", "b"} {
+			s := w.subscribe(name)
+			for left := 12; left > 0; {
+				msgs := w.receive(s, 10)
+				w.settle(s, tapway.Outcome{Verdict: tapway.Dead, Reason: "410 Gone", Status: 410}, msgs...)
+				left -= len(msgs)
+			}
+		}
+		w.sqs.Put("b", "moved by SQS", nil)
+		w.sqs.Put("a-dead", "put there by somebody", nil)
+		for range 3 {
+			_, err := w.q.c.Client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(sqstest.URL + "/" + sqstest.Account + "/b"), VisibilityTimeout: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		same := func(what string, dead int) {
+			t.Helper()
+			if n := len(w.sqs.Messages("a-dead")); n != dead {
+				t.Fatalf("%s: %d dead letters, want %d", what, n, dead)
+			}
+		}
+		same("at first", 26)
+		for name, want := range map[string]string{"a": "put there by somebody", "b": "moved by SQS"} {
+			n, foreign := 0, ""
+			for dl, err := range w.q.PeekDeadLetters(t.Context(), name, 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n++; dl.Exchange == nil {
+					foreign += string(dl.Record)
+				}
+			}
+			if n != 13 || foreign != want {
+				t.Errorf("%s has %d dead letters, and of others %q", name, n, foreign)
+			}
+		}
+		if _, err := w.q.StartMove(t.Context(), "b", 0); !errors.Is(err, ErrNoMove) || !strings.Contains(err.Error(), `"a"`) {
+			t.Errorf("SQS moves those of both: %v", err)
+		}
+		if _, err := w.q.PurgeAll(t.Context(), "b"); err == nil || !strings.Contains(err.Error(), `"a"`) {
+			t.Errorf("SQS purges those of both: %v", err)
+		}
+		same("after what was refused", 26)
+		if r, err := w.q.Redrive(t.Context(), "b", Selection{}); err != nil || r != (Result{13, 13, 13}) {
+			t.Errorf("redrive: %+v, %v", r, err)
+		}
+		same("after b's redrive", 13)
+		if n := len(w.sqs.Messages("b")); n != 13 {
+			t.Errorf("b has %d again", n)
+		}
+		if r, err := w.q.Purge(t.Context(), "a", Selection{}); err != nil || r != (Result{13, 13, 13}) {
+			t.Errorf("purge: %+v, %v", r, err)
+		}
+		same("after a's purge", 0)
+	})
 }
 
 func TestRedrive(t *testing.T) {

@@ -23,5 +23,6 @@
 // what lay there when this process first looked counts as captured. So a line's difference is 0
 // when this process is the only one that sends to and receives from the queue and nothing
 // has happened for about a minute, until which SQS's numbers may lag. With several processes it is what the
-// others sent, less what they delivered or dropped. A redrive changes nothing in it.
+// others sent, less what they delivered or dropped. A redrive changes nothing in it. A dead-letter queue that several
+// destinations share is counted for each of them; give each its own.
 package sqsqueue

@@ -73,6 +73,9 @@ func (q *Queue) StartMove(ctx context.Context, destination string, rate int) (ha
 	if err != nil {
 		return "", err
 	}
+	if err := q.dests[destination].alone(ctx); err != nil {
+		return "", fmt.Errorf("move the dead letters of destination %q: %w: %w", destination, ErrNoMove, err)
+	}
 	in := &sqs.StartMessageMoveTaskInput{SourceArn: &from, DestinationArn: &to}
 	if rate > 0 {
 		in.MaxNumberOfMessagesPerSecond = aws.Int32(int32(min(rate, 500)))
@@ -94,9 +97,9 @@ func (q *Queue) StartMove(ctx context.Context, destination string, rate int) (ha
 	return handle, nil
 }
 
-// ErrNoMove says that SQS refuses to move dead letters by itself: their queue is not the target
-// of a redrive policy, a move is under way, or the permission for it is missing. Redrive does
-// without.
+// ErrNoMove says that SQS does not move dead letters by itself: their queue is not the target
+// of a redrive policy or has those of other destinations as well, a move is under way, or the permission for it is
+// missing. Redrive does without.
 var ErrNoMove = errors.New("SQS does not move them by itself")
 
 // LastMove is the newest move of a destination's dead letters; ErrNotFound when there was none.
@@ -159,11 +162,15 @@ func (q *Queue) arns(ctx context.Context, destination string) (from, to string, 
 
 // PurgeAll has SQS itself empty a destination's dead-letter queue, and returns about how many
 // there were. It is quick for any number, but leaves large records to the bucket's lifecycle
-// rule, and SQS takes up to a minute and allows it once a minute.
+// rule, and SQS takes up to a minute and allows it once a minute. It fails where the queue has the dead letters
+// of other destinations as well.
 func (q *Queue) PurgeAll(ctx context.Context, destination string) (about uint64, err error) {
 	d, err := q.destination(destination)
 	if err != nil {
 		return 0, err
+	}
+	if err := d.alone(ctx); err != nil {
+		return 0, fmt.Errorf("purge the dead letters of destination %q: %w", destination, err)
 	}
 	_, dead, err := d.measure(ctx)
 	if err != nil {
