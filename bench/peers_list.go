@@ -95,10 +95,8 @@ func peerList() []peer {
 }
 
 func startTyk(p *place) (*runningPeer, error) {
-	for _, dir := range []string{"templates", "middleware"} {
-		if err := os.MkdirAll(filepath.Join(p.dir, dir), 0o755); err != nil {
-			return nil, err
-		}
+	if err := os.MkdirAll(filepath.Join(p.dir, "middleware"), 0o755); err != nil {
+		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(p.dir, "policies.json"), []byte("{}"), 0o644); err != nil {
 		return nil, err
