@@ -63,7 +63,11 @@ func benchPeers() error {
 	if err != nil {
 		return err
 	}
-	kept, err := openState(filepath.Join(had, "run-"+f.name+".jsonl"), header{Form: f.name, Rounds: f.rounds, Seconds: *seconds, Only: *onlyOf, Tapway: sumOf(had)}, *resume)
+	sum := sumOf(had)
+	if sum == "" {
+		return fmt.Errorf("no tapway to measure: go build -o %s ./cmd/tapway", filepath.Join(*peersHad, "bin", "tapway"))
+	}
+	kept, err := openState(filepath.Join(had, "run-"+f.name+".jsonl"), header{Form: f.name, Rounds: f.rounds, Seconds: *seconds, Only: *onlyOf, Tapway: sum}, *resume)
 	if err != nil {
 		return err
 	}
