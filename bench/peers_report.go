@@ -194,7 +194,7 @@ func completeness(all []sample) string {
 	case whole == 0 && records > 0:
 		return fmt.Sprintf("none of %d (%d without the answer)", expected, records)
 	}
-	return fmt.Sprintf("%.2f %%: %d of %d", 100*float64(whole)/float64(expected), whole, expected)
+	return fmt.Sprintf("%.2f %%: %d of %d (%d have a record)", 100*float64(whole)/float64(expected), whole, expected, records)
 }
 
 // version is what bench/peers/get noted of a peer.

@@ -200,6 +200,21 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// TestCompleteness: a call without a record and a record without a body are two things.
+func TestCompleteness(t *testing.T) {
+	for _, c := range []struct {
+		expected, records, whole int
+		want                     string
+	}{
+		{100, 100, 100, "all 100"}, {100, 102, 100, "all 100"}, {100, 100, 99, "99.00 %: 99 of 100 (100 have a record)"},
+		{100, 97, 90, "90.00 %: 90 of 100 (97 have a record)"}, {100, 98, 0, "none of 100 (98 without the answer)"},
+	} {
+		if got := completeness([]sample{{expected: c.expected, tally: tally{c.records, c.whole}}}); got != c.want {
+			t.Errorf("%d records, %d whole, of %d: %q, want %q", c.records, c.whole, c.expected, got, c.want)
+		}
+	}
+}
+
 // TestForms: each form has the calls that the page says it has, and time is asked for in the right place.
 func TestForms(t *testing.T) {
 	defer func(name string) { *formName = name }(*formName)
