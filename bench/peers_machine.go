@@ -20,7 +20,8 @@ func machine() string {
 		parts = append(parts, fmt.Sprintf("%.0f GiB of memory", kib/(1<<20)))
 	}
 	if kernel, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		parts = append(parts, "Linux "+strings.TrimSpace(string(kernel)))
+		release, _, _ := strings.Cut(strings.TrimSpace(string(kernel)), "-") // what a distribution adds is left out
+		parts = append(parts, "Linux "+release)
 	}
 	return strings.Join(append(parts, runtime.Version()), ", ")
 }

@@ -114,13 +114,13 @@ func (r *report) markdown(list []peer) string {
 // how says which run this was, and where.
 func (r *report) how(b *strings.Builder) {
 	fmt.Fprintf(b, "`%s` writes this page. It is the form `%s`: %s.\n\n", r.form.command(), r.form.name, r.form.about)
-	fmt.Fprintf(b, "- Run of %s: %d rounds, %.1f s for each contender and kind of call in each of them.", r.began.Format("2006-01-02"), r.form.rounds, *seconds)
+	fmt.Fprintf(b, "- Run of %s: rounds: %d, each with %.1f s for every contender and kind of call.", r.began.Format("2006-01-02"), r.form.rounds, *seconds)
 	if r.cut > 0 {
 		fmt.Fprintf(b, " **After %s the time was up**: %d of the %d rounds of a kind of call were left out.", r.form.limit, r.cut, r.form.rounds*len(r.form.cells))
 	}
 	fmt.Fprintf(b, "\n- Machine: %s.\n", machine())
 	if c := commit(); c != "" {
-		fmt.Fprintf(b, "- tapway: `%s`.\n", c)
+		fmt.Fprintf(b, "- tapway: commit `%s`.\n", c)
 	}
 	var others []float64
 	for _, o := range r.outcomes {
