@@ -29,13 +29,17 @@ test: ## run every test, with the race detector
 	cd contrib/waf && $(GO) vet ./... && $(GO) test $(RACE) -timeout 5m ./...
 	cd deploy/kubernetes && $(GO) vet ./... && $(GO) test -timeout 5m ./...
 
-lint: ## gofmt, staticcheck, gosec and govulncheck (where they can be had)
+lint: ## gofmt, staticcheck, actionlint, gosec and govulncheck (where they can be had)
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt-ed:"; gofmt -l .; exit 1; }
 	@test -x $(TOOLS)/staticcheck || GOBIN=$(TOOLS) $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2
 	$(TOOLS)/staticcheck ./...
 	$(TOOLS)/staticcheck -tags torture,mandoc ./cmd/tapway
 	cd contrib/waf && $(TOOLS)/staticcheck ./...
 	cd deploy/kubernetes && $(TOOLS)/staticcheck ./...
+	@test -x $(TOOLS)/actionlint || GOBIN=$(TOOLS) $(GO) install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 || \
+		echo "actionlint: skipped, it cannot be installed from here"
+	@test ! -x $(TOOLS)/actionlint || $(TOOLS)/actionlint .github/workflows/*.yml
+	@! grep -rnE '^ *(- )?uses: *[^.]' .github/workflows | grep -vE '@[0-9a-f]{40} # v[0-9]' || { echo "an action is not pinned by its commit, with the version behind it"; exit 1; }
 	@test -x $(TOOLS)/gosec || GOBIN=$(TOOLS) $(GO) install github.com/securego/gosec/v2/cmd/gosec@v2.22.11 || \
 		echo "gosec: skipped, it cannot be installed from here"
 	@test ! -x $(TOOLS)/gosec || $(TOOLS)/gosec $(GOSEC) -exclude-dir=bench -exclude-dir=contrib -exclude-dir=deploy/kubernetes -exclude-dir=internal/torture ./...
@@ -45,13 +49,14 @@ lint: ## gofmt, staticcheck, gosec and govulncheck (where they can be had)
 	elif grep -q 'fetching vulnerabilities\|no such host\|connection refused\|403\|404' <<<"$$out"; then echo "govulncheck: skipped, its database cannot be reached from here"; \
 	else echo "$$out"; exit 1; fi
 
-fuzz: ## run every fuzz target for FUZZTIME (default 10s each)
+fuzz: ## run every fuzz target for FUZZTIME: 10s (the default) or a number of inputs, 1000x
 	@.ci/fuzz $${FUZZTIME:-10s}
 
 bench: ## measure tapway against its yardsticks and print the table
 	$(GO) run ./bench
 
-# Where bench-peers puts the peers; nothing goes into the system. PEER_FLAGS=-quick takes ten minutes instead of more than an hour.
+# Where bench-peers puts the peers; nothing goes into the system. PEER_FLAGS='-form quick' takes at most 12 minutes and
+# '-form middle' at most 30 instead of more than an hour; -resume goes on after a break.
 PEERS ?= $(HOME)/.cache/tapway-peers
 bench-peers: ## measure tapway beside its peers (Debian): brings them, then writes docs/benchmarks-peers.md
 	bench/peers/get $(PEERS)

@@ -1,43 +1,18 @@
 package main
 
 import (
-	"flag"
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
-	"strconv"
-	"strings"
+	"syscall"
 	"time"
 )
-
-var (
-	peersHad = flag.String("peers", "", "measure beside other proxies instead: the directory that bench/peers/get has filled; `make bench-peers` does both")
-	quick    = flag.Bool("quick", false, "peers: POSTs of 1 and 10 KiB over 64 connections only, rounds of one second")
-	outFile  = flag.String("out", "", "peers: where the page goes; default only the standard output")
-	methods  = flag.String("methods", "POST,GET", "peers: methods")
-	sizes    = flag.String("sizes", "1,10,100", "peers: KiB of a POST and of each answer")
-	connList = flag.String("connection-list", "16,64,256", "peers: numbers of connections")
-	onlyOf   = flag.String("only-peers", "", "peers: only contenders whose names contain one of these words, separated by commas, beside the first")
-)
-
-// cell is one kind of call under one load.
-type cell struct {
-	method      string
-	size        int
-	connections int
-}
-
-func (c cell) String() string {
-	return fmt.Sprintf("%s, %d KiB, %d connections", c.method, c.size>>10, c.connections)
-}
-
-// bodies is how many bodies a record of such a call has.
-func (c cell) bodies() int {
-	if c.method == "GET" {
-		return 1
-	}
-	return 2
-}
 
 // sample is one measurement of one peer.
 type sample struct {
@@ -48,12 +23,14 @@ type sample struct {
 	expected int     // records there should be, those of the warm-up included
 	tally    tally
 	lag      float64 // seconds from the end of the load to the last record
+	others   float64 // the share of the machine that other programs took, from 0 to 1
 }
 
 // outcome is what a cell gave: by peer and by round.
 type outcome struct {
 	cell    cell
 	samples map[string][]sample
+	failed  []line // measurements that could not be made
 }
 
 // column is a figure of a peer's rounds.
@@ -76,36 +53,9 @@ func (o *outcome) ratio(a, b string, of func(sample) float64) (v []float64) {
 	return v
 }
 
-func cells() ([]cell, error) {
-	if *quick {
-		*seconds, *rounds = min(*seconds, 1), min(*rounds, 5)
-		return []cell{{"POST", 1 << 10, 64}, {"POST", 10 << 10, 64}}, nil
-	}
-	var all []cell
-	for method := range strings.SplitSeq(*methods, ",") {
-		for size := range strings.SplitSeq(*sizes, ",") {
-			for connections := range strings.SplitSeq(*connList, ",") {
-				kib, err := strconv.Atoi(size)
-				if err != nil || kib != 1 && kib != 10 && kib != 100 {
-					return nil, fmt.Errorf("-sizes: %q is not 1, 10 or 100, which are the backend's answers", size)
-				}
-				n, err := strconv.Atoi(connections)
-				if err != nil || n < 1 {
-					return nil, fmt.Errorf("-connection-list: %q is not a number of connections", connections)
-				}
-				if method != "GET" && method != "POST" {
-					return nil, fmt.Errorf("-methods: %q is neither GET nor POST", method)
-				}
-				all = append(all, cell{method, kib << 10, n})
-			}
-		}
-	}
-	return all, nil
-}
-
 // benchPeers measures every peer that is there, in turn, round by round, and writes the page.
 func benchPeers() error {
-	all, err := cells()
+	f, err := chosenForm()
 	if err != nil {
 		return err
 	}
@@ -113,42 +63,84 @@ func benchPeers() error {
 	if err != nil {
 		return err
 	}
-	report := &report{missing: noted(had, "missing"), versions: noted(had, "versions")}
-	list := report.choose(peerList())
-	backend, err := start("backend")
+	sum := sumOf(had)
+	if sum == "" {
+		return fmt.Errorf("no tapway to measure: go build -o %s ./cmd/tapway", filepath.Join(*peersHad, "bin", "tapway"))
+	}
+	kept, err := openState(filepath.Join(had, "run-"+f.name+".jsonl"), header{Form: f.name, Rounds: f.rounds, Seconds: *seconds, Only: *onlyOf, Tapway: sum}, *resume)
 	if err != nil {
 		return err
 	}
-	defer backend.stop()
-	began := time.Now()
-	for _, c := range all {
-		fmt.Fprintf(os.Stderr, "%s  %s\n", time.Since(began).Round(time.Second), c)
-		o := &outcome{cell: c, samples: map[string][]sample{}}
-		for round := range *rounds {
-			for _, p := range list {
-				if report.gone(p.name) {
-					continue
-				}
-				s, err := measure(p, c, had, backend.addr)
-				if err != nil {
-					report.fail(p.name, c, err)
-					fmt.Fprintf(os.Stderr, "  %s: %v\n", p.name, err)
-					continue
-				}
-				s.round = round
-				o.samples[p.name] = append(o.samples[p.name], s)
-				fmt.Fprintf(os.Stderr, "  %-40s %8.0f calls/s  %6.0f µs  %4.0f MiB  %d/%d\n", p.name, s.perSec, s.cpu, s.peak, s.tally.whole, s.expected)
-			}
-		}
-		report.outcomes = append(report.outcomes, o)
+	defer kept.close()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r := &report{form: f, began: kept.header.Began, missing: noted(had, "missing"), versions: noted(had, "versions")}
+	for _, c := range f.cells {
+		r.outcomes = append(r.outcomes, &outcome{cell: c, samples: map[string][]sample{}})
 	}
-	text := report.markdown(list)
+	for _, l := range kept.lines {
+		r.take(l)
+	}
+	list := r.choose(peerList())
+	if err := r.run(ctx, list, had, kept); err != nil {
+		return err
+	}
+	text := r.markdown(list)
 	fmt.Print(text)
 	if *outFile != "" {
 		return os.WriteFile(*outFile, []byte(text), 0o644)
 	}
 	return nil
 }
+
+// run measures what is not there yet: a round of every kind of call, then the next round, so that a run whose
+// time is up has looked at each of them.
+func (r *report) run(ctx context.Context, list []peer, had string, kept *state) error {
+	backend, err := start("backend")
+	if err != nil {
+		return err
+	}
+	defer backend.stop()
+	began, last := time.Now(), time.Duration(0)
+	for round := range r.form.rounds {
+		for _, o := range r.outcomes {
+			if r.complete(list, o, round) {
+				continue
+			}
+			if !r.form.left(began, last) {
+				r.cut++
+				continue
+			}
+			from := time.Now()
+			fmt.Fprintf(os.Stderr, "%s  round %d of %d: %s\n", time.Since(began).Round(time.Second), round+1, r.form.rounds, o.cell)
+			for _, p := range list {
+				if r.gone(p.name) || o.done(p.name, round) {
+					continue
+				}
+				at := time.Now()
+				s, err := measure(p, o.cell, had, backend.addr)
+				s.round = round
+				if ctx.Err() != nil {
+					return errBrokenOff
+				}
+				l := lineOf(p, o.cell, s, time.Since(at), err)
+				if err := kept.add(l); err != nil {
+					return err
+				}
+				r.take(l)
+				if err != nil {
+					fmt.Fprintf(os.Stderr, "  %s: %v\n", p.name, err)
+					continue
+				}
+				fmt.Fprintf(os.Stderr, "  %-40s %8.0f calls/s  %6.0f µs  %4.0f MiB  %d/%d  %d failed, in %.1f s\n", p.name, s.perSec, s.cpu, s.peak, s.tally.whole, s.expected, s.failed, time.Since(at).Seconds())
+			}
+			last = max(last, time.Since(from))
+		}
+	}
+	return nil
+}
+
+var errBrokenOff = errors.New("broken off; with -resume it goes on from here")
 
 // measure starts a peer with a sink of its own, warms it up, puts it under load, and waits until
 // every call's record has arrived or nothing more comes. CPU counts until then.
@@ -181,15 +173,11 @@ func measure(p peer, c cell, had, backend string) (s sample, err error) {
 		return s, err
 	}
 	defer r.stop()
-	if err := answers(r.addr, c, p.passive); err != nil {
+	tried, err := answers(r.addr, c, p.passive)
+	if err != nil {
 		return s, fmt.Errorf("it does not pass calls on: %w", err)
 	}
 	*conns, reads = c.connections, c.method == "GET"
-	warm, err := load(r.main, r.addr, c.size, length()/4, 0)
-	if err != nil {
-		return s, err
-	}
-	s.expected = warm.calls
 	body := jsonBody(c.size)
 	settled := func(want int) (tally, time.Time, error) {
 		if !p.counts {
@@ -197,21 +185,31 @@ func measure(p peer, c cell, had, backend string) (s sample, err error) {
 		}
 		return settle(want, func(closely bool) (tally, error) { return p.tally(at, body, c.bodies(), closely) })
 	}
-	before, _, err := settled(s.expected)
+	first, _, err := settled(tried) // the records of those first calls are not counted
 	if err != nil {
 		return s, err
 	}
-	extra := max(0, before.records-s.expected) // the first call, and any that failed
+	warm, err := load(r.main, r.addr, c.size, length()/4, 0)
+	if err != nil {
+		return s, err
+	}
+	s.expected = warm.calls
+	if _, _, err = settled(first.records + s.expected); err != nil {
+		return s, err
+	}
+	others := watchOthers()
 	cpu, store := r.main.treeCPU(), r.storeCPU()
 	if s.result, err = load(r.main, r.addr, c.size, length(), 0); err != nil {
 		return s, err
 	}
 	ended := time.Now()
+	s.others = others()
 	s.expected += s.calls
 	last := ended
-	if s.tally, last, err = settled(s.expected + extra); err != nil {
+	if s.tally, last, err = settled(first.records + s.expected); err != nil {
 		return s, err
 	}
+	s.tally.records, s.tally.whole = s.tally.records-first.records, s.tally.whole-first.whole
 	s.cpu = float64((r.main.treeCPU() - cpu).Microseconds()) / float64(s.calls)
 	s.store = float64((r.storeCPU() - store).Microseconds()) / float64(s.calls)
 	s.peak = r.main.treePeak()
@@ -224,25 +222,54 @@ func measure(p peer, c cell, had, backend string) (s sample, err error) {
 	return s, nil
 }
 
-// answers waits until the peer passes calls on: some listen before they do.
-func answers(addr string, c cell, passive bool) (err error) {
+// answers waits until the peer passes calls on, some listen before they do, and looks closely at two answers over one
+// connection: 200, with the backend's very bytes.
+// It returns how many calls were answered so.
+func answers(addr string, c cell, passive bool) (calls int, err error) {
 	if passive {
 		time.Sleep(1500 * time.Millisecond) // it says nowhere that it listens in
-		return nil
+		return 0, nil
 	}
 	reads = c.method == "GET"
 	for range 100 {
-		var one *client
-		if one, err = dial(addr); err == nil {
-			err = one.call(post(c.size), int64(len(jsonBody(c.size))))
-			one.Close()
-			if err == nil {
-				return nil
-			}
+		if err = exact(addr, post(c.size), jsonBody(c.size)); err == nil {
+			return 2, nil
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return err
+	return 0, err
+}
+
+// exact makes a call twice over one connection and compares the answers with what the backend says.
+func exact(addr string, request, body []byte) error {
+	c, err := dial(addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	for range 2 {
+		if _, err := c.Write(request); err != nil {
+			return fmt.Errorf("it does not keep the connection: %w", err)
+		}
+		resp, err := http.ReadResponse(c.r, nil)
+		if err != nil {
+			return err
+		}
+		got, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		switch {
+		case resp.StatusCode != http.StatusOK:
+			return fmt.Errorf("it answers %s", resp.Status)
+		case !bytes.Equal(got, body):
+			return fmt.Errorf("it answers with %d other bytes than the backend's %d", len(got), len(body))
+		case resp.Close:
+			return errors.New("it does not keep the connection")
+		}
+	}
+	return nil
 }
 
 // settle waits until there are so many records, or for two seconds no more of them; at the

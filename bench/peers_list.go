@@ -80,9 +80,9 @@ func peerList() []peer {
 		{name: "HAProxy", about: "nothing", needs: []string{"haproxy"}, files: [][2]string{{"haproxy.cfg", "haproxy.cfg"}}, start: command("haproxy", "-db", "-f", "{dir}/haproxy.cfg")},
 		{name: "nginx", about: "nothing", needs: []string{"nginx"}, files: [][2]string{{"nginx.conf", "nginx.conf"}}, start: nginx("nginx.conf")},
 		{name: "nginx, mirror", about: "requests only, each sent to the sink as a call", needs: []string{"nginx"}, counts: true, files: [][2]string{{"nginx-mirror.conf", "nginx.conf"}}, start: nginx("nginx.conf"), tally: atSink},
-		tapway(nameTapway, "tapway-batch.yaml", "both bodies, on disk before the answer ends, delivered"),
-		tapway("tapway, write, batches of 100", "tapway-write.yaml", "both bodies, on disk within 10 ms, delivered"),
-		tapway("tapway, its defaults", "tapway.yaml", "both bodies, on disk before the answer ends, delivered one by one"),
+		tapway(nameTapway, "tapway-batch.yaml", "both bodies, in at most 256 MiB, on disk before the answer ends, delivered"),
+		tapway("tapway, write, batches of 100", "tapway-write.yaml", "both bodies, in at most 256 MiB, on disk within 10 ms, delivered"),
+		tapway("tapway, its defaults", "tapway.yaml", "both bodies, in at most 64 MiB, on disk before the answer ends, delivered one by one"),
 		{name: "nginx, Lua", about: "both bodies, in memory, delivered in batches of 100", needs: []string{"nginx", "nginx-lua"}, captures: true, counts: true, files: [][2]string{{"nginx-lua.conf", "nginx.conf"}, {"capture.lua", "capture.lua"}}, start: nginx("nginx.conf"), tally: atSink},
 		{name: nameTyk, about: "both bodies, in Redis; to deliver them is another program's work", needs: []string{"tyk", "redis"}, captures: true, counts: true, files: [][2]string{{"tyk.conf", "tyk.conf"}, {"tyk-api.json", "apps/bench.json"}}, start: startTyk, tally: func(p *place, body []byte, bodies int, closely bool) (tally, error) {
 			return tykTally(p.redis, body, bodies, closely)
@@ -95,10 +95,8 @@ func peerList() []peer {
 }
 
 func startTyk(p *place) (*runningPeer, error) {
-	for _, dir := range []string{"templates", "middleware"} {
-		if err := os.MkdirAll(filepath.Join(p.dir, dir), 0o755); err != nil {
-			return nil, err
-		}
+	if err := os.MkdirAll(filepath.Join(p.dir, "middleware"), 0o755); err != nil {
+		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(p.dir, "policies.json"), []byte("{}"), 0o644); err != nil {
 		return nil, err

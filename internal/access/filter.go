@@ -59,10 +59,11 @@ func (f *FilteredPaths) Decide(r *Request) *Refusal {
 	return nil
 }
 
-// match gives the filtered path that path, in lower case, is or lies below.
+// match gives the filtered path that path, in lower case, is or lies below; "" is the root, below which everything lies,
+// a target without a slash too.
 func (f *FilteredPaths) match(path string) (string, bool) {
 	for _, filtered := range f.paths {
-		if strings.HasPrefix(path, filtered) && (len(path) == len(filtered) || path[len(filtered)] == '/') {
+		if filtered == "" || strings.HasPrefix(path, filtered) && (len(path) == len(filtered) || path[len(filtered)] == '/') {
 			return filtered, true
 		}
 	}

@@ -23,7 +23,7 @@ const (
 	word = 8
 	most = 6 // bytes of one escaped byte
 
-	slack = 2*word + most
+	slack = 3 * word // eight bytes that are all escaped take 15 before the last, which is written as a whole word
 )
 
 // zeros has the high bit of every byte of w that is 0, and no other bit.

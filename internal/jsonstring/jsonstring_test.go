@@ -172,3 +172,20 @@ func BenchmarkUnescape(b *testing.B) {
 		Unescape(out, s)
 	}
 }
+
+// TestRoom: however much room is left at the end of dst, and whatever stands there, nothing is written beyond it.
+func TestRoom(t *testing.T) {
+	for _, text := range []string{`\\\\\\\\`, `""""""""`, `a\\\\\\\`, `\\\\\\\a`, "\x00\x00\x00\x00\x00\x00\x00\x00", "\x00\\\\\\\\\\\\\\", "abcdefgh"} {
+		for before := range 24 {
+			for after := range 9 {
+				s := []byte(strings.Repeat("\x01", before) + text + strings.Repeat("b", after))
+				want := slowly(s)
+				for room := range 96 {
+					if got := AppendBytes(make([]byte, 0, room), s); !bytes.Equal(got, want) {
+						t.Fatalf("AppendBytes(%q) with room for %d = %s, want %s", s, room, got, want)
+					}
+				}
+			}
+		}
+	}
+}

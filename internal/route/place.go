@@ -27,28 +27,52 @@ type piece struct {
 	origin origin
 }
 
-// inPlace checks the path that the pieces make, as the most eager backend reads it: decoded once,
-// backslashes being slashes, and what follows a semicolon no part of a segment. No dot segment
-// may be a single parameter's, and none may climb above a greedy one's place; within it they are
-// left alone, as they are at the root, above which there is nothing. An encoded slash alone
-// leads nowhere else and passes, as API Gateway passes it on.
+// separator says whether, and for whom, a byte of a decoded path ends a segment.
+type separator byte
+
+const (
+	slash            separator = 1 << iota // for everybody
+	encodedSlash                           // for backends that decode before they resolve
+	backslash                              // for those to which it is a slash
+	encodedBackslash                       // for those that do both
+)
+
+// inPlace checks the path that the pieces make, as every backend may read it: decoded once, what follows a semicolon
+// no part of a segment, with and without each of the separators that only some know. An eager reader sees more dot
+// segments, a plain one fewer names to climb out of. No dot segment may be a single parameter's, and none may climb
+// above a greedy one's place; within it they are left alone, as they are at the root, above which there is nothing.
+// An encoded slash alone leads nowhere else and passes, as API Gateway passes it on.
 func inPlace(pieces []piece) error {
 	if !mayMove(pieces) {
 		return nil
 	}
 	var room [256]byte
 	var from [256]origin
-	text, origins := room[:0], from[:0]
+	var ends [256]separator
+	text, origins, seps := room[:0], from[:0], ends[:0]
 	for _, p := range pieces {
-		text = decodeLoosely(text, p.text)
+		text, seps = decodeLoosely(text, seps, p.text)
 		for len(origins) < len(text) {
 			origins = append(origins, p.origin)
 		}
 	}
+	some := separator(0) // those that are there and that not everybody knows
+	for _, s := range seps {
+		some |= s &^ slash
+	}
+	for known := some; ; known = (known - 1) & some { // every choice of them, none at last
+		if err := resolves(text, origins, seps, known|slash); err != nil || known == 0 {
+			return err
+		}
+	}
+}
+
+// resolves checks the path as a backend reads it to which those separators end a segment.
+func resolves(text []byte, origins []origin, seps []separator, known separator) error {
 	var places []origin // of the segments to stand in
 	for start := 0; start <= len(text); {
 		end := start
-		for end < len(text) && text[end] != '/' && text[end] != '\\' {
+		for end < len(text) && seps[end]&known == 0 {
 			end++
 		}
 		least, most := bounds(origins[start:end])
@@ -92,19 +116,27 @@ func mayMove(pieces []piece) bool {
 	return false
 }
 
-// decodeLoosely is decode that leaves broken escapes as they are.
-func decodeLoosely(dst []byte, s string) []byte {
+// decodeLoosely is decode that leaves broken escapes as they are, and says of each byte whom it separates for.
+func decodeLoosely(dst []byte, seps []separator, s string) ([]byte, []separator) {
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
+		c, sep := s[i], [2]separator{slash, backslash}
+		if c == '%' && i+2 < len(s) {
 			if hi, lo := unhex(s[i+1]), unhex(s[i+2]); hi <= 15 && lo <= 15 {
-				dst = append(dst, hi<<4|lo)
+				c, sep = hi<<4|lo, [2]separator{encodedSlash, encodedBackslash}
 				i += 2
-				continue
 			}
 		}
-		dst = append(dst, s[i])
+		dst = append(dst, c)
+		switch c {
+		case '/':
+			seps = append(seps, sep[0])
+		case '\\':
+			seps = append(seps, sep[1])
+		default:
+			seps = append(seps, 0)
+		}
 	}
-	return dst
+	return dst, seps
 }
 
 // checkPlace checks the path that Target has made.

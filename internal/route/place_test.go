@@ -70,6 +70,15 @@ func TestPlace(t *testing.T) {
 		{"ANY /{proxy+}", "https://h/app/x{proxy}", "/../y", passes}, // "x.." is a name
 		{"ANY /{proxy+}", "https://h/app/{proxy}/end", "/a/../..", refused},
 		{"ANY /x/{id}/{proxy+}", "https://h/{id}/{proxy}", "/x/1/../2", refused},
+		// What is a slash to some is a letter to others: who sees one name there climbs further with as many "..".
+		{"ANY /{proxy+}", "https://h/app/{proxy}", `/a\b/..`, passes},
+		{"ANY /{proxy+}", "https://h/app/{proxy}", `/a\b/../..`, refused},
+		{"ANY /{proxy+}", "https://h/app/{proxy}", "/a%5Cb/../..", refused},
+		{"ANY /{proxy+}", "https://h/app/{proxy}", "/a%2fb/..", passes},
+		{"ANY /{proxy+}", "https://h/app/{proxy}", "/a%2fb/../..", refused},
+		{"ANY /{proxy+}", "https://h/app/{proxy}", "/a%2fb%2fc/x/../..", passes},
+		{"ANY /{proxy+}", "https://h/app/{proxy}", `/a%2fb\c/../../x`, refused},
+		{"ANY /{proxy+}", "https://h/app/{proxy}", `/a\..\..\b`, refused}, // and who sees three there
 
 		// A whole path behind a prefix.
 		{"$default", "https://h", "/../x", passes},
@@ -141,7 +150,8 @@ func FuzzPlace(f *testing.F) {
 			if decoded, err := url.PathUnescape(text); err == nil {
 				text = decoded
 			}
-			for _, slashes := range []string{text, strings.ReplaceAll(text, `\`, "/")} {
+			dots := strings.NewReplacer("%2e", ".", "%2E", ".").Replace(target.Path) // as RFC 3986 has it: %2F is no slash
+			for _, slashes := range []string{text, strings.ReplaceAll(text, `\`, "/"), dots, strings.ReplaceAll(dots, `\`, "/")} {
 				clean := path.Clean(slashes)
 				if clean != "/v1/u" && !strings.HasPrefix(clean, "/v1/u/") {
 					t.Errorf("%q reaches %q", s, clean)
