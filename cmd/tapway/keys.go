@@ -153,6 +153,8 @@ type listedKey struct {
 	Source  string     `json:"source"` // "configuration" or "file"
 	Created *time.Time `json:"created,omitempty"`
 	Revoked *time.Time `json:"revoked,omitempty"`
+
+	formerly string // its ID before it was migrated
 }
 
 func keysOf(c *config.Config, data string) ([]listedKey, error) {
@@ -162,7 +164,7 @@ func keysOf(c *config.Config, data string) ([]listedKey, error) {
 	}
 	records, err := access.ReadKeys(app.KeysFile(data))
 	for _, k := range records {
-		list = append(list, listedKey{ID: k.ID, Name: k.Name, Plan: k.Plan, Source: "file", Created: &k.Created, Revoked: k.Revoked})
+		list = append(list, listedKey{ID: k.ID, Name: k.Name, Plan: k.Plan, Source: "file", Created: &k.Created, Revoked: k.Revoked, formerly: k.Formerly})
 	}
 	return list, err
 }
@@ -314,8 +316,9 @@ func usageOf(ctx context.Context, c *config.Config, data string, now time.Time) 
 				continue
 			}
 			for _, count := range counts {
-				if count.Key == k.ID && count.Start >= start.Unix() {
-					u.Used = count.Used
+				former := k.formerly != "" && count.Key == k.formerly // no process has read the key's new ID yet
+				if (former || count.Key == k.ID) && count.Start >= start.Unix() {
+					u.Used += count.Used
 				}
 			}
 		}
@@ -343,14 +346,18 @@ func newKeysMigrate() *cobra.Command {
 		Use: "migrate", Short: "Give keys of an older tapway the IDs that they have on every machine", Args: args(0, 0, "no arguments"),
 		Long: "Processes that share counters (access.counters) count a key by its ID, which is made of the key's hash. Keys that an older\n" +
 			"tapway has made have IDs of their machine and count apart. Run this on each machine; the keys stay valid, and what they have used\n" +
-			"in the present period is forgotten.",
+			"in the present period goes along.",
 		Example: "  tapway keys migrate",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, data, err := flags.open()
+			c, data, err := flags.open()
 			if err != nil {
 				return err
 			}
-			before, after, err := access.MigrateKeys(app.KeysFile(data))
+			carry, err := carryUse(cmd.Context(), c, time.Now())
+			if err != nil {
+				return err
+			}
+			before, after, err := access.MigrateKeys(app.KeysFile(data), carry)
 			if err != nil {
 				return err
 			}
@@ -378,4 +385,21 @@ func newKeysMigrate() *cobra.Command {
 	}
 	flags.register(cmd)
 	return cmd
+}
+
+// carryUse takes along what a key has used where all processes count together; nil: they do not.
+func carryUse(ctx context.Context, c *config.Config, now time.Time) (func(before, after access.KeyRecord) error, error) {
+	shared, err := app.SharedCounter(c, slog.New(slog.DiscardHandler))
+	if shared == nil || err != nil {
+		return nil, err
+	}
+	return func(before, after access.KeyRecord) error {
+		plan := findPlan(c, after.Plan)
+		if plan == nil || plan.Quota == nil {
+			return nil
+		}
+		quota := plan.Quota.Access()
+		start, end := quota.Window(now)
+		return shared.Move(ctx, before.ID, after.ID, start.Unix(), end.Unix())
+	}, nil
 }

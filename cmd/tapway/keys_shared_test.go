@@ -67,8 +67,21 @@ func TestKeysUsageShared(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Replace(string(old), made.ID, "abcdefghij", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	table.Set("counts/shop/quota/abcdefghij/"+day, 5)
 	out, _, _ = execute(t, other, "keys", "migrate", "--json")
 	mustContain(t, out, `"before": "abcdefghij"`, `"id": "`+made.ID+`"`)
+	out, _, _ = execute(t, other, "keys", "usage", "ann") // what it has used goes along, once
+	mustContain(t, out, made.ID, "12    88")
+	execute(t, other, "keys", "migrate")
+	out, _, _ = execute(t, dir, "keys", "usage", "ann")
+	mustContain(t, out, made.ID, "12    88")
+	if err := os.WriteFile(file, []byte(strings.Replace(string(old), made.ID, "klmnopqrst", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	dynamo.Close()
+	fails(t, other, 1, "take along what ann has used", "keys", "migrate")
+	if now, err := os.ReadFile(file); err != nil || !strings.Contains(string(now), "klmnopqrst") {
+		t.Errorf("a migration that failed has changed the file: %v", err)
+	}
 	fails(t, dir, 1, "read what the API keys have used, of dynamodb://counts/shop", "keys", "usage")
 }

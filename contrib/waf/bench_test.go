@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -23,8 +24,11 @@ func (*quietWriter) WriteHeader(int)               {}
 // benchCalls are a GET that is answered with 1 KiB, and POSTs of 10 KiB of JSON: in one text, and in
 // some 450 small values, because rules are asked about each value.
 func benchCalls() map[string]func() *http.Request {
-	order := `{"sku":"TEA-0042","title":"Darjeeling first flush","amount":3,"price":12.5,"note":"please wrap it as a gift"}`
-	items := `{"orders":[` + strings.Repeat(order+",", (10<<10)/(len(order)+1)-1) + order + `]}`
+	var orders []string
+	for n := range 92 { // no two alike
+		orders = append(orders, fmt.Sprintf(`{"sku":"TEA-%04d","title":"Darjeeling flush %d","amount":%d,"price":%d.5,"note":"wrap it as gift number %d"}`, 7*n, n, n%9, n, 3*n))
+	}
+	items := `{"orders":[` + strings.Join(orders, ",") + `]}`
 	text := `{"text":"` + strings.Repeat("wrap it as a gift, ", (10<<10)/19) + `"}`
 	common := func(r *http.Request) *http.Request {
 		r.Host = "api.example.com"

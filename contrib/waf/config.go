@@ -53,8 +53,7 @@ type Config struct {
 	Methods      []string `yaml:"methods"`       // methods that are not refused by rule 911100
 	ContentTypes []string `yaml:"content_types"` // media types of bodies that are not refused by rule 920420
 
-	// Prefilter has a regular expression asked only about values that have the letters it needs, and
-	// are long enough for it: the same verdicts at less cost. Default true.
+	// Prefilter has regular expressions matched by tables: the same verdicts at less cost. Default true.
 	Prefilter bool `yaml:"prefilter"`
 
 	// OnError says what becomes of a call that cannot be inspected: Refuse (the default) or Pass.

@@ -62,8 +62,13 @@ func (c *Config) before() string {
 	if c.Prefilter {
 		prefilter = "On"
 	}
+	literals := ""
+	if len(c.Rules)+len(c.RulesAfter) > 0 {
+		literals = `SecAction "id:200011,phase:1,pass,t:none,nolog,setvar:tx.` + everyLiteral + `=1"`
+	}
 	return fmt.Sprintf(`
 SecRxPreFilter %s
+%s
 SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=%d"
 SecAction "id:900110,phase:1,pass,t:none,nolog,setvar:tx.inbound_anomaly_score_threshold=%d"
 SecAction "id:900120,phase:1,pass,t:none,nolog,setvar:tx.early_blocking=1"
@@ -80,7 +85,7 @@ SecRule REQBODY_ERROR "!@eq 0" "id:200002,phase:2,t:none,log,deny,status:400,msg
     SecRule INBOUND_DATA_ERROR "!@eq 1" "t:none"
 SecRule MULTIPART_STRICT_ERROR "!@eq 0" "id:200003,phase:2,t:none,log,deny,status:400,msg:'Multipart request body is not strictly one'"
 SecRule ARGUMENTS_LIMIT_REACHED "@eq 1" "id:200005,phase:2,t:none,log,deny,status:400,msg:'Too many arguments in the body'"
-`, prefilter, c.Paranoia, c.Threshold, strings.ToUpper(strings.Join(c.Methods, " ")), strings.Join(types, " "))
+`, prefilter, literals, c.Paranoia, c.Threshold, strings.ToUpper(strings.Join(c.Methods, " ")), strings.Join(types, " "))
 }
 
 // last are settings that no file of rules may change: whether a call is blocked, how much of it

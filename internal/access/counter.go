@@ -30,6 +30,13 @@ type Rates interface {
 	Rate(name string) Tally
 }
 
+// Mover is a Counter that can count on under another ID what it has counted under one.
+type Mover interface {
+	// Move adds what from has used to what to has, if it is of the same window or of a later one. It may be
+	// called again, and then moves what has come since.
+	Move(from, to string)
+}
+
 // Admission is what a Tally says of a call.
 type Admission uint8
 
@@ -153,12 +160,33 @@ func ReadCounts(file string) ([]Count, error) {
 func (c *LocalCounter) Tally(key string) Tally {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.tallyLocked(key)
+}
+
+func (c *LocalCounter) tallyLocked(key string) *localTally {
 	t := c.tallies[key]
 	if t == nil {
 		t = new(localTally)
 		c.tallies[key] = t
 	}
 	return t
+}
+
+// Move is Mover.
+func (c *LocalCounter) Move(from, to string) {
+	c.mu.Lock() // also against Flush, which would find it nowhere
+	defer c.mu.Unlock()
+	old := c.tallies[from]
+	if old == nil || from == to {
+		return
+	}
+	old.mu.Lock()
+	start, used := old.start, old.used
+	old.used, old.changed = 0, old.changed || used > 0
+	old.mu.Unlock()
+	if one := c.tallyLocked(to); used > 0 && start >= one.window() {
+		one.Charge(start, 0, used)
+	}
 }
 
 // Run writes the file while there is something new, until ctx ends, and then a last time.
@@ -284,6 +312,12 @@ func (t *localTally) Used(start int64) int64 {
 		return 0
 	}
 	return t.used
+}
+
+func (t *localTally) window() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.start
 }
 
 func (t *localTally) take() (start, used int64, changed bool) {

@@ -26,6 +26,9 @@ type KeyRecord struct {
 	SHA256  string     `json:"sha256"`
 	Created time.Time  `json:"created"`
 	Revoked *time.Time `json:"revoked,omitempty"`
+
+	// Formerly is the ID that it had before MigrateKeys: what is counted under it goes over. "": it had no other.
+	Formerly string `json:"formerly,omitempty"`
 }
 
 type keyFile struct {
@@ -118,57 +121,65 @@ func RevokeKey(file, idOrName string, now time.Time) (KeyRecord, error) {
 	return out, err
 }
 
-// MigrateKeys gives keys that an older tapway has made the IDs that they have on every machine, and tells
-// which: a process counts them anew from then on.
-func MigrateKeys(file string) (before, after []KeyRecord, err error) {
+// MigrateKeys gives keys that an older tapway has made the IDs that they have on every machine, and tells which. carry is asked for
+// each of them before the file is written, and takes along what is counted elsewhere than in a LocalCounter, which does so by itself
+// when the file is read; nil: there is nothing. If it fails nothing is changed.
+func MigrateKeys(file string, carry func(before, after KeyRecord) error) (before, after []KeyRecord, err error) {
 	err = changeKeys(file, func(keys []KeyRecord) ([]KeyRecord, error) {
 		for i, k := range keys {
 			hash, _ := parseHash(k.SHA256) // ReadKeys has
 			if id := KeyID(hash); id != k.ID {
 				before = append(before, k)
-				keys[i].ID = id
+				keys[i].ID, keys[i].Formerly = id, k.ID
 				after = append(after, keys[i])
 			}
 		}
 		if before == nil {
 			return nil, errUnchanged
 		}
+		for i := range before {
+			if carry == nil {
+				break
+			}
+			if err := carry(before[i], after[i]); err != nil {
+				return nil, fmt.Errorf("take along what %s has used: %w", before[i].Name, err)
+			}
+		}
 		return keys, nil
 	})
 	if errors.Is(err, errUnchanged) {
 		err = nil
 	}
-	return before, after, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return before, after, nil
 }
 
 var errUnchanged = errors.New("nothing is to be changed")
 
-// staleLock is how old a lock may be before its owner counts as dead.
-const staleLock = 10 * time.Second
+// lockTime is how long a change waits for the changes of other processes.
+const lockTime = 10 * time.Second
 
 // changeKeys changes the file as a whole, one process at a time.
 func changeKeys(file string, change func([]KeyRecord) ([]KeyRecord, error)) error {
 	lock := file + ".lock"
-	deadline := time.Now().Add(staleLock + time.Second)
+	deadline := time.Now().Add(lockTime)
+	var unlock func()
 	for {
-		f, err := os.OpenFile(lock, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		if err == nil {
-			f.Close()
-			break
-		}
-		if !errors.Is(err, fs.ErrExist) {
+		var err error
+		if unlock, err = tryLock(lock); err != nil {
 			return fmt.Errorf("lock the API keys: %w", err)
 		}
-		if info, err := os.Stat(lock); err == nil && time.Since(info.ModTime()) > staleLock {
-			os.Remove(lock)
-			continue
+		if unlock != nil {
+			break
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("another process changes the API keys; if none does, remove %s", lock)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
-	defer os.Remove(lock)
+	defer unlock()
 	keys, err := ReadKeys(file)
 	if err != nil {
 		return err
@@ -231,6 +242,13 @@ func (f *KeyFile) Reload() error {
 	}
 	f.keys.Store(&set)
 	f.own.Store(own)
+	if counter, ok := f.state.counter.(Mover); ok {
+		for _, k := range records {
+			if k.Formerly != "" {
+				counter.Move(k.Formerly, k.ID)
+			}
+		}
+	}
 	return nil
 }
 

@@ -71,6 +71,17 @@ func (r *Request) overrideLines() (lines []string) {
 	return lines
 }
 
+// spelled are the values of a header, also of one that is spelled with "_": CGI, WSGI and Rack backends may take it for the same.
+func spelled(h http.Header, name string) []string {
+	values := h[name]
+	for other, more := range h {
+		if len(other) == len(name) && strings.IndexByte(other, '_') >= 0 && strings.EqualFold(strings.ReplaceAll(other, "_", "-"), name) {
+			values = append(values[:len(values):len(values)], more...)
+		}
+	}
+	return values
+}
+
 // formOverrides are the methods that an urlencoded text asks for. A value that is not encoded well is left as it stands.
 func formOverrides(text string) (values []string) {
 	for text != "" {

@@ -141,7 +141,7 @@ func (m *Methods) body(r *Request) *Refusal {
 	if in.Body == nil || in.Body == http.NoBody || in.ContentLength == 0 {
 		return nil
 	}
-	types := in.Header["Content-Type"]
+	types := spelled(in.Header, "Content-Type")
 	if len(types) == 0 {
 		types = []string{""}
 	}
@@ -181,7 +181,7 @@ func (m *Methods) body(r *Request) *Refusal {
 func (m *Methods) look(r *Request, make func(io.ReadCloser, *judge) looked) *Refusal {
 	in := r.HTTP
 	may := judge(func(method string) bool { return m.mayBody(r, method) })
-	codings := in.Header["Content-Encoding"]
+	codings := spelled(in.Header, "Content-Encoding")
 	if coded := strings.ToLower(strings.TrimSpace(strings.Join(codings, ","))); coded != "" && coded != "identity" {
 		return m.unpacked(r, coded, func(src io.ReadCloser) looked { return make(src, &may) })
 	}

@@ -69,6 +69,20 @@ func TestOverrideSpellings(t *testing.T) {
 	}
 }
 
+// TestOverrideUnderscores: a header that is spelled with "_" is the same one for some backends.
+func TestOverrideUnderscores(t *testing.T) {
+	for name, want := range map[string]int{"Content_type": 403, "Content_Type": 403, "CONTENT_TYPE": 403, "Content_typ": 200} {
+		status, _, _ := formWorld(t).postForm(t, "/x", http.Header{"Content-Type": {"text/plain"}, name: {urlencoded}}, strings.NewReader("_method=DELETE"))
+		if status != want {
+			t.Errorf("%s: %d", name, status)
+		}
+	}
+	header := http.Header{"Content-Type": {urlencoded}, "Content_Encoding": {"br"}}
+	if status, _, _ := formWorld(t).postForm(t, "/x", header, strings.NewReader("a=1")); status != 415 {
+		t.Errorf("a coding: %d", status)
+	}
+}
+
 // TestOverrideMemory: what a client writes before or between the parts of a form is not held without end.
 func TestOverrideMemory(t *testing.T) {
 	for name, start := range map[string]string{"before the first part": "", "a part's head": "--B\r\n", "a line of it": "--B\r\nX: "} {

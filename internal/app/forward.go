@@ -134,7 +134,9 @@ func (f *Forwarder) RunNotify(ctx context.Context, ready func()) error {
 	start("telemetry", func() error { return f.telemetry.Run(upkeep) })
 	f.destinations.start()
 	if f.adminLis != nil {
-		start("admin API", func() error { return f.adminServer.Serve(f.adminLis) })
+		start("admin API", func() error {
+			return newAdminListener(f.adminLis, f.config.Admin.Connections, f.log).serve(f.adminServer)
+		})
 	}
 	f.serving.Store(true)
 	if len(f.config.Alarms.Notify) > 0 {

@@ -40,12 +40,18 @@ func (a *App) keyList(ctx context.Context) (*admin.Keys, error) {
 	if err != nil {
 		return nil, err
 	}
+	formerly := map[string]string{}
 	for _, k := range records {
+		formerly[k.ID] = k.Formerly
 		out.Keys = append(out.Keys, admin.Key{ID: k.ID, Name: k.Name, Plan: k.Plan, Source: "file", Created: &k.Created, Revoked: k.Revoked})
 	}
 	for i := range out.Keys {
 		k := &out.Keys[i]
-		if at := a.shown.last(k.ID); !at.IsZero() {
+		at := a.shown.last(k.ID)
+		if at.IsZero() && formerly[k.ID] != "" {
+			at = a.shown.last(formerly[k.ID])
+		}
+		if !at.IsZero() {
 			k.LastUsed = &at
 		}
 		n, ok := plans[k.Plan]

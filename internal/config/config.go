@@ -54,9 +54,10 @@ type ServerTLS struct {
 
 // Admin is the second listener.
 type Admin struct {
-	Listen string        `yaml:"listen" def:"127.0.0.1:9090" kind:"addr or off" doc:"Address of the admin API. \"off\" switches it off."`
-	Token  tapway.Secret `yaml:"token" env:"TAPWAY_TOKEN" doc:"Bearer token of the admin API. Required when it listens beyond loopback."`
-	MCP    string        `yaml:"mcp" def:"off" enum:"off read write" doc:"Whether agents are served at /mcp of the admin address (Model Context Protocol), with its token: not at all, to look only, or with tools that redrive dead letters and replay exchanges, which want a confirmation."`
+	Listen      string        `yaml:"listen" def:"127.0.0.1:9090" kind:"addr or off" doc:"Address of the admin API. \"off\" switches it off."`
+	Token       tapway.Secret `yaml:"token" env:"TAPWAY_TOKEN" doc:"Bearer token of the admin API. Required when it listens beyond loopback."`
+	Connections int           `yaml:"connections" def:"256" doc:"Connections to the admin address at once. When there are as many, the one that has waited longest for a request makes room for a new one; if all are being answered, the new one is closed. 0: no limit."`
+	MCP         string        `yaml:"mcp" def:"off" enum:"off read write" doc:"Whether agents are served at /mcp of the admin address (Model Context Protocol), with its token: not at all, to look only, or with tools that redrive dead letters and replay exchanges, which want a confirmation."`
 }
 
 // Route sends matching calls to a backend.

@@ -106,6 +106,21 @@ func (c *Counter) Used(ctx context.Context, key string, start int64) (int64, err
 	return c.Store.Read(ctx, c.id("quota/"+key, start))
 }
 
+// Move adds what the store has counted for one key in a window to what it has for another, and takes it away there. When it is
+// called again after an error a call may count twice, and none is lost.
+func (c *Counter) Move(ctx context.Context, from, to string, start, end int64) error {
+	used, err := c.Used(ctx, from, start)
+	if err != nil || used <= 0 {
+		return err
+	}
+	expires := time.Unix(end, 0).Add(keepAfter)
+	if _, _, err = c.Store.Add(ctx, c.id("quota/"+to, start), used, noLimit, expires); err != nil {
+		return err
+	}
+	_, _, err = c.Store.Add(ctx, c.id("quota/"+from, start), -used, noLimit, expires)
+	return err
+}
+
 func (c *Counter) time() time.Time {
 	if c.now != nil {
 		return c.now()
