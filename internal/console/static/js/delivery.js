@@ -52,7 +52,7 @@ export function delivery(main, at, place) {
     await awake();
     try {
       const [q, l, m] = await Promise.all([json("/api/v1/queue", { signal: stop.signal }), place.elsewhere ? {} : json("/api/v1/ledger", { signal: stop.signal }), place.elsewhere ? {} : metrics(stop.signal)]);
-      const bytes = q.limit ? `${Math.round((100 * q.bytes) / q.limit)} % of the disk it may use` : "";
+      const bytes = q.limit ? `${q.bytes < 0.01 * q.limit ? "less than 1" : Math.round((100 * q.bytes) / q.limit)} % of the disk it may use` : "";
       storage.textContent = place.elsewhere ? "" : place.queue === "disk" ? `${plural(q.records, "record")} kept${bytes ? ` · ${bytes}` : ""}` : "SQS counts approximately, about a minute behind";
       await calm();
       if (stop.signal.aborted || mine !== turn) return;
