@@ -251,7 +251,9 @@ func TestViews(t *testing.T) {
 					t.Errorf("%s is %v pixels too wide", where, wide)
 				}
 				b.contrast(where)
-				check(where)
+				if size.name == "desk" || theme == "light" { // the fourth is made of the same
+					check(where)
+				}
 			}
 			for _, name := range []string{"traffic", "overview", "delivery", "routes", "keys", "alarms", "ledger"} {
 				b.open(w.console + "#/" + name)
