@@ -264,7 +264,7 @@ func TestViews(t *testing.T) {
 			b.open(w.console + "#/traffic?filter=" + url.QueryEscape(`status >= 400 || method == POST`))
 			b.until("traffic", rows+`.some((r) => r.querySelector(".p").textContent === "/users")`)
 			b.js(rows + `.find((r) => r.querySelector(".p").textContent === "/users").click()`)
-			b.until("a call", `document.querySelectorAll(".side .code").length === 2`)
+			b.until("a call, and what the rules took of it", `document.querySelectorAll(".side .code").length === 2 && document.querySelector(".side .legend").textContent.includes("access")`)
 			view("call")
 		}
 	}

@@ -297,7 +297,7 @@ func (w *Tap) Hour(now time.Time) {
 		calls := math.Round(40 + 25*math.Sin(float64(ago)/6) + 9*math.Sin(float64(ago)))
 		put(at, "calls", calls, proxy...)
 		put(at, "captured", calls, proxy...)
-		for _, took := range []float64{8, 20 + calls/3, 60 + 2*calls} {
+		for _, took := range []float64{8 + calls/2, 25 + calls, 60 + 2*calls} {
 			put(at, "backend_ms", took, proxy...)
 		}
 		put(at, "delivered", calls-math.Mod(calls, 5), forwarder...)

@@ -114,7 +114,7 @@ export function overview(main, at, place) {
     const [calls, errors, delivered, dead] = ["calls", "errors", "delivered", "dead"].map(sum);
     const rate = calls / Math.max(1, points.length * step);
     put(tiles, tile("Calls", short(calls), `${rate < 10 ? rate.toFixed(2) : num(Math.round(rate))} a second`), tile("Function errors", share(errors, calls), plural(errors, "call"), errors ? "bad" : ""),
-      tile("Median", worst("p50") ? ms(worst("p50")) : "–", "in the slowest step"), tile("p99", worst("p99") ? ms(worst("p99")) : "–", "in the slowest step"), tile("Delivered", short(delivered), "records"), tile("Dead", short(dead), plural(dead, "record"), dead ? "bad" : "", dead ? "#/delivery" : ""));
+      tile("Median", worst("p50") ? ms(worst("p50")) : "–", "in the slowest step"), tile("p99", worst("p99") ? ms(worst("p99")) : "–", "in the slowest step"), tile("Delivered", short(delivered), "records"), tile("Dead", short(dead), dead ? "given up on" : "none given up on", dead ? "bad" : "", dead ? "#/delivery" : ""));
     put(behind, (q?.tap?.queues || []).map((d) => {
       const loud = d.alarms.some((a) => a.state === "ALARM");
       return tile(d.destination, loud ? "alarm" : "no alarm", [d.visible === null ? "" : `${num(d.visible)} waiting`, d.dead ? `${num(d.dead)} dead` : "", d.oldest_age_s ? `oldest ${span(d.oldest_age_s)}` : ""].filter(Boolean).join(" · "), loud || d.dead ? "bad" : "good", "#/delivery");
