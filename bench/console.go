@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	consolePairs  = flag.Int("pairs", 40, "with console: how often each state is measured, for -seconds each")
-	consoleFull = flag.Bool("saturated", false, "with console: the gateway has all it can do instead of half of that")
+	consolePairs = flag.Int("pairs", 40, "with console: how often each state is measured, for -seconds each")
+	consoleFull  = flag.Bool("saturated", false, "with console: the gateway has all it can do instead of half of that")
 )
 
 // A console that is looked at, as it is measured.
