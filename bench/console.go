@@ -138,7 +138,7 @@ func consoleOnce(p *process, base string, state int, web *browser, rate float64,
 		return r, 0, err
 	}
 	defer stop()
-	time.Sleep(300 * time.Millisecond) // what opening and closing have left to do is no part of it
+	time.Sleep(1500 * time.Millisecond) // what opening and closing have left to do is no part of it, nor what a console shows before it leaps
 	before := p.threadTime()
 	if r, err = load(p, p.addr, 1<<10, length(), rate); err == nil {
 		cpu = float64((p.threadTime() - before).Microseconds()) / float64(r.calls)
