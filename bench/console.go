@@ -10,15 +10,17 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
 )
 
 var (
-	consolePairs  = flag.Int("pairs", 40, "with console: how often each state is measured, for -seconds each")
-	consoleFull = flag.Bool("saturated", false, "with console: the gateway has all it can do instead of half of that")
+	consolePairs = flag.Int("pairs", 40, "with console: how often each state is measured, for -seconds each")
+	consoleFull  = flag.Bool("saturated", false, "with console: the gateway has all it can do instead of half of that")
 )
 
 // A console that is looked at, as it is measured.
@@ -82,6 +84,44 @@ func benchConsole() error {
 	}
 	tellConsole(states, figures[:], rate, full.perSec)
 	fmt.Printf("\nThe stream was sent %.0f rows a second, %.0f KiB.\n", float64(seen.rows)/seen.took.Seconds(), float64(seen.bytes)/1024/seen.took.Seconds())
+	return consoleShare(backend, rate)
+}
+
+// consoleShare tells the console's part in a CPU profile of a gateway that is looked at. What it makes the
+// garbage collector do is not in it, what the machine does besides neither.
+func consoleShare(backend *process, rate float64) error {
+	dir, remove, err := tempData()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	profile := filepath.Join(dir, "tapway.pprof")
+	p, err := start("tapway", append([]string{"-backend", "http://" + backend.addr, "-data", filepath.Join(dir, "data"), "-admin", "127.0.0.1:0", "-durability", "write", "-profile", profile}, paused...)...)
+	if err != nil {
+		return err
+	}
+	base, err := adminOf(filepath.Join(dir, "data"))
+	if err == nil {
+		var seen watched
+		var stop func()
+		if stop, err = watch(base, &seen); err == nil {
+			_, err = load(p, p.addr, 1<<10, 10*length(), rate)
+			stop()
+		}
+	}
+	p.stop()
+	if err != nil {
+		return err
+	}
+	said, err := exec.Command("go", "tool", "pprof", "-top", "-cum", "-nodecount=1000000", "-nodefraction=0", "-focus=/internal/(admin|series)[.]", profile).Output() // #nosec G204 -- its own profile
+	if err != nil {
+		return fmt.Errorf("read the profile: %w", err)
+	}
+	share := regexp.MustCompile(`accounting for (\S+), (\S+) of (\S+) total`).FindStringSubmatch(string(said))
+	if share == nil { // no sample fell on it
+		share = []string{"", "0", "0%", "all samples"}
+	}
+	fmt.Printf("\nIn a CPU profile of %.0f s with the stream open the console's part is %s of %s: %s.\n", 10*length().Seconds(), share[1], share[3], share[2])
 	return nil
 }
 
@@ -98,7 +138,7 @@ func consoleOnce(p *process, base string, state int, web *browser, rate float64,
 		return r, 0, err
 	}
 	defer stop()
-	time.Sleep(300 * time.Millisecond) // what opening and closing have left to do is no part of it
+	time.Sleep(1500 * time.Millisecond) // what opening and closing have left to do is no part of it, nor what a console shows before it leaps
 	before := p.threadTime()
 	if r, err = load(p, p.addr, 1<<10, length(), rate); err == nil {
 		cpu = float64((p.threadTime() - before).Microseconds()) / float64(r.calls)

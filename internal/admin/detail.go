@@ -93,7 +93,7 @@ func (s *Server) detail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, Detail{
-		Summary: summarize(&ex.Meta), AccessMS: float64(ex.Access.Microseconds()) / 1000, ConnectMS: float64(ex.Connect.Microseconds()) / 1000, FirstByteMS: float64(ex.FirstByte.Microseconds()) / 1000,
+		Summary: summarize(&ex.Meta), AccessMS: float64(ex.Access) / 1e6, ConnectMS: float64(ex.Connect.Microseconds()) / 1000, FirstByteMS: float64(ex.FirstByte.Microseconds()) / 1000,
 		Request:  messageOf(ex.RequestHeader, ex.RequestTrailer, &ex.Request),
 		Response: messageOf(ex.ResponseHeader, ex.ResponseTrailer, &ex.Response),
 		Fidelity: ex.Fidelity, API: ex.API, Deliveries: append([]tapway.DeliveryState{}, states...),

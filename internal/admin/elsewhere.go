@@ -36,6 +36,9 @@ type Elsewhere struct {
 
 	// Queue, Ledger and Alarms answer GET /api/v1/queue, /ledger and /alarms.
 	Queue, Ledger, Alarms http.HandlerFunc
+
+	// Charts answers GET /api/v1/charts with figures of its own kind; nil: there are none.
+	Charts http.HandlerFunc
 }
 
 // PlaceElsewhere is Elsewhere for the console.

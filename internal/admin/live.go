@@ -25,6 +25,7 @@ type Live struct {
 const (
 	liveEvery  = 100 * time.Millisecond
 	liveBudget = 50   // exchanges looked at in that time, 30,000 a minute: what a console may cost a busy gateway
+	liveSample = 20   // the same once it had to leap: then the list is a part of the calls anyway, 12,000 a minute
 	liveRoom   = 1000 // summaries that wait for a slow browser; the oldest give way
 	liveBehind = 2000 // exchanges a console may be behind before it leaps to the present
 	liveStuck  = 30 * time.Second
@@ -72,6 +73,7 @@ type watch struct {
 	server *Server
 	filter *filter.Filter
 	news   chan struct{}
+	sample bool // more calls come than can be shown; the reader's own
 
 	mu       sync.Mutex
 	position uint64
@@ -142,6 +144,7 @@ func (v *watch) follow(ctx context.Context) error {
 	if !errors.Is(err, errLeap) {
 		return err
 	}
+	v.sample = true
 	stats, err := v.server.Store.Stats(ctx)
 	if err != nil {
 		return err
@@ -165,7 +168,7 @@ func (v *watch) source(ctx context.Context) iter.Seq2[*tapway.Exchange, error] {
 	return v.server.Store.Follow(ctx, v.position)
 }
 
-// each looks at no more than liveBudget exchanges in liveEvery.
+// each looks at no more than liveBudget exchanges in liveEvery, and at liveSample while they are not all.
 func (v *watch) each(ctx context.Context, source iter.Seq2[*tapway.Exchange, error]) error {
 	looked, since := 0, time.Now()
 	for ex, err := range source {
@@ -173,7 +176,7 @@ func (v *watch) each(ctx context.Context, source iter.Seq2[*tapway.Exchange, err
 			return err
 		}
 		v.take(ex)
-		if looked++; looked < liveBudget {
+		if looked++; looked < liveBudget && !(v.sample && looked >= liveSample) {
 			continue
 		}
 		if rest := liveEvery - time.Since(since); rest > 0 && !pause(ctx, rest) {
@@ -190,6 +193,7 @@ func (v *watch) each(ctx context.Context, source iter.Seq2[*tapway.Exchange, err
 		if stats.Last > ex.Seq+liveBehind {
 			return errLeap
 		}
+		v.sample = v.sample && stats.Last > ex.Seq+liveBudget
 	}
 	return ctx.Err()
 }

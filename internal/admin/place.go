@@ -26,7 +26,7 @@ type Route struct {
 // place tells where the console is.
 func (s *Server) place(w http.ResponseWriter, r *http.Request) {
 	p := Place{Version: s.Version, Queue: "disk", History: s.history() != nil, Live: s.Store != nil && s.Live != nil || s.Follow != nil, Gateway: s.Gateway,
-		Charts: s.Series != nil, Keys: s.Keys != nil}
+		Charts: s.Series != nil || s.Elsewhere != nil && s.Elsewhere.Charts != nil, Keys: s.Keys != nil}
 	if s.Store == nil {
 		p.Queue = "sqs"
 	}

@@ -133,7 +133,12 @@ func (s *Server) Handler() http.Handler {
 	api.HandleFunc("POST /api/v1/queue/check", s.stored("check", "SQS keeps its own storage sound; `tapway queue stats` tells whether it answers", s.check))
 	api.HandleFunc("GET /api/v1/ledger", s.either(s.ledger, func(e *Elsewhere) http.HandlerFunc { return e.Ledger }))
 	api.HandleFunc("POST /api/v1/destinations/{name}/{action}", s.control)
-	api.HandleFunc("GET /api/v1/charts", s.charts)
+	api.HandleFunc("GET /api/v1/charts", s.either(s.charts, func(e *Elsewhere) http.HandlerFunc {
+		if e.Charts != nil {
+			return e.Charts
+		}
+		return s.charts
+	}))
 	api.HandleFunc("GET /api/v1/keys", s.keys)
 	api.HandleFunc("GET /api/v1/cache", s.cacheStats)
 	api.HandleFunc("POST /api/v1/cache/purge", s.cachePurge)

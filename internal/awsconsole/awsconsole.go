@@ -57,6 +57,8 @@ type Console struct {
 	some   *tapstate.State // the queues alone
 	someAt time.Time
 	events eventsRead
+
+	charted chartsAt
 }
 
 // How old an answer may be before AWS is asked again. CloudWatch charges for each metric that is
@@ -110,7 +112,7 @@ func (c *Console) Server() *admin.Server {
 		SQS: c.queue, Version: c.o.Version, Log: c.o.Log, Routes: c.routes,
 		Elsewhere: &admin.Elsewhere{
 			Name: c.name(), Where: strings.TrimSpace("AWS " + c.o.Region), History: c.archive, Notes: c.notes(),
-			Queue: c.answerQueue, Ledger: c.answerLedger, Alarms: c.answerAlarms,
+			Queue: c.answerQueue, Ledger: c.answerLedger, Alarms: c.answerAlarms, Charts: c.answerCharts,
 		},
 	}
 }
@@ -125,7 +127,7 @@ func (c *Console) name() string {
 // notes tell by view what is shown, and what cannot be.
 func (c *Console) notes() map[string]string {
 	n := map[string]string{
-		"overview": "CloudWatch has the charts of a tap on AWS: the metrics of its functions under AWS/Lambda, and tapway's own under tapway.",
+		"overview": "These are the functions' own metrics in CloudWatch, asked for once a minute, and a minute or more behind.",
 		"keys":     "The proxy function's API keys are in its own configuration: `tapway keys` on that file shows them.",
 		"alarms":   "These are CloudWatch's alarms, read once a minute. They cannot be acknowledged or silenced; who is told is up to the SNS topic that they name.",
 		"delivery": "SQS counts approximately; ages and sums are CloudWatch's, some minutes old. To pause a destination, disable the forwarder function's trigger for its queue.",

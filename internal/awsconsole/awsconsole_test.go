@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -391,5 +392,55 @@ func TestNothing(t *testing.T) {
 	w.Deny("ListEventSourceMappings")
 	if _, err := awsconsole.New(t.Context(), awsconsole.Options{Reader: reader, Tap: tapstate.Tap{Project: "shop"}}); err == nil || !strings.Contains(err.Error(), "lambda:ListEventSourceMappings") || !strings.Contains(err.Error(), "--queue") {
 		t.Errorf("a tap whose queues may not be found: %v", err)
+	}
+}
+
+// TestCharts: CloudWatch's figures in steps that fit the time, each in its place.
+func TestCharts(t *testing.T) {
+	w := awsconsoletest.Start(t)
+	now := time.Now()
+	w.Hour(now)
+	s := show(t, w, nil)
+	type answer struct {
+		Step   string
+		Points []struct {
+			At                             time.Time
+			Calls, Errors, Delivered, Dead float64
+			P50, P90, P99                  *float64
+		}
+	}
+	for _, tt := range []struct {
+		span   time.Duration
+		step   string
+		points int
+	}{{15 * time.Minute, "1m", 15}, {6 * time.Hour, "1m", 360}, {6*time.Hour + time.Second, "5m", 73}, {36 * time.Hour, "5m", 432}, {37 * time.Hour, "1h", 37}} {
+		var got answer
+		s.get("/api/v1/charts?"+url.Values{"from": {now.Add(-tt.span).Format(time.RFC3339Nano)}, "to": {now.Format(time.RFC3339Nano)}}.Encode(), &got)
+		if got.Step != tt.step || len(got.Points) != tt.points {
+			t.Errorf("%v: %d steps of %s", tt.span, len(got.Points), got.Step)
+			continue
+		}
+		if last := got.Points[len(got.Points)-1]; last.At.After(now) || now.Sub(last.At) > time.Hour {
+			t.Errorf("%v: the last step begins at %v", tt.span, last.At)
+		}
+		var calls float64
+		for _, p := range got.Points {
+			calls += p.Calls
+			if p.P50 != nil && !(*p.P50 < *p.P90 && *p.P90 < *p.P99) {
+				t.Errorf("%v: %v %v %v", p.At, *p.P50, *p.P90, *p.P99)
+			}
+		}
+		if calls == 0 {
+			t.Errorf("%v: no call", tt.span)
+		}
+	}
+	for _, bad := range []string{"from=x", "to=yesterday", "from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from=2026-01-01T00:00:00Z&to=2026-02-02T00:00:00Z"} {
+		if status, _ := s.ask("GET", "/api/v1/charts?"+bad, ""); status != http.StatusBadRequest {
+			t.Errorf("%s: %d", bad, status)
+		}
+	}
+	w.Deny("GetMetricData")
+	if status, _ := s.ask("GET", "/api/v1/charts?to=2026-01-01T00:00:00Z", ""); status != http.StatusBadGateway {
+		t.Errorf("refused: %d", status)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"strings"
 	"testing"
+	"time"
 )
 
 // at gives the middle of what a selector finds, as a part of its width.
@@ -228,18 +229,58 @@ func TestPhone(t *testing.T) {
 	b.quiet()
 }
 
-// TestFirstView: what a browser fetches until it shows a full list is small.
+// TestFirstView: what a browser fetches until it shows a full list is small. How long it takes is told, for
+// whoever measures it on a quiet machine.
 func TestFirstView(t *testing.T) {
 	w, b := newWorld(t, ""), newBrowser(t)
 	for i := range 300 {
 		w.send(fmt.Sprintf("GET /users/%d?fields=name,mail,phone", i))
 	}
 	b.look("light", 1360, 860)
+	b.do("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `new MutationObserver((_, o) => { if (document.querySelector(".vrow:not([hidden]) .status")?.textContent) { o.disconnect(); requestAnimationFrame(() => { window.listed = performance.now(); }); } }).observe(document, { childList: true, subtree: true, characterData: true })`})
 	b.open(w.console)
-	b.until("the list", rows+`.length > 20 && document.querySelector(".livestate.live")`)
+	b.until("the list", rows+`.length > 20 && document.querySelector(".livestate.live") && window.listed`)
 	bytes := b.js(`["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind)).reduce((n, e) => n + e.transferSize, 0)`).(float64)
 	if bytes < 20<<10 || bytes > 150<<10 {
 		t.Errorf("the first view takes %.0f bytes over the wire", bytes)
 	}
-	t.Logf("%.0f bytes over the wire", bytes)
+	t.Logf("%.1f KiB over the wire, %.0f ms until the list is drawn", bytes/1024, b.js(`window.listed`).(float64))
+}
+
+// TestBusy: ten thousand calls a minute reach the list, all of them, and the page goes on drawing. How evenly is
+// told, for whoever measures it on a quiet machine.
+func TestBusy(t *testing.T) {
+	const lines, each = 20, 17 // in two seconds
+	w := newWorld(t, "")
+	w.behind(func(mux *http.ServeMux, rest *httputil.ReverseProxy) {
+		mux.Handle("/", rest)
+		mux.HandleFunc("/api/v1/live", func(rw http.ResponseWriter, r *http.Request) {
+			fmt.Fprintln(rw, `{"position":1}`)
+			for line := range lines {
+				calls := make([]string, each)
+				for i := range calls {
+					calls[i] = foundRow(2+line*each+i, fmt.Sprintf("/users/%d", line*each+i))
+				}
+				fmt.Fprintf(rw, `{"position":%d,"calls":[%s]}`+"\n", 1+(line+1)*each, strings.Join(calls, ","))
+				http.NewResponseController(rw).Flush()
+				select {
+				case <-time.After(100 * time.Millisecond): // as the gateway does
+				case <-r.Context().Done():
+					return
+				}
+			}
+			<-r.Context().Done()
+		})
+	})
+	b := newBrowser(t)
+	b.look("light", 1360, 860)
+	b.do("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `window.frames_ = []; requestAnimationFrame(function next(t) { if (document.querySelector(".vrow")) window.frames_.push(t); requestAnimationFrame(next); })`})
+	b.open(w.console)
+	b.until("the last of them", fmt.Sprintf(rows+`.some((r) => r.getAttribute("aria-setsize") === "%d" && r.querySelector(".p").textContent === "/users/%d")`, lines*each, lines*each-1))
+	got := b.js(`(() => { const f = window.frames_, d = f.slice(1).map((t, i) => t - f[i]).sort((a, b) => a - b); return [d.length, d[d.length >> 1], d[Math.floor(.99 * d.length)], d.filter((x) => x > 34).length]; })()`).([]any)
+	if got[0].(float64) < 2 {
+		t.Errorf("it has drawn %v times", got[0])
+	}
+	t.Logf("%.0f frames; from one to the next: median %.1f ms, 99 %% within %.1f ms; %.0f longer than two frames", got...)
+	b.quiet()
 }

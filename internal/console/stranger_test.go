@@ -51,13 +51,15 @@ func TestStranger(t *testing.T) {
 			b.js(fmt.Sprintf(`[...document.querySelectorAll(".side .form")].filter((f) => f.textContent === %q).forEach((f) => f.click())`, form))
 		}
 	}
+	b.shoot("stranger-light")
 	b.js(rows + `.slice(0, 2).forEach((r) => r.querySelector(".mark").click())`)
 	b.click("#compare")
 	b.until("two compared", `document.querySelectorAll(".diff").length === 5`)
+	b.shoot("stranger-compare-light")
 	b.open(w.console + "#/delivery/dead")
 	b.until("the dead letters", `document.querySelector(".group")`)
-	b.js(`document.querySelector(".group").open = true`)
-	b.until("some of them", `document.querySelectorAll(".letters tbody tr").length > 1`)
+	b.until("some of them", `(document.querySelector(".group").open = true) && document.querySelectorAll(".letters tbody tr").length > 1`)
+	b.shoot("stranger-dead-light")
 	if got := b.js(`[window.pwned, document.querySelectorAll("#app script, #app [onerror], #app [onload], #app iframe, #app object").length]`).([]any); got[0] != nil || got[1] != 0.0 {
 		t.Errorf("what was captured is not text: %v", got)
 	}

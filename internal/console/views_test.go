@@ -251,7 +251,9 @@ func TestViews(t *testing.T) {
 					t.Errorf("%s is %v pixels too wide", where, wide)
 				}
 				b.contrast(where)
-				check(where)
+				if size.name == "desk" || theme == "light" { // the fourth is made of the same
+					check(where)
+				}
 			}
 			for _, name := range []string{"traffic", "overview", "delivery", "routes", "keys", "alarms", "ledger"} {
 				b.open(w.console + "#/" + name)
@@ -262,7 +264,7 @@ func TestViews(t *testing.T) {
 			b.open(w.console + "#/traffic?filter=" + url.QueryEscape(`status >= 400 || method == POST`))
 			b.until("traffic", rows+`.some((r) => r.querySelector(".p").textContent === "/users")`)
 			b.js(rows + `.find((r) => r.querySelector(".p").textContent === "/users").click()`)
-			b.until("a call", `document.querySelectorAll(".side .code").length === 2`)
+			b.until("a call, and what the rules took of it", `document.querySelectorAll(".side .code").length === 2 && document.querySelector(".side .legend").textContent.includes("access")`)
 			view("call")
 		}
 	}

@@ -44,6 +44,9 @@ func (t Tap) complete() Tap {
 // ProxyName is the name of the proxy function; "" where nothing says it.
 func (t Tap) ProxyName() string { return t.complete().Proxy }
 
+// ForwarderName is the name of the forwarder function; "" where nothing says it.
+func (t Tap) ForwarderName() string { return t.complete().Forwarder }
+
 // Reader asks AWS. The clients are needed; they only read.
 type Reader struct {
 	SQS        *sqs.Client

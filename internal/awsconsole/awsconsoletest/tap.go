@@ -10,10 +10,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -82,8 +84,11 @@ func Start(t *testing.T) *Tap {
 			}
 			writeJSON(rw, map[string]any{"FunctionName": "shop-proxy", "Environment": map[string]any{"Variables": env}})
 		default:
-			if op == "ReceiveMessage" {
+			switch op {
+			case "ReceiveMessage":
 				hurry(r)
+			case "GetMetricData":
+				percentiles(r)
 			}
 			proxy.ServeHTTP(rw, r)
 		}
@@ -262,6 +267,46 @@ func (w *Tap) Changed(at time.Time, alarm, from, to, reason string) {
 	data := fmt.Sprintf(`{"version":"1.0","oldState":{"stateValue":%q},"newState":{"stateValue":%q,"stateReason":%q}}`, from, to, reason)
 	before, _ := w.history.Load().([]any)
 	w.history.Store(append([]any{map[string]any{"AlarmName": alarm, "Timestamp": at.Unix(), "HistoryItemType": "StateUpdate", "HistoryData": data}}, before...))
+}
+
+// percentiles asks moto for what it has in place of them: the least, the mean and the greatest.
+func percentiles(r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	text := strings.NewReplacer(`"Stat":"p50"`, `"Stat":"Minimum"`, `"Stat":"p90"`, `"Stat":"Average"`, `"Stat":"p99"`, `"Stat":"Maximum"`).Replace(string(body))
+	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+	r.Header.Set("Content-Length", strconv.Itoa(len(text)))
+}
+
+// Hour puts what an hour of calls leaves in CloudWatch, the newest a minute old.
+func (w *Tap) Hour(now time.Time) {
+	w.t.Helper()
+	var data []cwtypes.MetricDatum
+	put := func(at time.Time, metric string, value float64, dimensions ...string) {
+		d := cwtypes.MetricDatum{MetricName: &metric, Value: &value, Timestamp: &at}
+		for i := 0; i+1 < len(dimensions); i += 2 {
+			d.Dimensions = append(d.Dimensions, cwtypes.Dimension{Name: &dimensions[i], Value: &dimensions[i+1]})
+		}
+		data = append(data, d)
+	}
+	proxy, forwarder := []string{"function", "shop-proxy", "role", "proxy"}, []string{"function", "shop-forwarder", "role", "forwarder", "destination", "siem"}
+	for ago := 1; ago <= 60; ago++ {
+		at := now.Add(-time.Duration(ago) * time.Minute)
+		calls := math.Round(40 + 25*math.Sin(float64(ago)/6) + 9*math.Sin(float64(ago)))
+		put(at, "calls", calls, proxy...)
+		put(at, "captured", calls, proxy...)
+		for _, took := range []float64{8 + calls/2, 25 + calls, 60 + 2*calls} {
+			put(at, "backend_ms", took, proxy...)
+		}
+		put(at, "delivered", calls-math.Mod(calls, 5), forwarder...)
+		put(at, "returned", math.Mod(calls, 5), forwarder...)
+	}
+	for some := range slices.Chunk(data, 25) { // the SDK compresses longer ones, which moto does not read
+		_, err := w.Metrics.PutMetricData(w.t.Context(), &cloudwatch.PutMetricDataInput{Namespace: aws.String("tapway"), MetricData: some})
+		w.must(err)
+	}
 }
 
 // Metric puts one value; dimensions are "name=value,...".

@@ -17,7 +17,7 @@ const tabs = [["traffic", "Traffic"], ["overview", "Overview"], ["delivery", "De
 
 let current; // {view, root, leave, keys}
 const where = h("span", { class: "version" }); // the tap, if it is not this process
-const main = h("main", { id: "main", tabindex: "-1" });
+const main = h("main", { id: "main", tabindex: "0" });
 
 // route reads the address: #/view/part/part?name=value.
 function route() {
@@ -101,7 +101,7 @@ function shell() {
 }
 
 // lost stands above everything while tapway does not answer; what is below stays as it was.
-const lost = h("div", { class: "lost", role: "alert", hidden: true });
+const lost = h("div", { class: "unreached", role: "alert", hidden: true });
 reach.addEventListener("change", () => {
   lost.hidden = !reach.lost && (!reach.version || reach.version === session.version);
   if (reach.lost) put(lost, icon("warn"), h("span", {}, h("b", {}, "tapway does not answer."), " What you see is as it was; it goes on by itself as soon as it does."));

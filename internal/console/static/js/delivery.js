@@ -9,6 +9,8 @@ const EVERY = 2000;
 const FAR = 5000; // what AWS is asked for
 const KEPT = 60; // points of a curve: two minutes
 
+const seen = new Map(); // destination → [{at, delivered}], kept while the page is open
+
 // metrics reads attempts and their time per destination from the Prometheus text.
 async function metrics(signal) {
   const out = {};
@@ -37,7 +39,6 @@ function quantile(d, q) {
 
 export function delivery(main, at, place) {
   const stop = new AbortController();
-  const seen = new Map(); // destination → [{at, delivered, dead}]
   const cards = h("div", { class: "cards" });
   const storage = h("p", { class: "hint" });
   const dead = h("section", { "aria-label": "Dead letters" });
@@ -52,7 +53,7 @@ export function delivery(main, at, place) {
     await awake();
     try {
       const [q, l, m] = await Promise.all([json("/api/v1/queue", { signal: stop.signal }), place.elsewhere ? {} : json("/api/v1/ledger", { signal: stop.signal }), place.elsewhere ? {} : metrics(stop.signal)]);
-      const bytes = q.limit ? `${Math.round((100 * q.bytes) / q.limit)} % of the disk it may use` : "";
+      const bytes = q.limit ? `${q.bytes < 0.01 * q.limit ? "less than 1" : Math.round((100 * q.bytes) / q.limit)} % of the disk it may use` : "";
       storage.textContent = place.elsewhere ? "" : place.queue === "disk" ? `${plural(q.records, "record")} kept${bytes ? ` · ${bytes}` : ""}` : "SQS counts approximately, about a minute behind";
       await calm();
       if (stop.signal.aborted || mine !== turn) return;
@@ -111,7 +112,7 @@ export function delivery(main, at, place) {
     const top = Math.max(1, ...rates);
     const x = (i) => 240 - (rates.length - 1 - i) * (240 / (KEPT - 2));
     const points = rates.map((r, i) => `${x(i).toFixed(1)},${(46 - (42 * r) / top).toFixed(1)}`);
-    return h("figure", { class: "spark" }, h("figcaption", {}, h("b", {}, rate < 10 ? rate.toFixed(1) : num(Math.round(rate))), " delivered a second"),
+    return h("figure", { class: "spark" }, h("figcaption", {}, h("b", {}, !rates.length ? "–" : rate < 10 ? rate.toFixed(1) : num(Math.round(rate))), " delivered a second"),
       s("svg", { viewBox: "0 0 240 48", preserveAspectRatio: "none", role: "img", "aria-label": `${rate.toFixed(1)} records delivered a second, at most ${top.toFixed(1)}` },
         points.length > 1 ? [s("polygon", { class: "area", points: `${x(0).toFixed(1)},48 ${points.join(" ")} 240,48` }), s("polyline", { class: "curve", points: points.join(" ") })] : s("line", { class: "curve", x1: 0, x2: 240, y1: 46, y2: 46 })));
   }

@@ -39,7 +39,7 @@ function words(list, before) {
 
 // filterBox calls use(text) with every filter that can be read, when it is entered.
 export function filterBox({ value = "", label = "Filter", use, id = "filter" }) {
-  const input = h("input", { id, type: "text", class: "mono", value, placeholder: "Filter: status >= 500 && path startsWith \"/api/\"", "aria-label": label, spellcheck: "false", autocomplete: "off", autocapitalize: "off",
+  const input = h("input", { id, type: "text", class: "mono", value, placeholder: matchMedia("(max-width: 719px)").matches ? "Filter: status >= 500" : "Filter: status >= 500 && path startsWith \"/api/\"", "aria-label": label, spellcheck: "false", autocomplete: "off", autocapitalize: "off",
     role: "combobox", "aria-expanded": "false", "aria-controls": `${id}-list`, "aria-autocomplete": "list", "aria-describedby": `${id}-problem` });
   const menu = h("ul", { class: "menu", id: `${id}-list`, role: "listbox", "aria-label": "Completions", hidden: true });
   const problem = h("p", { class: "problem", id: `${id}-problem`, role: "status" });

@@ -4,6 +4,7 @@ export const num = (n) => Number(n || 0).toLocaleString("en-US");
 
 export function ms(v) {
   if (v === undefined || v === null) return "–";
+  if (v > 0 && v < 0.0005) return "< 1 µs";
   if (v < 1) return `${(v * 1000).toFixed(0)} µs`;
   if (v < 10) return `${v.toFixed(1)} ms`;
   if (v < 1000) return `${v.toFixed(0)} ms`;

@@ -13,7 +13,7 @@ export function letters(box, at, place, onchange) {
   let destination = at.params.get("destination") || "";
   let filter = at.params.get("filter") || "";
   let stop = new AbortController();
-  let drawn = "", list = [], total = 0, state = "loading", problem = null, stats = [];
+  let reading, drawn = "", list = [], total = 0, state = "loading", problem = null, stats = [];
   const marks = new Set(); // "destination id"
   const openGroups = new Set();
   const key = (l) => `${l.destination} ${l.exchange.id}`;
@@ -29,15 +29,21 @@ export function letters(box, at, place, onchange) {
   };
   const selection = () => ({ destination, filter });
 
-  async function load() {
+  const load = () => (reading = read());
+  async function read() {
     stop.abort();
     stop = new AbortController();
     const { signal } = stop;
     state = "loading";
     problem = null;
-    const found = [];
+    let found;
     try {
-      for await (const l of lines(`/api/v1/deadletters?${query({ ...selection(), limit: MOST + 1 })}`, { signal })) found.push(l);
+      for (let again = place.elsewhere ? 3 : 0; ; again--) { // on AWS who has just looked has hidden them for a moment
+        found = [];
+        for await (const l of lines(`/api/v1/deadletters?${query({ ...selection(), limit: MOST + 1 })}`, { signal })) found.push(l);
+        if (found.length || again <= 0 || !stats.some((d) => d.dead && (!destination || d.destination === destination))) break;
+        await new Promise((done) => setTimeout(done, 1000));
+      }
       list = found.slice(0, MOST);
       total = found.length;
       state = "done";
@@ -107,62 +113,83 @@ export function letters(box, at, place, onchange) {
     return Object.entries(by).map(([d, ids]) => ({ destination: d, ids }));
   }
 
-  // act counts first, asks, waits a moment, and then tells how far it is.
-  async function act(what, selections) {
-    let count = 0;
-    try {
-      for (const sel of selections) for await (const p of lines(`/api/v1/deadletters/${what}`, { method: "POST", body: { ...sel, dry_run: true } })) if (p.done) count += p.matched;
-    } catch (err) {
-      return toast(err.message, "error");
+  // count asks how many are meant, and tells how many have been seen so far. On AWS to look at a letter hides
+  // it for a moment, from this count too: where the list has some, it looks again.
+  async function count(what, selections, signal, tell) {
+    await reading;
+    for (let again = place.elsewhere && list.length ? 3 : 0; ; again--) {
+      let n = 0;
+      for (const sel of selections) {
+        for await (const p of lines(`/api/v1/deadletters/${what}`, { method: "POST", signal, body: { ...sel, dry_run: true } })) {
+          if (p.done) n += p.matched;
+          else if (p.seen) tell(n + p.matched, p.seen);
+        }
+      }
+      if (n || again <= 0) return n;
+      await new Promise((done) => setTimeout(done, 1000));
     }
-    if (!count) return toast("None of them is dead any more");
+  }
+
+  // act counts first, asks, waits a moment, and then tells how far it is.
+  function act(what, selections) {
     const running = new AbortController();
     dialog(what === "purge" ? "Purge dead letters" : "Redrive dead letters", (close) => {
-      const rate = h("input", { type: "number", min: "0", step: "any", placeholder: "as fast as it goes", "aria-label": "Records a second" });
-      const sure = h("input", { type: "text", class: "mono", autocomplete: "off", "aria-label": `Type ${count} to confirm` });
-      const progress = h("div", { role: "status" });
-      const bottom = h("p", { class: "end" });
-      const start = button(what === "purge" ? `Purge ${num(count)}` : `Redrive ${num(count)}`, () => begin(), { kind: what === "purge" ? "danger" : "primary", disabled: what === "purge", id: "do-it" });
-      sure.addEventListener("input", () => { start.disabled = sure.value.trim() !== String(count); });
-      put(bottom, button("Cancel", close), " ", start);
-
-      async function begin() {
-        rate.disabled = sure.disabled = true;
-        if (what === "redrive") {
-          const back = button("Undo", () => { running.abort(); close(); toast("Called off: nothing was redriven"); });
-          put(bottom, back);
-          for (let left = undo.seconds; left > 0 && !running.signal.aborted; left--) {
-            put(progress, h("p", {}, `Starts in ${left} s`));
-            await new Promise((r) => setTimeout(r, 1000));
-          }
-          if (running.signal.aborted) return;
-        }
-        put(bottom, button("Stop", () => running.abort(), { icon: "pause" }));
-        const sum = { ok: 0, failed: 0, error: "" };
-        try {
-          for (const sel of selections) {
-            let last = { ok: 0, failed: 0 };
-            for await (const p of lines(`/api/v1/deadletters/${what}`, { method: "POST", signal: running.signal, body: { ...sel, rate: Number(rate.value) || 0 } })) {
-              last = p;
-              put(progress, bar(sum.ok + sum.failed + p.ok + p.failed, count), h("p", {}, `${num(sum.ok + p.ok)} of ${num(count)}${p.note ? ` · ${p.note}` : ""}`));
-            }
-            sum.ok += last.ok;
-            sum.failed += last.failed;
-            sum.error ||= last.last_error;
-          }
-          put(progress, bar(count, count), h("p", { class: sum.failed ? "callerror" : "good" }, `${plural(sum.ok, "letter")} ${what === "purge" ? "purged; the ledger counts them as dropped" : "back in the queue"}${sum.failed ? `, ${num(sum.failed)} could not be: ${sum.error}` : ""}.`));
-        } catch (err) {
-          put(progress, h("p", { class: "callerror" }, err.name === "AbortError" ? "Stopped. What was not done stays dead." : err.message));
-        }
-        marks.clear();
-        put(bottom, button("Done", close, { kind: "primary", id: "done" }));
-        load();
-        onchange();
-      }
-      return h("div", { class: "stack" },
-        h("p", {}, h("b", {}, plural(count, "dead letter")), what === "purge" ? " will be gone for good: never delivered, counted as dropped in the ledger." : " will go back into the queue with no attempts made."),
-        what === "purge" ? h("label", { class: "row" }, h("span", {}, "Type ", h("code", {}, count), " to confirm"), sure) : h("label", { class: "row" }, h("span", {}, "Records a second"), rate), progress, bottom);
+      const said = h("p", { role: "status" }, "Counting…");
+      const box = h("div", { class: "stack" }, said, h("p", { class: "end" }, button("Cancel", close)));
+      count(what, selections, running.signal, (n, seen) => { said.textContent = `Counting… ${num(n)} of ${num(seen)} looked at`; }).then((n) => {
+        if (n) put(box, ask(what, selections, n, running, close));
+        else put(box, h("p", {}, place.elsewhere ? "None can be found just now: they are no longer dead, or somebody else looks at them, which hides them for a moment." : "None of them is dead any more."), h("p", { class: "end" }, button("Close", close, { kind: "primary" })));
+      }, (err) => { if (err.name !== "AbortError") put(box, h("p", { class: "callerror", role: "alert" }, err.message), h("p", { class: "end" }, button("Close", close))); });
+      return box;
     }).addEventListener("close", () => running.abort());
+  }
+
+  // ask asks whether count letters are meant, and then does it.
+  function ask(what, selections, count, running, close) {
+    const rate = h("input", { type: "number", min: "0", step: "any", placeholder: "as fast as it goes", "aria-label": "Records a second" });
+    const sure = h("input", { type: "text", class: "mono", autocomplete: "off", "aria-label": `Type ${count} to confirm` });
+    const progress = h("div", { role: "status" });
+    const bottom = h("p", { class: "end" });
+    const start = button(what === "purge" ? `Purge ${num(count)}` : `Redrive ${num(count)}`, () => begin(), { kind: what === "purge" ? "danger" : "primary", disabled: what === "purge", id: "do-it" });
+    sure.addEventListener("input", () => { start.disabled = sure.value.trim() !== String(count); });
+    put(bottom, button("Cancel", close), " ", start);
+
+    async function begin() {
+      rate.disabled = sure.disabled = true;
+      if (what === "redrive") {
+        const back = button("Undo", () => { running.abort(); close(); toast("Called off: nothing was redriven"); });
+        put(bottom, back);
+        for (let left = undo.seconds; left > 0 && !running.signal.aborted; left--) {
+          put(progress, h("p", {}, `Starts in ${left} s`));
+          await new Promise((r) => setTimeout(r, 1000));
+        }
+        if (running.signal.aborted) return;
+      }
+      put(bottom, button("Stop", () => running.abort(), { icon: "pause" }));
+      const sum = { ok: 0, failed: 0, error: "" };
+      try {
+        for (const sel of selections) {
+          let last = { ok: 0, failed: 0 };
+          for await (const p of lines(`/api/v1/deadletters/${what}`, { method: "POST", signal: running.signal, body: { ...sel, rate: Number(rate.value) || 0 } })) {
+            last = p;
+            put(progress, bar(sum.ok + sum.failed + p.ok + p.failed, count), h("p", {}, `${num(sum.ok + p.ok)} of ${num(count)}${p.note ? ` · ${p.note}` : ""}`));
+          }
+          sum.ok += last.ok;
+          sum.failed += last.failed;
+          sum.error ||= last.last_error;
+        }
+        put(progress, bar(count, count), h("p", { class: sum.failed ? "callerror" : "good" }, `${plural(sum.ok, "letter")} ${what === "purge" ? "purged; the ledger counts them as dropped" : "back in the queue"}${sum.failed ? `, ${num(sum.failed)} could not be: ${sum.error}` : ""}.`));
+      } catch (err) {
+        put(progress, h("p", { class: "callerror" }, err.name === "AbortError" ? "Stopped. What was not done stays dead." : err.message));
+      }
+      marks.clear();
+      put(bottom, button("Done", close, { kind: "primary", id: "done" }));
+      load();
+      onchange();
+    }
+    return [
+      h("p", {}, h("b", {}, plural(count, "dead letter")), what === "purge" ? " will be gone for good: never delivered, counted as dropped in the ledger." : " will go back into the queue with no attempts made."),
+      what === "purge" ? h("label", { class: "row" }, h("span", {}, "Type ", h("code", {}, count), " to confirm"), sure) : h("label", { class: "row" }, h("span", {}, "Records a second"), rate), progress, bottom];
   }
 
   const bar = (n, of) => h("progress", { max: of, "aria-label": "Progress", value: n });

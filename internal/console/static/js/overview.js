@@ -30,15 +30,22 @@ export function overview(main, at, place) {
   const onpoint = (i) => charts.forEach((c) => c.point(i));
   const onopen = () => { if (selected) location.hash = `#/traffic?${query({ filter: between(...bounds()) })}`; };
   const shared = { onpoint, onselect, onopen };
-  const charts = [
+  const far = place.elsewhere, took = (v, axis) => (axis && !v ? "0" : axis ? ms(v).replace(/\.0+ /, " ") : ms(v));
+  const charts = far ? [
+    timeChart({ ...shared, title: "Calls", bars: true, write: (v, axis) => (axis ? short(v) : num(v)), lines: [
+      { name: "calls", kind: "ok", of: (p) => Math.max(0, p.calls - p.errors) }, { name: "the function failed", kind: "bad", of: (p) => p.errors }] }),
+    timeChart({ ...shared, title: "Backend", write: took, lines: [{ name: "p50", kind: "low", of: (p) => p.p50 }, { name: "p90", kind: "mid", of: (p) => p.p90 }, { name: "p99", kind: "high", of: (p) => p.p99 }] }),
+    timeChart({ ...shared, title: "Records", bars: true, write: (v, axis) => (axis ? short(v) : num(v)), lines: [
+      { name: "delivered", kind: "ok", of: (p) => p.delivered }, { name: "to be tried again", kind: "warn", of: (p) => p.returned }, { name: "dead", kind: "bad", of: (p) => p.dead }] }),
+  ] : [
     timeChart({ ...shared, title: "Calls", bars: true, write: (v, axis) => (axis ? short(v) : num(v)), lines: [
       { name: "answered", kind: "ok", of: (p) => p.calls - p.errors_4xx - p.errors_5xx }, { name: "4xx", kind: "warn", of: (p) => p.errors_4xx }, { name: "5xx", kind: "bad", of: (p) => p.errors_5xx }] }),
-    timeChart({ ...shared, title: "Latency", write: (v, axis) => (axis && !v ? "0" : axis ? ms(v).replace(/\.0+ /, " ") : ms(v)), lines: [
+    timeChart({ ...shared, title: "Latency", write: took, lines: [
       { name: "p50", kind: "low", of: (p) => p.p50 }, { name: "p90", kind: "mid", of: (p) => p.p90 }, { name: "p99", kind: "high", of: (p) => p.p99 }] }),
     timeChart({ ...shared, title: "Bodies", bars: true, bytes: true, write: (v, axis) => (axis ? size(v).replace(".0 ", " ") : size(v)), lines: [
       { name: "responses", kind: "out", of: (p) => p.bytes_out }, { name: "requests", kind: "in", of: (p) => p.bytes_in }] }),
   ];
-  put(page, h("div", { class: "pagehead" }, h("h1", {}, "Overview"), h("span", { class: "grow" }), chips), problem, tiles, picked, h("div", { class: "charts" }, charts.map((c) => c.el)), h("h2", { class: "part" }, "Behind the calls"), behind);
+  put(page, h("div", { class: "pagehead" }, h("h1", {}, "Overview"), h("span", { class: "grow" }), chips), far ? h("p", { class: "lead hint" }, far.notes.overview) : null, problem, tiles, picked, h("div", { class: "charts" }, charts.map((c) => c.el)), h("h2", { class: "part" }, "Behind the calls"), behind);
 
   function change(now) {
     const one = now.params.get("range");
@@ -70,7 +77,7 @@ export function overview(main, at, place) {
       if (err.name === "AbortError") return;
       if (err.status || !got.points.length) put(problem, teach("error", "The charts cannot be read", err.message));
     }
-    if (!signal.aborted && !fixed) timer = setTimeout(tick, range[1] > 3600 ? 30000 : 2000);
+    if (!signal.aborted && !fixed) timer = setTimeout(tick, range[1] > 3600 || far ? 30000 : 2000);
   }
 
   function draw(c, q) {
@@ -84,8 +91,8 @@ export function overview(main, at, place) {
       const a = find(keep[0]), b = find(keep[1]);
       onselect(a < 0 ? null : [a, (b < 0 ? c.points.length : b) - 1]);
     }
+    if (far) return drawFar(c, q, step);
     const t = c.total, over = Math.max(1, c.points.length * step), rate = t.calls / over;
-    const tile = (name, value, note, cls = "", href = "") => h(href ? "a" : "div", { class: `tile ${cls}`, href: href || null }, h("span", {}, name), h("b", {}, value), h("small", {}, note));
     const only = (status) => `#/traffic?${query({ filter: `status ${status} && ${fixed ? between(...fixed) : `time >= now-${range[0]}`}` })}`;
     put(tiles, tile("Calls", short(t.calls), `${rate < 10 ? rate.toFixed(2) : num(Math.round(rate))} a second`),
       tile("4xx", share(t.errors_4xx, t.calls), plural(t.errors_4xx, "call"), t.errors_4xx ? "warn" : "", only("== 4xx")), tile("5xx", share(t.errors_5xx, t.calls), plural(t.errors_5xx, "call"), t.errors_5xx ? "bad" : "", only("== 5xx")),
@@ -97,6 +104,21 @@ export function overview(main, at, place) {
       return tile(d.destination, live ? words[live.state] || live.state : "not configured", [`${num(d.queued)} queued`, d.dead ? `${num(d.dead)} dead` : "", d.oldest_queued ? `oldest ${span((Date.now() - new Date(d.oldest_queued)) / 1000)}` : ""].filter(Boolean).join(" · "), d.dead || live?.state === "open" ? "bad" : live?.state === "closed" ? "good" : "warn", "#/delivery");
     }), news.known && news.alarms.alarms.length ? tile("Alarms", firing ? `${num(firing)} firing` : "all quiet", firing ? news.firing.slice(0, 2).map((a) => a.message).join(" · ") : "nothing is beyond its threshold", firing ? "bad" : "good", "#/alarms") : null,
     q && !q.destinations.length ? tile("Delivery", "no destination", "records are kept in the history only", "", "#/delivery") : null);
+  }
+
+  const tile = (name, value, note, cls = "", href = "") => h(href ? "a" : "div", { class: `tile ${cls}`, href: href || null }, h("span", {}, name), h("b", {}, value), h("small", {}, note));
+
+  // drawFar tells what CloudWatch knows of a tap on AWS: percentiles of steps cannot be added up.
+  function drawFar({ points }, q, step) {
+    const sum = (f) => points.reduce((n, p) => n + p[f], 0), worst = (f) => points.reduce((n, p) => Math.max(n, p[f] ?? 0), 0);
+    const [calls, errors, delivered, dead] = ["calls", "errors", "delivered", "dead"].map(sum);
+    const rate = calls / Math.max(1, points.length * step);
+    put(tiles, tile("Calls", short(calls), `${rate < 10 ? rate.toFixed(2) : num(Math.round(rate))} a second`), tile("Function errors", share(errors, calls), plural(errors, "call"), errors ? "bad" : ""),
+      tile("Median", worst("p50") ? ms(worst("p50")) : "–", "in the slowest step"), tile("p99", worst("p99") ? ms(worst("p99")) : "–", "in the slowest step"), tile("Delivered", short(delivered), "records"), tile("Dead", short(dead), dead ? "given up on" : "none given up on", dead ? "bad" : "", dead ? "#/delivery" : ""));
+    put(behind, (q?.tap?.queues || []).map((d) => {
+      const loud = d.alarms.some((a) => a.state === "ALARM");
+      return tile(d.destination, loud ? "alarm" : "no alarm", [d.visible === null ? "" : `${num(d.visible)} waiting`, d.dead ? `${num(d.dead)} dead` : "", d.oldest_age_s ? `oldest ${span(d.oldest_age_s)}` : ""].filter(Boolean).join(" · "), loud || d.dead ? "bad" : "good", "#/delivery");
+    }));
   }
 
   // bounds is the time selected, from its first step to the end of its last.
@@ -117,7 +139,7 @@ export function overview(main, at, place) {
     const inside = got.points.slice(a[0], a[1] + 1);
     const sum = (f) => inside.reduce((n, p) => n + p[f], 0);
     const step = seconds[got.step];
-    put(picked, h("b", {}, `${moment(from, step)} – ${moment(to, step)}`), h("span", { class: "hint" }, `${plural(sum("calls"), "call")}, ${num(sum("errors_4xx"))} 4xx, ${num(sum("errors_5xx"))} 5xx`), h("span", { class: "grow" }),
+    put(picked, h("b", {}, `${moment(from, step)} – ${moment(to, step)}`), h("span", { class: "hint" }, far ? `${plural(sum("calls"), "call")}, ${num(sum("errors"))} failed, ${num(sum("dead"))} dead` : `${plural(sum("calls"), "call")}, ${num(sum("errors_4xx"))} 4xx, ${num(sum("errors_5xx"))} 5xx`), h("span", { class: "grow" }),
       h("a", { class: "btn primary", id: "show-calls", href: `#/traffic?${query({ filter: between(from, to) })}` }, "Show these calls"),
       sum("errors_5xx") ? h("a", { class: "btn", href: `#/traffic?${query({ filter: `status == 5xx && ${between(from, to)}` })}` }, "Only 5xx") : null,
       to - from > 20 * step * 100 ? h("a", { class: "btn", href: `#/overview?${query({ from: from.toISOString(), to: to.toISOString() })}` }, "Zoom in") : null,
