@@ -29,7 +29,7 @@ internal/accesslog:         . internal/jsonstring
 internal/filter:            . internal/content internal/suggest # a condition on a body reads it without its codings
 internal/content:           . github.com/andybalholm/brotli github.com/klauspost/compress/zstd
 internal/redact:            . internal/content
-internal/record:            . schema internal/content github.com/tidwall/gjson
+internal/record:            . schema internal/content internal/jsonstring github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
 internal/http1:

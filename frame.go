@@ -135,23 +135,43 @@ func appendBody(dst []byte, b *Body) []byte {
 // DecodeFrame reads a frame. The strings are one copy of the frame's head; the bodies'
 // Bytes alias frame, so the caller keeps frame unchanged while it uses them.
 func DecodeFrame(frame []byte) (*Exchange, error) {
-	meta, rest, err := splitFrame(frame)
-	if err != nil {
+	ex := new(Exchange)
+	if err := decodeFrame(frame, ex, copied); err != nil {
 		return nil, err
 	}
-	ex := new(Exchange)
-	if err := decodeMeta(meta, &ex.Meta); err != nil {
-		return nil, err
+	return ex, nil
+}
+
+// ViewFrame is DecodeFrame into ex for those who look at it only for a moment: the strings alias frame
+// too, and the room of ex's headers is used again. After an error ex is not to be read.
+func ViewFrame(frame []byte, ex *Exchange) error {
+	*ex = Exchange{
+		RequestHeader: ex.RequestHeader[:0], ResponseHeader: ex.ResponseHeader[:0],
+		RequestTrailer: ex.RequestTrailer[:0], ResponseTrailer: ex.ResponseTrailer[:0],
+	}
+	return decodeFrame(frame, ex, aliased)
+}
+
+func copied(b []byte) string { return string(b) }
+
+func aliased(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+func decodeFrame(frame []byte, ex *Exchange, text func([]byte) string) error {
+	meta, rest, err := splitFrame(frame)
+	if err != nil {
+		return err
+	}
+	if err := decodeMeta(meta, &ex.Meta, text); err != nil {
+		return err
 	}
 	head, rest, err := cutBlock(rest)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r := frameReader{text: string(head)}
-	ex.RequestHeader = r.header()
-	ex.ResponseHeader = r.header()
-	ex.RequestTrailer = r.header()
-	ex.ResponseTrailer = r.header()
+	r := frameReader{text: text(head)}
+	for _, h := range [...]*Header{&ex.RequestHeader, &ex.ResponseHeader, &ex.RequestTrailer, &ex.ResponseTrailer} {
+		*h = r.header(*h)
+	}
 	if r.byte() == 1 {
 		ex.API = &API{ID: r.string(), Stage: r.string(), RequestID: r.string()}
 	}
@@ -162,18 +182,18 @@ func DecodeFrame(frame []byte) (*Exchange, error) {
 		}
 	}
 	if r.bad {
-		return nil, fmt.Errorf("%w: its headers end too early", ErrFrame)
+		return fmt.Errorf("%w: its headers end too early", ErrFrame)
 	}
 	if rest, err = decodeBody(rest, &ex.Request); err != nil {
-		return nil, err
+		return err
 	}
 	if rest, err = decodeBody(rest, &ex.Response); err != nil {
-		return nil, err
+		return err
 	}
 	if len(rest) != 0 {
-		return nil, fmt.Errorf("%w: %d bytes too many", ErrFrame, len(rest))
+		return fmt.Errorf("%w: %d bytes too many", ErrFrame, len(rest))
 	}
-	return ex, nil
+	return nil
 }
 
 // DecodeMeta reads only the first part of a frame, which may be cut off anywhere behind it.
@@ -183,7 +203,7 @@ func DecodeMeta(frame []byte) (Meta, error) {
 	if err != nil {
 		return m, err
 	}
-	err = decodeMeta(block, &m)
+	err = decodeMeta(block, &m, copied)
 	return m, err
 }
 
@@ -205,13 +225,13 @@ func cutBlock(b []byte) (block, rest []byte, err error) {
 	return b[4 : 4+n], b[4+n:], nil
 }
 
-func decodeMeta(block []byte, m *Meta) error {
+func decodeMeta(block []byte, m *Meta, text func([]byte) string) error {
 	if len(block) < 24 {
 		return fmt.Errorf("%w: cut short", ErrFrame)
 	}
 	copy(m.ID[:], block)
 	m.Time = time.Unix(0, int64(binary.LittleEndian.Uint64(block[16:]))).UTC()
-	r := frameReader{text: string(block[24:])}
+	r := frameReader{text: text(block[24:])}
 	for _, d := range [...]*time.Duration{&m.Duration, &m.Overhead, &m.Connect, &m.FirstByte} {
 		*d = time.Duration(r.uvarint() & (1<<63 - 1))
 	}
@@ -310,14 +330,14 @@ func (r *frameReader) count(size int) int {
 	return int(n)
 }
 
-func (r *frameReader) header() Header {
+// header reads into the room of into if there is enough; no lines leave it as it is.
+func (r *frameReader) header(into Header) Header {
 	n := r.count(2)
-	if n == 0 {
-		return nil
+	if n > cap(into) {
+		into = make(Header, 0, n)
 	}
-	h := make(Header, n)
-	for i := range h {
-		h[i] = Field{r.string(), r.string()}
+	for range n {
+		into = append(into, Field{r.string(), r.string()})
 	}
-	return h
+	return into
 }

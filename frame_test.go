@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func sampleExchange() *Exchange {
@@ -62,9 +63,17 @@ func FuzzDecodeFrame(f *testing.F) {
 	f.Add(AppendFrame(nil, sampleExchange()))
 	f.Add(AppendFrame(nil, &Exchange{}))
 	f.Fuzz(func(t *testing.T, frame []byte) {
+		view := *sampleExchange()
+		seen := ViewFrame(frame, &view)
 		ex, err := DecodeFrame(frame)
+		if (err == nil) != (seen == nil) {
+			t.Fatalf("decoded: %v, viewed: %v", err, seen)
+		}
 		if err != nil {
 			return
+		}
+		if diff := cmp.Diff(ex, &view, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatal(diff)
 		}
 		again, err := DecodeFrame(AppendFrame(nil, ex))
 		if err != nil {
@@ -74,6 +83,33 @@ func FuzzDecodeFrame(f *testing.F) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+// A view says what DecodeFrame says, whatever it was used for before, and lines of one frame never show
+// through in another.
+func TestViewFrame(t *testing.T) {
+	frames := [][]byte{AppendFrame(nil, sampleExchange()), AppendFrame(nil, &Exchange{}), AppendFrame(nil, sampleExchange())}
+	var view Exchange
+	for i, frame := range frames {
+		want, err := DecodeFrame(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ViewFrame(frame, &view); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, &view, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("frame %d (-want +got):\n%s", i, diff)
+		}
+	}
+	room := testing.AllocsPerRun(100, func() {
+		if err := ViewFrame(frames[1], &view); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if room != 0 {
+		t.Errorf("%v allocations", room)
+	}
 }
 
 func BenchmarkAppendFrame(b *testing.B) {

@@ -289,5 +289,6 @@ func roleTapway(ctx context.Context, args []string) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	defer app.HeapRoom(os.Getenv)()
 	return a.RunNotify(ctx, func() { fmt.Println("ready", a.Addr()) })
 }

@@ -42,6 +42,7 @@ func newServe() *cobra.Command {
 			}
 			stop := onHangup(cmd.Context(), func() { a.Reload() }) // it logs what became of it
 			defer stop()
+			defer app.HeapRoom(os.Getenv)()
 			return a.Run(cmd.Context())
 		},
 	}

@@ -7,8 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// maxPooled keeps buffers that one huge record has grown out of the pool.
-const maxPooled = 2 << 20
+// maxPooled keeps buffers that one huge record has grown out of the pool. A batch of a hundred
+// ordinary records is to fit.
+const maxPooled = 4 << 20
 
 // payload is a pooled buffer of encoded records. A transport may go on reading a request's
 // body after RoundTrip has returned, so the buffer goes back to the pool when the last

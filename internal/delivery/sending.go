@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -35,6 +36,7 @@ func (r *sending) all() {
 	layout := &r.s.ready.layout
 	frame := len(layout.prefix) + len(layout.after)
 	c := chunk{payload: newPayload()}
+	c.buf = slices.Grow(c.buf, r.guess())
 	for i := range r.batch {
 		if len(c.parts) == r.s.Batch.records() {
 			r.deliver(&c, 0, len(c.parts), nil)
@@ -70,6 +72,19 @@ func (r *sending) all() {
 		r.deliver(&c, 0, len(c.parts), nil)
 	}
 	c.release()
+}
+
+// guess is about how long the batch's records are, as far as they go into one request: a buffer that grows
+// record by record is copied several times over.
+func (r *sending) guess() (n int) {
+	for i := range r.batch {
+		m := &r.batch[i]
+		n += len(m.Record) + len(m.Frame) + len(m.Frame)/16
+		if m.Frame != nil {
+			n += 1024 // the names of a record's fields, and what it spells out
+		}
+	}
+	return min(n, r.s.Batch.bytes())
 }
 
 // over reports whether no more requests are to be made.
@@ -119,6 +134,9 @@ func (r *sending) request(c *chunk, lo, hi int) answer {
 	t := text{layout.prefix, c.buf[c.parts[lo].start:c.parts[hi-1].end], layout.after}
 	var few [1]tapway.ID
 	ids, number := few[:0], 0
+	if hi-lo > len(few) {
+		ids = make([]tapway.ID, 0, hi-lo)
+	}
 	for _, p := range c.parts[lo:hi] {
 		ids = append(ids, r.batch[p.message].ID)
 		number = max(number, r.batch[p.message].Attempts+1)

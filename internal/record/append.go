@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -82,12 +83,25 @@ func FromMessage(dst []byte, m *tapway.Message) ([]byte, error) {
 	if m.Frame == nil {
 		return append(dst, m.Record...), nil
 	}
-	ex, err := tapway.DecodeFrame(m.Frame)
-	if err != nil {
+	ex := views.Get().(*tapway.Exchange)
+	if err := tapway.ViewFrame(m.Frame, ex); err != nil {
 		return dst, fmt.Errorf("make the record of %s: %w", m.ID, err)
 	}
-	return Append(dst, ex), nil
+	dst = Append(dst, ex)
+	if lines := [...]tapway.Header{ex.RequestHeader, ex.ResponseHeader, ex.RequestTrailer, ex.ResponseTrailer}; cap(lines[0])+cap(lines[1])+cap(lines[2])+cap(lines[3]) <= maxViewed {
+		for _, h := range lines {
+			clear(h)
+		}
+		*ex = tapway.Exchange{RequestHeader: lines[0], ResponseHeader: lines[1], RequestTrailer: lines[2], ResponseTrailer: lines[3]}
+		views.Put(ex)
+	}
+	return dst, nil
 }
+
+// views are empty exchanges, kept for the room of their headers: up to maxViewed lines.
+var views = sync.Pool{New: func() any { return new(tapway.Exchange) }}
+
+const maxViewed = 256
 
 // Exchange is what m carries. From a frame the bodies alias m.Frame; from a record they
 // are what Parse can give back.

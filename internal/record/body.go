@@ -13,6 +13,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/content"
+	"github.com/tapway/tapway/internal/jsonstring"
 )
 
 // The values of body_info.encoding.
@@ -63,15 +64,15 @@ func render(h tapway.Header, b *tapway.Body) rendered {
 			return r
 		}
 	}
-	if b.Truncated && !utf8.Valid(r.bytes) {
-		if whole := wholeRunes(r.bytes); utf8.Valid(whole) {
+	if b.Truncated && !jsonstring.Valid(r.bytes) {
+		if whole := wholeRunes(r.bytes); jsonstring.Valid(whole) {
 			r.bytes = whole
 		}
 	}
 	switch {
 	case len(r.bytes) == 0:
 		return rendered{encoding: encodingNone}
-	case !utf8.Valid(r.bytes):
+	case !jsonstring.Valid(r.bytes):
 		r.encoding = encodingBase64
 	case !b.Truncated && isJSONType(h) && validJSON(r.bytes):
 		r.encoding = encodingJSON
@@ -95,7 +96,7 @@ func (r *rendered) appendValue(dst []byte) []byte {
 	case encodingJSON:
 		return appendJSON(dst, r.bytes)
 	case encodingText:
-		return appendBytes(dst, r.bytes)
+		return jsonstring.AppendBytes(dst, r.bytes)
 	case encodingBase64:
 		dst = base64.StdEncoding.AppendEncode(append(dst, '"'), r.bytes)
 		return append(dst, '"')

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/content"
+	"github.com/tapway/tapway/internal/jsonstring"
 )
 
 // HAR writes exchanges as one HTTP Archive 1.2 (http://www.softwareishard.com/blog/har-12-spec/),
@@ -224,7 +225,7 @@ func appendHARSetCookie(dst []byte, first *bool, line string) []byte {
 // appendHARText writes a body as text; binary as base64 with the member named mark.
 func appendHARText(dst []byte, body *rendered, mark string) []byte {
 	if body.encoding != encodingBase64 {
-		return appendBytes(dst, body.bytes)
+		return jsonstring.AppendBytes(dst, body.bytes)
 	}
 	dst = base64.StdEncoding.AppendEncode(append(dst, '"'), body.bytes)
 	return append(append(append(dst, `","`...), mark...), `":"base64"`...)

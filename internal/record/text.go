@@ -3,32 +3,22 @@ package record
 import (
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/tapway/tapway/internal/jsonstring"
 )
 
 // appendText writes s as a JSON string. Bytes that are not UTF-8, as old clients send them in headers and
 // paths, are read as ISO-8859-1 (RFC 9110 §5.5), so that nothing is lost and the record stays valid.
 func appendText(dst []byte, s string) []byte {
-	mark := len(dst)
-	dst = append(dst, '"')
-	start, checked := 0, false
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if !special[c] {
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			if checked {
-				continue
-			}
-			if checked = utf8.ValidString(s[i:]); checked {
-				continue
-			}
-			return appendLatin1(dst[:mark], s)
-		}
-		dst = appendEscape(append(dst, s[start:i]...), c)
-		start = i + 1
+	b := unsafe.Slice(unsafe.StringData(s), len(s)) // which is only read
+	plain := jsonstring.Plain(b)
+	if plain == len(b) {
+		return append(append(append(dst, '"'), s...), '"')
 	}
-	return append(append(dst, s[start:]...), '"')
+	if !jsonstring.Valid(b[plain:]) {
+		return appendLatin1(dst, s)
+	}
+	return jsonstring.AppendBytes(dst, b)
 }
 
 func appendTextOrNull(dst []byte, s string) []byte {
@@ -36,11 +26,6 @@ func appendTextOrNull(dst []byte, s string) []byte {
 		return append(dst, "null"...)
 	}
 	return appendText(dst, s)
-}
-
-// appendBytes is appendText for bytes known to be UTF-8.
-func appendBytes(dst, b []byte) []byte {
-	return appendText(dst, unsafe.String(unsafe.SliceData(b), len(b)))
 }
 
 func appendLatin1(dst []byte, s string) []byte {

@@ -18,8 +18,9 @@ const (
 	largeFrame = 128 << 10
 	// maxBatch is how much may wait for the running commit; whoever comes later blocks.
 	maxBatch = 16 << 20
-	// spareBatch is how large a buffer is kept for the next batch.
-	spareBatch = 4 << 20
+	// spareBatch is how large a buffer is kept for another batch, and spareBatches how many are.
+	spareBatch   = 4 << 20
+	spareBatches = 2
 	// syncEvery is how old unsynced records get in Write mode.
 	syncEvery = 10 * time.Millisecond
 	// retryEvery is how often a full disk is asked again.
@@ -35,7 +36,7 @@ type writer struct {
 	mu      sync.Mutex
 	room    sync.Cond // the batch was cut, or the last leader has left
 	cur     *batch    // being filled
-	free    *batch    // for reuse
+	free    []*batch  // for reuse: while one is written the next fills, and its leader needs a third
 	leading bool
 	closed  bool
 	waiters sync.Pool
@@ -191,9 +192,10 @@ func (w *writer) lead(me *waiter) {
 	runtime.Gosched()
 	w.mu.Lock()
 	b := w.cur
-	w.cur, w.free = w.free, nil
-	if w.cur == nil {
-		w.cur = &batch{}
+	w.cur = &batch{}
+	if n := len(w.free) - 1; n >= 0 {
+		w.cur, w.free[n] = w.free[n], nil
+		w.free = w.free[:n]
 	}
 	w.room.Broadcast()
 	w.mu.Unlock()
@@ -212,7 +214,9 @@ func (w *writer) lead(me *waiter) {
 		clear(b.pending)
 		b.buf, b.pending, b.bytes = b.buf[:0], b.pending[:0], 0
 		w.mu.Lock()
-		w.free = b
+		if len(w.free) < spareBatches {
+			w.free = append(w.free, b)
+		}
 		w.mu.Unlock()
 	}
 }

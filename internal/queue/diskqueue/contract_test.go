@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -15,10 +16,13 @@ import (
 
 func testOptions(t testing.TB) Options {
 	return Options{
-		Lease: queuetest.Lease, SegmentBytes: 64 << 10, MaxBytes: -1,
+		Lease: queuetest.Lease, SegmentBytes: 64 << 10, MaxBytes: -1, History: keepsHistory,
 		Log: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
 	}
 }
+
+// keepsHistory is for exchanges with fixed times: with the usual age their history would be gone one day.
+var keepsHistory = History{MaxAge: 100 * 365 * 24 * time.Hour}
 
 // testWriter sends log lines to the test that caused them.
 type testWriter struct{ t testing.TB }

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 func crashOptions(history bool) Options {
-	o := Options{SegmentBytes: 256 << 10, MaxBytes: -1, Lease: queuetest.Lease}
+	o := Options{SegmentBytes: 256 << 10, MaxBytes: -1, Lease: queuetest.Lease, History: keepsHistory}
 	if !history { // segments come and go all the time
 		o.SegmentBytes, o.History.MaxAge = 32<<10, -1
 	}

@@ -54,11 +54,17 @@ func (k logKey) putHead(head []byte, seq uint64, length int, frameCRC uint32) {
 	le.PutUint32(head[20:], 0)
 }
 
+// finish goes on with crc over the key and the head. It takes these few bytes one by one, because
+// what crc32.Update is given escapes to the heap.
 func (k logKey) finish(crc uint32, head []byte) uint32 {
-	var b [24]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(k))
-	copy(b[8:], head[:16])
-	return crc32.Update(crc, castagnoli, b[:])
+	crc = ^crc
+	for shift := 0; shift < 64; shift += 8 {
+		crc = castagnoli[byte(crc)^byte(k>>shift)] ^ crc>>8
+	}
+	for _, c := range head[:16] {
+		crc = castagnoli[byte(crc)^c] ^ crc>>8
+	}
+	return ^crc
 }
 
 // parseHead reads a head. errNoEntry is what preallocated space gives.

@@ -67,7 +67,7 @@ func (d *dest) take(max int) (msgs []tapway.Message, next int64, err error) {
 	if d.spilled > 0 && len(d.entries) < d.q.maxHeld/2 {
 		d.refillLocked()
 	}
-	msgs, err = d.takeLocked(now, max, make([]tapway.Message, 0, min(max, 128)))
+	msgs, err = d.takeLocked(now, max, make([]tapway.Message, 0, d.roomLocked(max)))
 	if e := d.timed.top(); e != nil {
 		next = e.at
 	}
@@ -76,6 +76,15 @@ func (d *dest) take(max int) (msgs []tapway.Message, next int64, err error) {
 		return nil, 0, err
 	}
 	return d.loadFrames(msgs), next, nil
+}
+
+// roomLocked is for how many messages to make room at first: a destination that keeps up receives few at a time.
+func (d *dest) roomLocked(max int) int {
+	n := len(d.ready.list)
+	if last := d.q.last.Load(); last >= d.pos {
+		n += int(min(last-d.pos+1, 128))
+	}
+	return min(n, max, 128)
 }
 
 // takeLocked leases what is due in the order of positions: messages that were received
