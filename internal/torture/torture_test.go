@@ -240,6 +240,11 @@ func TestAnswerThatNobodyReads(t *testing.T) {
 	}()
 	<-asked
 	cancel() // as a server does when its client is gone
+	select {
+	case <-ended:
+		t.Error("what had begun was broken off")
+	case <-time.After(100 * time.Millisecond): // it goes on
+	}
 	close(gone)
 	<-ended
 	if err := x.release(http.DefaultClient); err != nil {
