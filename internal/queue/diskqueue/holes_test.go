@@ -312,7 +312,7 @@ func TestRun(t *testing.T) {
 		t.Run(end, func(t *testing.T) {
 			dir := t.TempDir()
 			o := testOptions(t)
-			o.Durability, o.SegmentBytes = Write, 32<<10
+			o.Durability, o.SegmentBytes, o.History.MaxAge = Write, 32<<10, 1<<62 // the records are of a fixed day
 			q := openTest(t, dir, o)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
