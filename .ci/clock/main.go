@@ -108,14 +108,14 @@ func write(dir string) error {
 		return fmt.Errorf("time.Now in %s is not what this program knows: read it and mend the replacement", src)
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
-		filepath.Join(src, "time.go"):       filepath.Join(dir, "time.go"),
-		filepath.Join(src, "moved_unix.go"): filepath.Join(dir, "moved_unix.go"),
+		filepath.Join(src, "time.go"):       filepath.Join(dir, "time.txt"),
+		filepath.Join(src, "moved_unix.go"): filepath.Join(dir, "moved_unix.txt"),
 	}})
 	if err != nil {
 		return err
 	}
 	for name, data := range map[string]string{
-		"time.go": strings.Replace(string(text), now, moved, 1), "moved_unix.go": source, "overlay.json": string(overlay),
+		"time.txt": strings.Replace(string(text), now, moved, 1), "moved_unix.txt": source, "overlay.json": string(overlay),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
 			return err

@@ -565,3 +565,19 @@ func TestSQSForward(t *testing.T) {
 	process.interrupt(t, 30*time.Second)
 	w.must("ledger", "This is what lies in SQS")
 }
+
+// TestRecoverOutOfTime: a call to SQS that is given up because its time is over has failed, although
+// giving it up canceled it. Only an interruption is neither done nor failed.
+func TestRecoverOutOfTime(t *testing.T) {
+	for err, failed := range map[error]int64{
+		fmt.Errorf("%w after: %w", context.DeadlineExceeded, context.Canceled): 1,
+		context.DeadlineExceeded:                    1,
+		fmt.Errorf("enqueue: %w", context.Canceled): 0,
+		nil: 0,
+	} {
+		r := &recovery{bar: newProgress(io.Discard), complain: func(string, error) {}}
+		if r.booked("x", err); r.p.Failed != failed || r.inRow != int(failed) {
+			t.Errorf("%v: %+v", err, r.p)
+		}
+	}
+}

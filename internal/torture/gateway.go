@@ -58,7 +58,7 @@ func (o *output) String() string {
 }
 
 // startWithin is generous: a machine may be busy, and a log may have to be read.
-const startWithin = time.Minute
+const startWithin = 3 * time.Minute
 
 // start starts a command and waits until it says line.
 func start(cmd *exec.Cmd, line *regexp.Regexp) (*process, error) {

@@ -1,7 +1,9 @@
 package torture
 
 import (
+	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -135,6 +137,8 @@ func TestExcuses(t *testing.T) {
 		{"/sampled/1", 1, 2, 200, rules, "sampled"},
 		{"/a/1", 1, 2, 200, rules, ""},
 		{"/a/1", 1, 2, 200, conf{tight: true}, "limit reached"},
+		{"/a/1", 1, 2, 200, conf{refuse: true, alone: true}, ""},
+		{"/a/1", 1, 2, 503, conf{refuse: true, alone: true}, "refused"},
 	} {
 		w.current.conf = c.conf
 		if got := w.excuse(&call{path: c.path, status: c.status, began: at(c.from), ended: at(c.to)}); got != c.want {
@@ -201,5 +205,93 @@ func TestProblems(t *testing.T) {
 	p.add("other", "x")
 	if all := fmt.Sprint(p.all()); len(p.list) != problemsOfAKind+1 || !strings.Contains(all, "kind: 10 in all") || !strings.Contains(all, "other: x") {
 		t.Error(all)
+	}
+}
+
+// TestAnswerThatNobodyReads: a message that is given out to a process which is gone by then has a
+// lease in SQS. Its handle is known here, so that the lease can be ended.
+func TestAnswerThatNobodyReads(t *testing.T) {
+	asked, gone := make(chan struct{}), make(chan struct{})
+	released := make(chan string, 1)
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), "ChangeMessageVisibility") {
+			released <- string(body)
+			return
+		}
+		close(asked)
+		<-gone
+		io.WriteString(w, `{"Messages":[{"ReceiptHandle":"handle-1"}]}`)
+	}))
+	defer upstream.Close()
+	x, err := newCloudProxy("sqs", upstream.URL, 1, &tally{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	x.set(func(x *cloudProxy) { x.share = 0 })
+	ctx, cancel := context.WithCancel(t.Context())
+	req := httptest.NewRequest("POST", "/", strings.NewReader(`{"QueueUrl":"q"}`)).WithContext(ctx)
+	req.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		x.ServeHTTP(httptest.NewRecorder(), req)
+	}()
+	<-asked
+	cancel() // as a server does when its client is gone
+	select {
+	case <-ended:
+		t.Error("what had begun was broken off")
+	case <-time.After(100 * time.Millisecond): // it goes on
+	}
+	close(gone)
+	<-ended
+	if err := x.release(http.DefaultClient); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case body := <-released:
+		if !strings.Contains(body, `"handle-1"`) {
+			t.Errorf("released %s", body)
+		}
+	default:
+		t.Error("the lease goes on")
+	}
+}
+
+// TestStory: the logs of all processes, by the id of the call.
+func TestStory(t *testing.T) {
+	w := &world{logs: []string{
+		"time=1 msg=call id=abc path=/a/1 status=200\ntime=2 msg=call id=xyz path=/a/11 status=200\n", "time=3 msg=\"sent\" id=abc\ntime=4 msg=other\n",
+	}}
+	if got, want := w.story("/a/1"), "process 0: time=1 msg=call id=abc path=/a/1 status=200\nprocess 1: time=3 msg=\"sent\" id=abc"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestClockMoves: the harness does not believe that a clock jumps which does not.
+func TestClockMoves(t *testing.T) {
+	w := &world{o: Options{ClockFile: filepath.Join(t.TempDir(), "clock")}}
+	if err := w.moveClock(-time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(w.o.ClockFile); err != nil || int64(binary.NativeEndian.Uint64(text)) != int64(-time.Hour) {
+		t.Errorf("%v, %v", text, err)
+	}
+	said := func(at time.Time) *process {
+		p := &process{out: &output{matched: true}}
+		fmt.Fprintf(p.out, "time=%s level=INFO msg=begun\n", at.Format(time.RFC3339Nano))
+		return p
+	}
+	if err := w.clockMoves(said(time.Now().Add(-time.Hour)), -time.Hour); err != nil {
+		t.Error(err)
+	}
+	if err := w.clockMoves(said(time.Now()), -time.Hour); err == nil {
+		t.Error("a clock that stands where it was has jumped")
+	}
+	w.o.ClockFile = ""
+	if err := w.clockMoves(said(time.Now()), -time.Hour); err != nil {
+		t.Error(err)
 	}
 }

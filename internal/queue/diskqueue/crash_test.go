@@ -37,6 +37,8 @@ func crashOptions(history bool) Options {
 	o := Options{SegmentBytes: 256 << 10, MaxBytes: -1, Lease: queuetest.Lease, History: keepsHistory}
 	if !history { // segments come and go all the time
 		o.SegmentBytes, o.History.MaxAge = 32<<10, -1
+	} else {
+		o.History.MaxAge = 1 << 62 // the records are of a fixed day
 	}
 	return o
 }

@@ -312,7 +312,7 @@ func TestRun(t *testing.T) {
 		t.Run(end, func(t *testing.T) {
 			dir := t.TempDir()
 			o := testOptions(t)
-			o.Durability, o.SegmentBytes = Write, 32<<10
+			o.Durability, o.SegmentBytes, o.History.MaxAge = Write, 32<<10, 1<<62 // the records are of a fixed day
 			q := openTest(t, dir, o)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -477,6 +477,52 @@ func TestLogBehindState(t *testing.T) {
 	}
 	if l := account(t, q, "b"); l.Captured != 11 || l.Queued != 6 || l.Dropped["damaged"] != 5 {
 		t.Fatalf("account of b: %+v", l)
+	}
+}
+
+// The same for a position that waited for another attempt when the log lost its end: the record that
+// comes next is not taken for it, and is delivered.
+func TestLogBehindRetry(t *testing.T) {
+	dir := t.TempDir()
+	q := openTest(t, dir, testOptions(t))
+	s, err := q.Subscribe("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	enqueueSome(t, q, 0, 3)
+	msgs, err := s.Receive(t.Context(), 3)
+	if err != nil || len(msgs) != 3 {
+		t.Fatalf("received %d: %v", len(msgs), err)
+	}
+	verdicts := []tapway.Verdict{tapway.Delivered, tapway.Delivered, tapway.Retry}
+	for i, m := range msgs {
+		if err := s.Settle(t.Context(), []tapway.Settlement{{Message: m, Outcome: tapway.Outcome{Verdict: verdicts[i]}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	off, _ := q.segs.newest().offset(3)
+	q.Close()
+	if err := os.Truncate(logFiles(t, dir)[0], off); err != nil {
+		t.Fatal(err)
+	}
+	q = openTest(t, dir, testOptions(t))
+	if s, err = q.Subscribe("a"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if msgs, err := s.Receive(ctx, 1); err == nil { // it finds that the record is gone
+		t.Fatalf("received %+v", msgs)
+	}
+	if l := account(t, q, "a"); l.Captured != 3 || l.Dropped["damaged"] != 1 || l.Queued != 0 {
+		t.Fatalf("account: %+v", l)
+	}
+	enqueueSome(t, q, 3, 4)
+	if got := received(t, q); !slices.Equal(got, []uint64{4}) {
+		t.Fatalf("received %v", got)
+	}
+	if l := account(t, q, "a"); l.Captured != 4 || l.Delivered != 3 || l.Dropped["damaged"] != 1 {
+		t.Fatalf("account: %+v", l)
 	}
 }
 

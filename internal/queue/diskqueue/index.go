@@ -263,7 +263,8 @@ func (s *segment) setZone(x *index) {
 	s.ix.zone.Store(&z)
 }
 
-// rebuildIndex makes an index file anew; false when that has been done or there is none.
+// rebuildIndex makes an index anew that does not lead to a good entry; false when that has been
+// done, or it has never been written. Where it cannot be written it is in memory.
 func (s *segment) rebuildIndex(q *Queue) bool {
 	s.ix.mu.Lock()
 	defer s.ix.mu.Unlock()
@@ -272,7 +273,7 @@ func (s *segment) rebuildIndex(q *Queue) bool {
 	}
 	s.ix.remade = true
 	s.ix.saved.Store(false)
-	return s.saveIndexLocked(q) == nil
+	return s.saveIndexLocked(q) == nil || s.ix.live != nil
 }
 
 func (s *segment) loadIndex(q *Queue) (*index, error) {
@@ -291,27 +292,29 @@ func (s *segment) loadIndex(q *Queue) (*index, error) {
 	return x, nil
 }
 
-// locate finds the offset of a position. ok is false when no index can say; present is false
-// when the index says that the segment has no such entry.
-func (s *segment) locate(q *Queue, seq uint64) (off int64, present, ok bool) {
+// locate finds the offset of a position. present is false when the index says that the segment has
+// no such entry. An index file that is of no use is one to be made anew: until then there is one in memory.
+func (s *segment) locate(q *Queue, seq uint64) (off int64, present bool, err error) {
 	if off, ok := s.offset(seq); ok {
-		return off, true, true
+		return off, true, nil
 	}
 	s.ix.mu.Lock()
 	defer s.ix.mu.Unlock()
-	if !s.ix.saved.Load() {
-		if s.growLocked(q) != nil {
-			return 0, false, false
+	if s.ix.saved.Load() {
+		if off, present, err = s.locateInFile(q, seq); err == nil {
+			return off, present, nil
 		}
-		x := s.ix.live
-		i := sort.Search(len(x.seqs), func(i int) bool { return uint64(x.seqs[i]) >= seq-s.first })
-		if i == len(x.seqs) || uint64(x.seqs[i]) != seq-s.first {
-			return 0, false, true
-		}
-		return int64(x.offs[i]) * 8, true, true
+		s.ix.saved.Store(false)
 	}
-	off, present, err := s.locateInFile(q, seq)
-	return off, present, err == nil
+	if err := s.growLocked(q); err != nil {
+		return 0, false, err
+	}
+	x := s.ix.live
+	i := sort.Search(len(x.seqs), func(i int) bool { return uint64(x.seqs[i]) >= seq-s.first })
+	if i == len(x.seqs) || uint64(x.seqs[i]) != seq-s.first {
+		return 0, false, nil
+	}
+	return int64(x.offs[i]) * 8, true, nil
 }
 
 // locateInFile reads just the rows it needs: mostly one, because positions are dense.

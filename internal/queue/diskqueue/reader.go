@@ -104,7 +104,7 @@ func (r *reader) enter(last uint64) (ok bool, err error) {
 	r.seg, r.win = seg, window{f: f}
 	r.off = segmentHead
 	if r.next > seg.first {
-		if off, _, ok := seg.locate(r.q, r.next); ok {
+		if off, present, err := seg.locate(r.q, r.next); err == nil && present {
 			r.off = off
 		}
 	}
@@ -152,8 +152,11 @@ func (s *segment) readSeq(q *Queue, seq uint64) ([]byte, error) {
 	}
 	defer s.release()
 	for {
-		off, present, ok := s.locate(q, seq)
-		if ok && present {
+		off, present, err := s.locate(q, seq)
+		if err != nil {
+			return nil, err
+		}
+		if present {
 			frame, err := readEntry(f, q.key, off, s.end.Load(), seq)
 			if err == nil {
 				return frame, nil
@@ -163,13 +166,12 @@ func (s *segment) readSeq(q *Queue, seq uint64) ([]byte, error) {
 					return nil, err
 				}
 			}
-		}
-		if bad := s.unindexed(); bad != nil && !present {
+		} else if bad := s.unindexed(); bad != nil {
 			if bad = q.failing(s, bad); bad != nil {
 				return nil, bad
 			}
 		}
-		if ok && !present && s.sparse {
+		if !present && s.sparse {
 			return nil, fmt.Errorf("position %d: %w", seq, tapway.ErrNotFound)
 		}
 		// The index may be what is wrong: it is made anew once.

@@ -348,10 +348,13 @@ func (q *Queue) audit() {
 	}
 }
 
-// raise keeps positions that were settled once from being given out again, should the log
-// have lost its end.
+// raise keeps positions that d knows of, settled or between two attempts, from being given out again,
+// should the log have lost its end: what comes next would count as what was there before.
 func (q *Queue) raise(d *dest) {
 	top := d.done.floor
+	for seq := range d.entries {
+		top = max(top, seq)
+	}
 	for no := range d.done.pages {
 		for seq := no * pageBits; seq < (no+1)*pageBits; seq++ {
 			if d.done.has(seq) {
@@ -360,7 +363,7 @@ func (q *Queue) raise(d *dest) {
 		}
 	}
 	if top > q.last.Load() {
-		q.o.Log.Error("the log ends before positions that were already delivered", "destination", d.name, "log", q.last.Load(), "delivered", top)
+		q.o.Log.Error("the log ends before positions that were already received", "destination", d.name, "log", q.last.Load(), "received", top)
 		q.w.next = top + 1
 		q.last.Store(top)
 	}

@@ -21,6 +21,7 @@ import (
 type awayDisk struct {
 	osFiles
 	away   atomic.Bool
+	full   atomic.Bool // no new file can be made
 	suffix string
 	from   int64 // bytes behind this cannot be read
 }
@@ -32,6 +33,9 @@ type awayFile struct {
 }
 
 func (d *awayDisk) Open(path string, flag int) (file, error) {
+	if flag&os.O_CREATE != 0 && d.full.Load() {
+		return nil, syscall.ENOSPC
+	}
 	f, err := d.osFiles.Open(path, flag)
 	if err != nil {
 		return nil, err
@@ -225,4 +229,47 @@ func TestOpenWhileTheDiskIsAway(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An index file that cannot be read is no reason to give a record up: neither where its disk is away,
+// nor where it was taken away, twice, nor on a full disk that takes no new one.
+func TestLookUpWithoutIndex(t *testing.T) {
+	inBubble(t, func(t *testing.T, dir string, o Options, disk *awayDisk) {
+		disk.suffix, disk.from = idxSuffix, 0
+		q := openOn(t, dir, o, disk)
+		if _, err := q.Subscribe("a"); err != nil {
+			t.Fatal(err)
+		}
+		enqueueSome(t, q, 0, 40)
+		look := func(when string) {
+			t.Helper()
+			for seq := uint64(1); seq <= 40; seq++ {
+				if _, err := q.readSeq(seq); err != nil {
+					t.Errorf("%s: position %d: %v", when, seq, err)
+				}
+			}
+		}
+		tidy(t, q)
+		disk.away.Store(true)
+		look("away")
+		disk.away.Store(false)
+		for _, when := range []string{"gone", "gone again", "gone, and no room for new ones"} {
+			tidy(t, q)
+			names, err := filepath.Glob(filepath.Join(dir, "log", "*"+idxSuffix))
+			if err != nil || len(names) < 3 {
+				t.Fatalf("%s: indexes: %v, %v", when, names, err)
+			}
+			for _, name := range names {
+				if err := os.Remove(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			disk.full.Store(strings.Contains(when, "room"))
+			look(when)
+		}
+		disk.full.Store(false)
+		if got := received(t, q); !slices.Equal(got, numbers(1, 40)) {
+			t.Errorf("received %v", got)
+		}
+	})
 }
