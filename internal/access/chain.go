@@ -156,7 +156,8 @@ func (c *Chain) refuse(w http.ResponseWriter, r *Request, f *Refusal) {
 }
 
 // answerer is a ResponseWriter that takes a whole response at once, header names and values in turn,
-// if it can: a flood of refusals is cheaper without a map each. It keeps none of what it gets.
+// if it can: a flood of refusals is cheaper without a map each. It keeps none of what it gets, and no
+// decider may have kept anything of the request: its memory is used again when the handler has returned.
 type answerer interface {
 	Answer(status int, header []string, body string) bool
 }
