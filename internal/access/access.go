@@ -114,7 +114,8 @@ type Request struct {
 	held     int64 // bytes that Bodies has lent
 	bodies   *Bodies
 
-	answer [12]string // room for the header of a refusal: names and values
+	refused Refusal    // room for one that is only this call's
+	answer  [12]string // room for its header: names and values
 
 	seen      [][sha256.Size]byte // by Webhooks: what it remembers of this call
 	ownHeader bool                // HTTP.Header is a copy
@@ -172,10 +173,20 @@ func Unauthorized(reason string) *Refusal {
 // TooManyRequests is API Gateway's answer when a rate is exceeded. It sends no Retry-After;
 // tapway does where it knows the time.
 func TooManyRequests(reason string, after time.Duration) *Refusal {
-	return &Refusal{Status: http.StatusTooManyRequests, Type: "TooManyRequestsException", Body: tooManyRequestsBody, RetryAfter: after, Reason: reason}
+	return new(Refusal).tooManyRequests(reason, after)
+}
+
+func (f *Refusal) tooManyRequests(reason string, after time.Duration) *Refusal {
+	*f = Refusal{Status: http.StatusTooManyRequests, Type: "TooManyRequestsException", Body: tooManyRequestsBody, RetryAfter: after, Reason: reason}
+	return f
 }
 
 // LimitExceeded is API Gateway's answer when a quota is used up.
 func LimitExceeded(reason string, after time.Duration) *Refusal {
-	return &Refusal{Status: http.StatusTooManyRequests, Type: "LimitExceededException", Body: limitExceededBody, RetryAfter: after, Reason: reason}
+	return new(Refusal).limitExceeded(reason, after)
+}
+
+func (f *Refusal) limitExceeded(reason string, after time.Duration) *Refusal {
+	*f = Refusal{Status: http.StatusTooManyRequests, Type: "LimitExceededException", Body: limitExceededBody, RetryAfter: after, Reason: reason}
+	return f
 }

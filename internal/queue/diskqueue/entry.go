@@ -54,11 +54,14 @@ func (k logKey) putHead(head []byte, seq uint64, length int, frameCRC uint32) {
 	le.PutUint32(head[20:], 0)
 }
 
+// finish takes the key and the head's first 16 bytes into the CRC of a frame. The key goes by the
+// table, because a slice of it would be an allocation for every entry.
 func (k logKey) finish(crc uint32, head []byte) uint32 {
-	var b [24]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(k))
-	copy(b[8:], head[:16])
-	return crc32.Update(crc, castagnoli, b[:])
+	crc = ^crc
+	for shift := 0; shift < 64; shift += 8 {
+		crc = castagnoli[byte(crc)^byte(k>>shift)] ^ crc>>8
+	}
+	return crc32.Update(^crc, castagnoli, head[:16])
 }
 
 // parseHead reads a head. errNoEntry is what preallocated space gives.
