@@ -273,7 +273,10 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 		claimed = need
 	}
 	l.takeTimes(blocked)
-	start := time.Now()
+	start := l.Start.Add(ex.Duration)
+	if l.rec.Now != nil {
+		start = time.Now()
+	}
 	told = true
 	err = l.rec.Queue.Enqueue(l.enqueueContext(start), ex)
 	return time.Since(start), err
