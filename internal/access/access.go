@@ -50,6 +50,9 @@ type Decider interface {
 	// Caller). When r.Dry it takes nothing and waits for nothing, and tells with r.Because what
 	// made it decide so.
 	//
+	// It keeps nothing of r, of r.HTTP, its context or its body past the call, not in a goroutine
+	// either: what a refused call had in memory, the next one gets. Strings it may keep.
+	//
 	// A decider that reads the body puts what it read back into r.HTTP.Body; r.HTTP is what the
 	// next stage gets.
 	Decide(r *Request) *Refusal
