@@ -24,10 +24,6 @@ func accessRules(c *config.Config, which string) error {
 	switch which {
 	case "":
 	case "on":
-		var networks []string
-		for i := range 200 {
-			networks = append(networks, fmt.Sprintf("%d.%d.0.0/17", 11+i/200, i))
-		}
 		a.UsagePlans = []config.UsagePlan{{Name: "gold", Rate: &rate, Quota: &config.Quota{Limit: 1 << 40, Period: "MONTH"}}}
 		a.APIKeys = []config.APIKey{{Name: "bench", Value: benchKey, Plan: "gold"}}
 		a.Throttle = &config.Throttle{Rate: rate}
@@ -37,19 +33,37 @@ func accessRules(c *config.Config, which string) error {
 		if err := manyKeys(c.Data, 10000); err != nil {
 			return err
 		}
-		return writePolicy(c, `{"Effect":"Deny","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*","Condition":{"IpAddress":{"aws:SourceIp":["`+strings.Join(networks, `","`)+`"]}}}`)
+		return writePolicy(c, denied(""))
+	case "address":
+		return writePolicy(c, denied(`"127.0.0.0/8",`))
 	case "policy":
 		return writePolicy(c, `{"Effect":"Deny","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*","Condition":{"IpAddress":{"aws:SourceIp":"127.0.0.0/8"}}}`)
 	case "key":
 		a.APIKeys = []config.APIKey{{Name: "other", Value: tapway.Secret(strings.ToUpper(benchKey))}}
 	case "cached":
 		c.Cache.Routes = []config.CacheRoute{{Match: "GET /{proxy+}"}}
+	case "token":
+		// Nobody has a token: the keys are never asked for.
+		a.JWT = &config.JWT{Issuer: "https://idp.example.com/", Audience: []string{"bench"}, JWKS: filepath.Join(c.Data, "keys.json"), IdentitySource: "$request.header.Authorization"}
+		if err := os.MkdirAll(c.Data, 0o700); err != nil {
+			return err
+		}
+		return os.WriteFile(a.JWT.JWKS, []byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`), 0o600)
 	case "rate":
 		a.Throttle = &config.Throttle{Rate: 0.001, Burst: 1}
 	default:
 		return fmt.Errorf("no rules %q", which)
 	}
 	return nil
+}
+
+// denied is a statement that denies 200 networks, and those in more.
+func denied(more string) string {
+	var networks []string
+	for i := range 200 {
+		networks = append(networks, fmt.Sprintf("%d.%d.0.0/17", 11+i/200, i))
+	}
+	return `{"Effect":"Deny","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*","Condition":{"IpAddress":{"aws:SourceIp":[` + more + `"` + strings.Join(networks, `","`) + `"]}}}`
 }
 
 func writePolicy(c *config.Config, statement string) error {
@@ -93,9 +107,10 @@ func benchAccess() error {
 		}
 		list := []contender{{"served, no rules", with("")}}
 		if durability == "write" {
-			list = append(list, contender{"served, all rules on (200 networks, 10,000 keys)", with("on")}, contender{"refused by the resource policy", with("policy")})
+			list = append(list, contender{"served, all rules on (200 networks, 10,000 keys)", with("on")})
 		}
-		list = append(list, contender{"refused without a valid key", with("key")}, contender{"refused by a rate", with("rate")})
+		list = append(list, contender{"refused by the resource policy", with("policy")}, contender{"refused for its address (201 networks)", with("address")},
+			contender{"refused without a token", with("token")}, contender{"refused without a valid key", with("key")}, contender{"refused by a rate", with("rate")})
 		all, err := compare(list, "http://"+backend.addr, 1<<10, 0)
 		if err != nil {
 			return err

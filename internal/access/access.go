@@ -50,6 +50,9 @@ type Decider interface {
 	// Caller). When r.Dry it takes nothing and waits for nothing, and tells with r.Because what
 	// made it decide so.
 	//
+	// It keeps nothing of r, of r.HTTP, its context or its body past the call, not in a goroutine
+	// either: what a refused call had in memory, the next one gets. Strings it may keep.
+	//
 	// A decider that reads the body puts what it read back into r.HTTP.Body; r.HTTP is what the
 	// next stage gets.
 	Decide(r *Request) *Refusal
@@ -118,7 +121,8 @@ type Request struct {
 	held     int64 // bytes that Bodies has lent
 	bodies   *Bodies
 
-	answer [12]string // room for the header of a refusal: names and values
+	refused Refusal    // room for one that is only this call's
+	answer  [12]string // room for its header: names and values
 
 	seen      [][sha256.Size]byte // by Webhooks: what it remembers of this call
 	ownHeader bool                // HTTP.Header is a copy
@@ -176,10 +180,20 @@ func Unauthorized(reason string) *Refusal {
 // TooManyRequests is API Gateway's answer when a rate is exceeded. It sends no Retry-After;
 // tapway does where it knows the time.
 func TooManyRequests(reason string, after time.Duration) *Refusal {
-	return &Refusal{Status: http.StatusTooManyRequests, Type: "TooManyRequestsException", Body: tooManyRequestsBody, RetryAfter: after, Reason: reason}
+	return new(Refusal).tooManyRequests(reason, after)
+}
+
+func (f *Refusal) tooManyRequests(reason string, after time.Duration) *Refusal {
+	*f = Refusal{Status: http.StatusTooManyRequests, Type: "TooManyRequestsException", Body: tooManyRequestsBody, RetryAfter: after, Reason: reason}
+	return f
 }
 
 // LimitExceeded is API Gateway's answer when a quota is used up.
 func LimitExceeded(reason string, after time.Duration) *Refusal {
-	return &Refusal{Status: http.StatusTooManyRequests, Type: "LimitExceededException", Body: limitExceededBody, RetryAfter: after, Reason: reason}
+	return new(Refusal).limitExceeded(reason, after)
+}
+
+func (f *Refusal) limitExceeded(reason string, after time.Duration) *Refusal {
+	*f = Refusal{Status: http.StatusTooManyRequests, Type: "LimitExceededException", Body: limitExceededBody, RetryAfter: after, Reason: reason}
+	return f
 }

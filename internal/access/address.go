@@ -37,7 +37,7 @@ func (c *ClientAddress) Decide(r *Request) *Refusal {
 			r.Secure = strings.EqualFold(strings.Trim(proto, " \t"), "https")
 		}
 	}
-	r.Call.ClientIP = text(r.Client, in.RemoteAddr)
+	r.Call.ClientIP = text(r.Client, peer, in.RemoteAddr)
 	if r.Dry {
 		switch {
 		case !r.Client.IsValid():
@@ -144,15 +144,15 @@ func cutPair(s string) (pair, rest string, more bool) {
 	return s, "", false
 }
 
-// text is addr as text; it is taken out of remoteAddr where it stands there already, which the
-// usual call does not allocate for.
-func text(addr netip.Addr, remoteAddr string) string {
+// text is addr as text. The usual call comes from the peer itself, in remoteAddr, where its text
+// stands already: that costs no allocation.
+func text(addr, peer netip.Addr, remoteAddr string) string {
 	if !addr.IsValid() {
 		return ""
 	}
-	if colon := strings.LastIndexByte(remoteAddr, ':'); addr.Is4() && colon > 0 && remoteAddr[0] != '[' {
-		if peer, err := netip.ParseAddr(remoteAddr[:colon]); err == nil && peer == addr {
-			return remoteAddr[:colon]
+	if addr == peer && addr.Is4() {
+		if host, port, ok := strings.Cut(remoteAddr, ":"); ok && strings.IndexByte(port, ':') < 0 {
+			return host // anything else with one colon is no IPv4 address
 		}
 	}
 	return addr.String()

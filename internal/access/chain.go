@@ -27,7 +27,14 @@ type Options struct {
 	// Invalidate decides whose calls may have a cached response made anew; nil: nobody's.
 	Invalidate *Policy
 
-	Now func() time.Time // nil is time.Now
+	Now func() time.Time // nil is when the call began
+}
+
+func (o *Options) now() time.Time {
+	if o.Now != nil {
+		return o.Now()
+	}
+	return time.Now()
 }
 
 // Chain is the rules of one configuration in their order. It is immutable.
@@ -39,9 +46,6 @@ type Chain struct {
 
 // NewChain puts deciders into the order of their phases.
 func NewChain(o Options, deciders ...Decider) *Chain {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Page == nil {
 		o.Page = plainPage
 	}
@@ -121,7 +125,10 @@ func (c *Chain) serve(w http.ResponseWriter, in *http.Request, next http.Handler
 }
 
 func (c *Chain) begin(r *Request, in *http.Request, path string) {
-	r.HTTP, r.Call, r.Path, r.Now, r.Stage = in, tapway.CallFrom(in.Context()), path, c.Now(), c.Stage
+	r.HTTP, r.Call, r.Path, r.Stage = in, tapway.CallFrom(in.Context()), path, c.Stage
+	if r.Now = r.Call.Start; c.Now != nil || r.Now.IsZero() {
+		r.Now = c.now()
+	}
 	r.facts = tapway.FactsFrom(in.Context())
 	if r.Stage == "" && r.Call.API != nil {
 		r.Stage = r.Call.API.Stage
@@ -159,7 +166,8 @@ func (c *Chain) refuse(w http.ResponseWriter, r *Request, f *Refusal) {
 }
 
 // answerer is a ResponseWriter that takes a whole response at once, header names and values in turn,
-// if it can: a flood of refusals is cheaper without a map each. It keeps none of what it gets.
+// if it can: a flood of refusals is cheaper without a map each. It keeps none of what it gets, and no
+// decider may have kept anything of the request: its memory is used again when the handler has returned.
 type answerer interface {
 	Answer(status int, header []string, body string) bool
 }

@@ -190,7 +190,9 @@ func (k *Keyring) fetch(ctx context.Context, now time.Time, wait bool, due func(
 	flight, client := make(chan struct{}), k.client
 	k.flight = flight
 	k.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout) // others wait for it as well
+	// It is not this call's alone: others wait for it as well, and a connection that is still being made
+	// may outlast the call, whose context must not be kept (see answerer).
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
 	stamp := stampOf(k.source.File)
 	text, err := k.source.load(ctx, client)

@@ -85,7 +85,9 @@ func (j *JWT) Decide(r *Request) *Refusal {
 	}
 	token, fault := j.token(r.HTTP.Header)
 	if fault != tokenFine {
-		r.Because("%s: %s", j.Header, fault)
+		if r.Dry {
+			r.Because("%s: %s", j.Header, fault)
+		}
 		return tokenRefusals[fault]
 	}
 	if r.Dry && !j.Keys.canFetch() && j.Keys.set.Load() == nil {
@@ -93,12 +95,16 @@ func (j *JWT) Decide(r *Request) *Refusal {
 	}
 	keys := j.Keys.keys(r.HTTP.Context(), r.Now)
 	if keys == nil {
-		r.Because("the keys of %s cannot be had", j.Issuer)
+		if r.Dry {
+			r.Because("the keys of %s cannot be had", j.Issuer)
+		}
 		return keysUnknown
 	}
 	v, fault := j.verify(r, token, keys)
 	if fault != tokenFine {
-		r.Because("%s", fault)
+		if r.Dry {
+			r.Because("%s", fault)
+		}
 		return tokenRefusals[fault]
 	}
 	if refusal := j.scopes(r, v); refusal != nil {

@@ -100,14 +100,18 @@ func (p *Plans) rates(r *Request, now int64) *Refusal {
 		if rule == nil || rule.Throttle == nil {
 			continue
 		}
-		if f := r.take("the rate of a route", "route", rule.Throttle.bucket, rule.Throttle.Rate, now); f != nil {
-			r.Because("the route %s has no token left (%s)", rule.Match, rule.Throttle.Rate)
+		if f := r.take("the rate of a route", "throttle: route", rule.Throttle.bucket, rule.Throttle.Rate, now); f != nil {
+			if r.Dry {
+				r.Because("the route %s has no token left (%s)", rule.Match, rule.Throttle.Rate)
+			}
 			return f
 		}
 	}
 	if p.Throttle != nil {
-		if f := r.take("the rate of the gateway", "gateway", p.Throttle.bucket, p.Throttle.Rate, now); f != nil {
-			r.Because("the gateway has no token left (%s)", p.Throttle.Rate)
+		if f := r.take("the rate of the gateway", "throttle: gateway", p.Throttle.bucket, p.Throttle.Rate, now); f != nil {
+			if r.Dry {
+				r.Because("the gateway has no token left (%s)", p.Throttle.Rate)
+			}
 			return f
 		}
 	}
@@ -124,16 +128,20 @@ func (p *Plans) planRates(r *Request, plan *UsagePlan, now int64) *Refusal {
 		for _, i := range routes {
 			one := &plan.Routes[i]
 			if b := r.key.used.route(one.Match.text); !r.has(b) {
-				if f := r.take("the key's rate for a route", "usage plan, route", b, one.Rate, now); f != nil {
-					r.Because("the key has no token left for %s (plan %q, %s)", one.Match, plan.Name, one.Rate)
+				if f := r.take("the key's rate for a route", "throttle: usage plan, route", b, one.Rate, now); f != nil {
+					if r.Dry {
+						r.Because("the key has no token left for %s (plan %q, %s)", one.Match, plan.Name, one.Rate)
+					}
 					return f
 				}
 			}
 		}
 	}
 	if whole && plan.Rate != nil {
-		if f := r.take("the key's rate", "usage plan", r.key.used.bucket, *plan.Rate, now); f != nil {
-			r.Because("the key has no token left (plan %q, %s)", plan.Name, *plan.Rate)
+		if f := r.take("the key's rate", "throttle: usage plan", r.key.used.bucket, *plan.Rate, now); f != nil {
+			if r.Dry {
+				r.Because("the key has no token left (plan %q, %s)", plan.Name, *plan.Rate)
+			}
 			return f
 		}
 	}
@@ -186,7 +194,7 @@ func (p *Plans) quota(r *Request) *Refusal {
 	}
 	switch tally.Take(start.Unix(), end.Unix(), plan.Quota.Limit, &r.wait) {
 	case Spent:
-		return LimitExceeded("quota: usage plan", end.Sub(r.Now))
+		return r.refused.limitExceeded("quota: usage plan", end.Sub(r.Now))
 	case Unknown:
 		return uncounted
 	}
@@ -201,14 +209,14 @@ var uncounted = &Refusal{
 }
 
 // take takes a token and remembers it: first this process's own, then, where there are others, one of those
-// that all have together. what and whose say in words which it is.
-func (r *Request) take(what, whose string, b *bucket, rate Rate, now int64) *Refusal {
+// that all have together. what says in words which it is, reason to the record that it was empty.
+func (r *Request) take(what, reason string, b *bucket, rate Rate, now int64) *Refusal {
 	wait, ok := b.take(now, rate, r.Dry)
 	if r.Dry {
 		r.bounds = append(r.bounds, what+" ("+rate.String()+")")
 	}
 	if !ok {
-		return TooManyRequests("throttle: "+whose, wait)
+		return r.refused.tooManyRequests(reason, wait)
 	}
 	if r.Dry {
 		return nil
@@ -222,7 +230,7 @@ func (r *Request) take(what, whose string, b *bucket, rate Rate, now int64) *Ref
 		}
 		switch verdict {
 		case Spent:
-			return TooManyRequests("throttle: "+whose, time.Unix(end, 0).Sub(r.Now))
+			return r.refused.tooManyRequests(reason, time.Unix(end, 0).Sub(r.Now))
 		case Unknown:
 			return uncounted
 		}

@@ -46,6 +46,7 @@ type statement struct {
 	resources  []resource
 	notThese   bool // NotResource
 	conditions []condition
+	denied     string // what a record says of a call that this statement denies
 }
 
 // resource is the part of an execute-api ARN that this gateway can compare: stage, method and
@@ -211,8 +212,12 @@ func (d *PolicyDecider) Decide(r *Request) *Refusal {
 	if v.Allowed {
 		return nil
 	}
-	reason := "resource policy: " + v.String()
-	return &Refusal{Status: http.StatusForbidden, Type: "AccessDeniedException", Body: d.body(r, v), Reason: reason}
+	reason := "resource policy: no statement allows it"
+	if v.Explicit {
+		reason = d.Policy.statements[v.Statement-1].denied
+	}
+	r.refused = Refusal{Status: http.StatusForbidden, Type: "AccessDeniedException", Body: d.body(r, v), Reason: reason}
+	return &r.refused
 }
 
 // shownPath is how much of a path a refusal repeats.
@@ -233,11 +238,15 @@ func (d *PolicyDecider) body(r *Request, v Verdict) string {
 	if stage == "" {
 		stage = "$default"
 	}
-	b := make([]byte, 0, 256+len(path))
-	b = append(b, `{"Message":"User: `...)
+	var room [512]byte
+	b := append(room[:0], `{"Message":"User: `...)
 	b = appendEscaped(b, user)
 	b = append(b, ` is not authorized to perform: execute-api:Invoke on resource: arn:aws:execute-api:`...)
-	b = appendEscaped(b, region+":********:"+apiName(r)+"/"+stage+"/"+r.HTTP.Method+"/"+strings.TrimPrefix(path, "/"))
+	b = append(appendEscaped(b, region), ":********:"...)
+	for _, part := range [...]string{apiName(r), stage, r.HTTP.Method} {
+		b = append(appendEscaped(b, part), '/')
+	}
+	b = appendEscaped(b, strings.TrimPrefix(path, "/"))
 	if v.Explicit {
 		b = append(b, ` with an explicit deny in a resource-based policy`...)
 	}

@@ -139,6 +139,7 @@ func (r *policyReader) statement(n *node) *PolicyError {
 			return wrong(n, "", "the statement needs one of %s and Not%[1]s", name)
 		}
 	}
+	s.denied = "resource policy: " + Verdict{Explicit: true, Statement: len(r.policy.statements) + 1, Sid: s.sid}.String()
 	r.policy.statements = append(r.policy.statements, s)
 	return nil
 }

@@ -36,7 +36,7 @@ func (g *Gate) tend(ctx context.Context) {
 	c := g.chain.Load()
 	for _, d := range c.deciders {
 		if t, ok := d.(Tender); ok && ctx.Err() == nil {
-			t.Tend(ctx, c.Now())
+			t.Tend(ctx, c.now())
 		}
 	}
 }

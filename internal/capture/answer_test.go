@@ -178,3 +178,65 @@ func TestAnswerIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A call that uses the memory of one that was answered at once begins with nothing of it, and so does its
+// record; a call whose response was written keeps its memory.
+func TestAnswerLeavesNothing(t *testing.T) {
+	q := newQueue(t)
+	rec := &Recorder{Queue: q}
+	calls := make(chan *tapway.Call, 1)
+	addr := lean(t, rec.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		call := tapway.CallFrom(r.Context())
+		fresh := *call
+		fresh.ID, fresh.Start = tapway.ID{}, time.Time{}
+		if call.ID.IsZero() || call.Start.IsZero() || !reflect.DeepEqual(fresh, tapway.Call{}) {
+			t.Errorf("%s begins with %+v", r.URL.Path, *call)
+		}
+		if r.URL.Path != "/last" {
+			call.Route, call.Error, call.Rule, call.ClientIP, call.Origin = "GET /x", "refused", "rule", "192.0.2.1", tapway.OriginGateway
+			call.Params, call.Backend, call.InvalidateCache = []tapway.PathParam{{Name: "a", Value: "b"}}, time.Hour, true
+		}
+		if r.URL.Path == "/first" && !w.(answerer).Answer(403, refusal, refusalBody) {
+			t.Error("it was not answered")
+		}
+		calls <- call
+	})))
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	reader := bufio.NewReader(c)
+	ask := func(path string) *tapway.Call {
+		if _, err := io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\nhello"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil {
+			t.Fatal(err)
+		}
+		return <-calls
+	}
+	var kept []*tapway.Call
+	for range 3 { // whether memory is used again is for a pool to choose
+		ask("/first")
+		kept = append(kept, ask("/written"))
+		ask("/last")
+	}
+	for _, call := range kept {
+		if call.Route != "GET /x" {
+			t.Errorf("what was kept has changed: %+v", *call)
+		}
+	}
+	for i, ex := range q.all() {
+		wants := []string{"refused", "refused", ""}
+		if ex.Error != wants[i%3] || (ex.Route == "") != (i%3 == 2) || ex.Path != []string{"/first", "/written", "/last"}[i%3] {
+			t.Errorf("record %d: %+v", i, ex.Meta)
+		}
+	}
+	nothingHeld(t, rec)
+}

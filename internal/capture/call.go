@@ -23,8 +23,8 @@ const (
 // bigExchange is from how many bytes of bodies in memory on a call asks for the memory to finish it.
 const bigExchange = 512 << 10
 
-// call is one call on its way, in one piece of memory. It is not reused: a transport may
-// read the body, and a dialler write the Call, after the handler has returned.
+// call is one call on its way, in one piece of memory. It is only reused after an Answer: a transport
+// may read the body, and a dialler write the Call, after the handler has returned.
 type call struct {
 	tapway.Call
 	*scratch
@@ -40,6 +40,7 @@ type call struct {
 
 // scratch is what a call needs until it is stored. It is reused: nobody else has seen it.
 type scratch struct {
+	spare   *call // an empty one; nil if there is none
 	ex      tapway.Exchange
 	request keeper
 	answer  keeper
@@ -50,7 +51,12 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 	c.inFlight.Add(1)
-	l := &call{rec: c, in: r, scratch: scratches.Get().(*scratch)}
+	s := scratches.Get().(*scratch)
+	l := s.spare
+	if s.spare = nil; l == nil {
+		l = new(call)
+	}
+	l.rec, l.in, l.scratch = c, r, s
 	l.Start = c.now()
 	l.ID = tapway.NewID(l.Start)
 	l.request.rec, l.answer.rec = c, c
@@ -267,7 +273,10 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 		claimed = need
 	}
 	l.takeTimes(blocked)
-	start := time.Now()
+	start := l.Start.Add(ex.Duration)
+	if l.rec.Now != nil {
+		start = time.Now()
+	}
 	told = true
 	err = l.rec.Queue.Enqueue(l.enqueueContext(start), ex)
 	return time.Since(start), err
@@ -344,9 +353,13 @@ func (l *call) free() {
 		RequestTrailer:  emptied(s.ex.RequestTrailer),
 		ResponseTrailer: emptied(s.ex.ResponseTrailer),
 	}
+	l.rec.inFlight.Add(-1)
+	if l.response.answered {
+		*l = call{}
+		s.spare = l
+	}
 	l.scratch = nil
 	scratches.Put(s)
-	l.rec.inFlight.Add(-1)
 }
 
 // emptied keeps the room of a header for the next call, unless a flood has made it large.
@@ -359,13 +372,17 @@ func emptied(h tapway.Header) tapway.Header {
 }
 
 // enqueueContext outlives the client, because its call is to be recorded even when it has
-// gone, but not the Recorder's Wait. It carries the values of the call's own context.
+// gone, but not the Recorder's Wait. It carries the values of the call's own context, except after
+// an Answer: then nobody may keep that.
 type enqueueContext struct {
 	context.Context
 	values context.Context
 }
 
 func (l *call) enqueueContext(now time.Time) context.Context {
+	if l.response.answered {
+		return l.rec.deadline(now)
+	}
 	l.waiting = enqueueContext{l.rec.deadline(now), l.in.Context()}
 	return &l.waiting
 }

@@ -82,7 +82,8 @@ func (r *response) WriteHeader(status int) {
 
 // Answer makes a whole response of header names and values in turn and a body, if the server can do
 // that and keeps it until the handler has returned, and so until the exchange is stored. False says
-// that nothing was done.
+// that nothing was done. Nobody may keep the request, its context or its Call after it: all of them
+// are used again.
 func (r *response) Answer(status int, header []string, body string) bool {
 	server, ok := r.w.(interface {
 		Answer(status int, header []string, body string) bool

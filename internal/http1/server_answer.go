@@ -4,6 +4,10 @@ package http1
 // length it declares: without a map, for what is answered by the thousand. Nothing is sent before
 // the handler has returned or flushes. False says that nothing was done, and that WriteHeader and
 // Write have to: for HEAD, a long body, a header that Header has begun, one that frames the message.
+//
+// Whoever calls it answers for it that nobody keeps the request, its context or its body when the
+// handler has returned: their memory is used again. The strings in them may be kept. A request
+// somebody waits for the end of (its context's Done) is left alone.
 func (w *serverResponse) Answer(status int, header []string, body string) bool {
 	if w.status != 0 || w.hijacked || w.out == nil || w.err != nil || len(w.header) > 0 || w.isHead || !bodyAllowed(status) || status > 599 || len(body) > cap(w.out.body) {
 		return false
@@ -22,6 +26,6 @@ func (w *serverResponse) Answer(status int, header []string, body string) bool {
 		b = appendField(b, header[i], header[i+1])
 	}
 	w.out.head, w.out.body = b, append(w.out.body[:0], body...)
-	w.status, w.declared, w.written = status, int64(len(body)), int64(len(body))
+	w.status, w.declared, w.written, w.answered = status, int64(len(body)), int64(len(body)), true
 	return true
 }

@@ -36,6 +36,7 @@ type serverConn struct {
 	push    [1]byte
 	head    requestHead     // of the present request, while it is read
 	current *serverExchange // what the watcher cancels
+	spare   *serverExchange // empty, for the next request; nil if there is none
 
 	userDeadline bool // a handler has set a deadline
 
@@ -337,6 +338,7 @@ func (c *serverConn) answer(ex *serverExchange, refusal *ProtocolError) next {
 	case !c.phase.enter(phaseIdle):
 		return closeNow
 	}
+	c.spareLater(ex)
 	return nextRequest
 }
 

@@ -63,7 +63,10 @@ func FuzzServer(f *testing.F) {
 				a.body, a.err = io.ReadAll(r.Body)
 				a.trailer = r.Trailer
 				seen = append(seen, a)
-				io.WriteString(w, "hello")
+				// Two of three leave their memory to the next.
+				if len(seen)%3 == 0 || !w.(*serverResponse).Answer(200, nil, "hello") {
+					io.WriteString(w, "hello")
+				}
 			}),
 		}
 		s.setup()

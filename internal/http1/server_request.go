@@ -12,23 +12,67 @@ import (
 )
 
 // serverExchange is all that belongs to one request, in one allocation: a handler may keep
-// the request, so none of it is used again.
+// the request, so none of it is used again, unless the handler has used Answer.
 type serverExchange struct {
 	req  http.Request
 	url  url.URL
 	ctx  requestContext
 	body serverBody
 	res  serverResponse
+	room headerRoom
+}
+
+// headerRoom is the memory of a header whose request nobody has kept.
+type headerRoom struct {
+	header http.Header
+	values []string // one for each line
+}
+
+// take gives an empty header and n empty values.
+func (m *headerRoom) take(n int) (http.Header, []string) {
+	if m.header == nil || len(m.values) < n {
+		m.header, m.values = make(http.Header, n), make([]string, n)
+	}
+	return m.header, m.values[:n]
+}
+
+// maxRoom is how many header lines a connection keeps memory for.
+const maxRoom = 32
+
+// spareExchange gives an empty exchange, if it can that of a request that nobody has kept.
+func (c *serverConn) spareExchange() *serverExchange {
+	ex := c.spare
+	if ex == nil {
+		return new(serverExchange)
+	}
+	c.spare = nil
+	return ex
+}
+
+// spareLater keeps ex for the connection's next request, if its handler has kept nothing of it:
+// Answer says so, except where somebody has asked to be told when the request ends.
+func (c *serverConn) spareLater(ex *serverExchange) {
+	if !ex.res.answered || ex.ctx.inner != nil {
+		return
+	}
+	room := ex.room
+	if len(room.values) > maxRoom {
+		room = headerRoom{}
+	}
+	clear(room.header)
+	clear(room.values)
+	*ex = serverExchange{room: room}
+	c.spare = ex
 }
 
 // readRequest reads a request's head. With a *ProtocolError the exchange holds what was
 // understood of it.
 func (c *serverConn) readRequest() (*serverExchange, error) {
-	ex := new(serverExchange)
+	ex := c.spareExchange()
 	ex.ctx.base, ex.ctx.conn = c.base, c
 	ex.body.ex = ex
 	h := &c.head
-	*h = requestHead{}
+	*h = requestHead{room: &ex.room}
 	text, err := c.readHead()
 	if _, refused := errors.AsType[*ProtocolError](err); err != nil && !refused {
 		return nil, err
@@ -142,6 +186,8 @@ type requestHead struct {
 	codings, trailers []string
 	closes, keeps     bool // said by Connection
 	expects           string
+
+	room *headerRoom // for header; nil: it is made anew
 }
 
 // parse reads the request line and the headers. text ends with an empty line, unless reading
@@ -156,8 +202,11 @@ func (h *requestHead) parse(text string, maxHeaders int) error {
 	if n-1 > maxHeaders {
 		return &ProtocolError{http.StatusRequestHeaderFieldsTooLarge, "there are too many headers"}
 	}
-	h.header = make(http.Header, n)
-	values := make([]string, n)
+	if h.room == nil {
+		h.room = new(headerRoom)
+	}
+	var values []string
+	h.header, values = h.room.take(n)
 	for len(rest) > 0 {
 		end := strings.IndexByte(rest, '\n')
 		if end < 0 {

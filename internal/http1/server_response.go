@@ -34,6 +34,7 @@ type serverResponse struct {
 	chunked  bool
 	sent     bool // the head is on its way
 	hijacked bool
+	answered bool // by Answer
 	dated    bool // the handler has set Date, or forbidden it
 	closes   bool // the handler has written Connection: close
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -66,9 +67,18 @@ type texts struct {
 type dictionary struct {
 	words []string
 	nos   map[string]uint32 // only while it grows
+	last  uint32            // what no gave: most columns say the same over and over
 }
 
 func (d *dictionary) no(s string) uint32 {
+	if int(d.last) < len(d.words) && d.words[d.last] == s {
+		return d.last
+	}
+	d.last = d.find(s)
+	return d.last
+}
+
+func (d *dictionary) find(s string) uint32 {
 	if n, ok := d.nos[s]; ok {
 		return n
 	}
@@ -121,6 +131,17 @@ func (x *index) add(seq uint64, off int64, m *tapway.Meta) {
 	}
 }
 
+// reserve makes room for n more rows.
+func (x *index) reserve(n int) {
+	x.seqs, x.offs, x.times, x.ids = slices.Grow(x.seqs, n), slices.Grow(x.offs, n), slices.Grow(x.times, n), slices.Grow(x.ids, n)
+	for i := range x.numbers {
+		x.numbers[i] = slices.Grow(x.numbers[i], n)
+	}
+	for i := range x.texts {
+		x.texts[i].rows = slices.Grow(x.texts[i].rows, n)
+	}
+}
+
 // row fills in what the index has of a record: the fields that tapway.Search.Maybe may ask.
 func (x *index) row(i int, m *tapway.Meta) {
 	m.Seq, m.Time = x.first+uint64(x.seqs[i]), time.Unix(0, x.times[i]).UTC()
@@ -147,6 +168,9 @@ func (x *index) grow(q *Queue, s *segment) error {
 	from := s.first
 	if n := len(x.seqs); n > 0 {
 		from = x.first + uint64(x.seqs[n-1]) + 1
+	}
+	if last >= from && s.sealed.Load() {
+		x.reserve(int(min(last-from+1, uint64(end-x.covered)/entryHead)))
 	}
 	w := window{f: f, reuse: true}
 	_, _, err = scan(&w, q.key, x.covered, end, from, last, s.sparse, func(seq uint64, off int64, frame []byte) error {
