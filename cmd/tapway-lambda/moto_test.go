@@ -10,12 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/tapway/tapway/internal/awsbase"
-	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/mototest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
@@ -95,10 +92,7 @@ func (m *moto) create(queues []newQueue, bucket string) {
 			m.Fatal(err)
 		}
 	}
-	where := &types.CreateBucketConfiguration{LocationConstraint: "eu-west-1"}
-	if _, err := s3blob.NewClient(cfg, &m.url).CreateBucket(m.Context(), &s3.CreateBucketInput{Bucket: &bucket, CreateBucketConfiguration: where}); err != nil {
-		m.Fatal(err)
-	}
+	mototest.CreateBucket(m.T, m.url, bucket)
 }
 
 // message is one as `aws sqs receive-message` prints it.

@@ -116,3 +116,37 @@ func Domain(region string) string {
 	}
 	return "amazonaws.com"
 }
+
+// FIPS reports whether AWS's FIPS endpoints are to be used, by AWS_USE_FIPS_ENDPOINT or use_fips_endpoint in a
+// profile. A configuration of FromEnv does not say so.
+func FIPS(cfg aws.Config) bool {
+	for _, source := range cfg.ConfigSources {
+		s, ok := source.(interface {
+			GetUseFIPSEndpoint(context.Context) (aws.FIPSEndpointState, bool, error)
+		})
+		if !ok {
+			continue
+		}
+		if state, found, err := s.GetUseFIPSEndpoint(context.Background()); err == nil && found {
+			return state == aws.FIPSEndpointStateEnabled
+		}
+	}
+	return false
+}
+
+// DualStack reports whether AWS's endpoints for IPv4 and IPv6 are to be used, by AWS_USE_DUALSTACK_ENDPOINT or
+// use_dualstack_endpoint in a profile. A configuration of FromEnv does not say so.
+func DualStack(cfg aws.Config) bool {
+	for _, source := range cfg.ConfigSources {
+		s, ok := source.(interface {
+			GetUseDualStackEndpoint(context.Context) (aws.DualStackEndpointState, bool, error)
+		})
+		if !ok {
+			continue
+		}
+		if state, found, err := s.GetUseDualStackEndpoint(context.Background()); err == nil && found {
+			return state == aws.DualStackEndpointStateEnabled
+		}
+	}
+	return false
+}

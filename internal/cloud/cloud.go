@@ -21,6 +21,7 @@ import (
 	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awss3"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
@@ -67,7 +68,7 @@ func (a *Account) Blobs(bucket string) (*s3blob.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &s3blob.Store{Client: s3blob.NewClient(a.Config, endpoint), Bucket: bucket}, nil
+	return &s3blob.Store{Client: awss3.New(a.Config, endpoint), Bucket: bucket}, nil
 }
 
 // SQS is a client for queues.

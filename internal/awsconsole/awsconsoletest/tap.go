@@ -23,8 +23,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -47,7 +45,6 @@ type Tap struct {
 	Account *cloud.Account
 	SQS     *sqs.Client
 	Metrics *cloudwatch.Client
-	S3      *s3.Client
 	Blobs   *s3blob.Store
 
 	deny     atomic.Value // of a string: an operation that is refused
@@ -106,9 +103,7 @@ func Start(t *testing.T) *Tap {
 	w.must(err)
 	endpoint, err := w.Account.Endpoint("S3")
 	w.must(err)
-	w.S3 = s3blob.NewClient(w.Account.Config, endpoint)
-	_, err = w.S3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(Bucket), CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: Region}})
-	w.must(err)
+	mototest.CreateBucket(t, *endpoint, Bucket)
 	for _, queue := range []string{"shop-siem", "shop-lake"} {
 		_, err = w.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(queue + "-dead")})
 		w.must(err)
