@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awssign"
 	"github.com/tapway/tapway/internal/http1"
 )
 
@@ -35,7 +36,7 @@ type Client struct {
 	region      string
 	credentials aws.CredentialsProvider
 	do          func(*http.Request) (*http.Response, error)
-	signer      signer
+	signer      awssign.Signer
 	now         func() time.Time
 }
 
@@ -43,7 +44,7 @@ type Client struct {
 // credentials and the HTTP client; without one it is an http1.Transport, or awsbase.Client if the environment
 // names a proxy for the endpoint.
 func New(cfg aws.Config, endpoint *string) *Client {
-	c := &Client{region: cfg.Region, credentials: cfg.Credentials, now: time.Now}
+	c := &Client{region: cfg.Region, credentials: cfg.Credentials, signer: awssign.Signer{Service: "sqs"}, now: time.Now}
 	where := "https://sqs." + cfg.Region + "." + awsbase.Domain(cfg.Region)
 	if endpoint != nil {
 		where = *endpoint
@@ -120,26 +121,21 @@ func (c *Client) request(ctx context.Context, operation string, in *body) (*http
 		return nil, fmt.Errorf("AWS credentials: %w", err)
 	}
 	in.b = append(in.b, '}')
-	now := c.now().UTC()
 	h := http.Header{
 		"Content-Type":      {contentType},
 		"User-Agent":        {"tapway"},
-		"X-Amz-Date":        {now.Format(timeFormat)},
 		"X-Amz-Target":      {"AmazonSQS." + operation},
 		"X-Amzn-Query-Mode": {"true"}, // SQS then also gives the codes that errors had in its older protocol
 	}
-	if credentials.SessionToken != "" {
-		h["X-Amz-Security-Token"] = []string{credentials.SessionToken}
-	}
-	h["Authorization"] = []string{c.signer.sign(h, c.url, c.region, credentials, now, int64(len(in.b)), sha256.Sum256(in.b))}
 	if trace := traceHeader(); trace != "" {
 		h["X-Amzn-Trace-Id"] = []string{trace}
 	}
 	req := &http.Request{
-		Method: http.MethodPost, URL: c.url, Host: hostHeader(c.url), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: http.MethodPost, URL: c.url, Host: awssign.HostHeader(c.url), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: in.reader(), ContentLength: int64(len(in.b)),
 		GetBody: func() (io.ReadCloser, error) { return in.reader(), nil },
 	}
+	c.signer.Sign(req, credentials, c.region, c.now(), sha256.Sum256(in.b))
 	return req.WithContext(ctx), nil
 }
 
