@@ -14,7 +14,6 @@ import (
 
 	"github.com/tapway/tapway/internal/awsbase"
 	"github.com/tapway/tapway/internal/mototest"
-	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
 
 // moto is SQS and S3 by somebody else, asked by AWS's own command line.
@@ -86,7 +85,7 @@ func (m *moto) create(queues []newQueue, bucket string) {
 		m.Fatal(err)
 	}
 	cfg.HTTPClient = awsbase.Client(&http.Transport{DisableKeepAlives: true})
-	client := sqsqueue.NewClient(cfg, &m.url)
+	client := sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = &m.url })
 	for _, q := range queues {
 		if _, err := client.CreateQueue(m.Context(), &sqs.CreateQueueInput{QueueName: &q.name, Attributes: q.attributes}); err != nil {
 			m.Fatal(err)

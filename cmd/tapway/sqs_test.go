@@ -21,6 +21,7 @@ import (
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/admin"
 	"github.com/tapway/tapway/internal/awss3"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/queue/queuetest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
@@ -78,7 +79,7 @@ func (w *sqsWorld) connect(sqsURL, s3URL, queues string) {
 	})}
 	w.blobs = &s3blob.Store{Client: awss3.New(cfg, &s3URL), Bucket: "records"}
 	q, err := sqsqueue.New(sqsqueue.Config{
-		Client: sqsqueue.NewClient(cfg, &sqsURL), Queues: map[string]string{"siem": queues + "records-siem", "lake": queues + "records-lake"},
+		Client: awssqs.New(cfg, &sqsURL), Queues: map[string]string{"siem": queues + "records-siem", "lake": queues + "records-lake"},
 		CallTimeout: 20 * time.Second,
 	})
 	if err != nil {

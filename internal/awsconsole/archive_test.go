@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/awss3"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
 	"github.com/tapway/tapway/internal/spill"
@@ -50,7 +51,7 @@ func TestNewest(t *testing.T) {
 		bucket.keys = append(bucket.keys, claimPrefix+large.String(), claimPrefix+"shared/"+shared.String(), spill.Key("siem", &m))
 		want = append(want, large, shared, m.ID)
 	}
-	q, err := sqsqueue.New(sqsqueue.Config{Client: sqsqueue.NewClient(aws.Config{}, nil), Queues: map[string]string{"siem": "siem"}})
+	q, err := sqsqueue.New(sqsqueue.Config{Client: awssqs.New(aws.Config{}, nil), Queues: map[string]string{"siem": "siem"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/aws/smithy-go"
 )
 
-// Error is S3's refusal of a call. It has the methods by which the SDK's errors are looked at.
+// Error is S3's refusal of a call. It is a smithy.APIError, and has the status as the SDK's errors have it.
 type Error struct {
 	Operation string
 	Status    int    // of the HTTP answer
@@ -18,6 +20,8 @@ type Error struct {
 
 	skewed bool // S3's clock differs from ours, and the next try goes by S3's
 }
+
+var _ smithy.APIError = (*Error)(nil)
 
 func (e *Error) Error() string {
 	text := fmt.Sprintf("S3 %s: status %d, %s", e.Operation, e.Status, e.Code)
@@ -35,6 +39,14 @@ func (e *Error) ErrorCode() string { return e.Code }
 
 // ErrorMessage is Message.
 func (e *Error) ErrorMessage() string { return e.Message }
+
+// ErrorFault tells whom S3 blames.
+func (e *Error) ErrorFault() smithy.ErrorFault {
+	if e.Status < http.StatusInternalServerError {
+		return smithy.FaultClient
+	}
+	return smithy.FaultServer
+}
 
 // HTTPStatusCode is Status.
 func (e *Error) HTTPStatusCode() int { return e.Status }

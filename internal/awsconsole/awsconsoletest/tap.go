@@ -27,6 +27,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/mototest"
@@ -41,11 +42,12 @@ const (
 
 // Tap is the installation "shop": destinations siem and lake, a bucket, alarms and metrics.
 type Tap struct {
-	t       *testing.T
-	Account *cloud.Account
-	SQS     *sqs.Client
-	Metrics *cloudwatch.Client
-	Blobs   *s3blob.Store
+	t        *testing.T
+	Account  *cloud.Account
+	SQS      *sqs.Client
+	Messages *awssqs.Client
+	Metrics  *cloudwatch.Client
+	Blobs    *s3blob.Store
 
 	deny     atomic.Value // of a string: an operation that is refused
 	noBucket atomic.Bool
@@ -96,6 +98,8 @@ func Start(t *testing.T) *Tap {
 	w.must(err)
 	t.Cleanup(w.Account.Close)
 	w.SQS, err = w.Account.SQS()
+	w.must(err)
+	w.Messages, err = w.Account.Messages()
 	w.must(err)
 	w.Metrics, err = w.Account.CloudWatch()
 	w.must(err)
