@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// roleSyscalls is a function that makes nothing but the system calls of an invocation, eight of them with a small
+// roleSyscalls is a function that makes nothing but the system calls of an invocation, six of them with a small
 // payload. It blocks in the kernel, on one thread, allocates next to nothing, and hardly looks at what comes: a
 // program whose sockets are these takes no less, in whatever language.
 func roleSyscalls(api, backend, size string) error {
