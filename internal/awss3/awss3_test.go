@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -192,12 +193,15 @@ func TestTries(t *testing.T) {
 	if err := c.Delete(ctx, "records", "k"); err == nil || len(s.seen) != 1 {
 		t.Errorf("%d tries, %v", len(s.seen), err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	s.answers = []said{{err: errors.New("away")}}
-	time.AfterFunc(10*time.Millisecond, stop)
-	if err := c.Delete(ctx, "records", "k"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "away") {
-		t.Errorf("told to stop: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		c, _ := client(t, said{err: errors.New("away")})
+		c.pause = time.Hour
+		time.AfterFunc(10*time.Millisecond, stop)
+		if err := c.Delete(ctx, "records", "k"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "away") {
+			t.Errorf("told to stop: %v", err)
+		}
+	})
 }
 
 func TestRefusals(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // maxPause bounds the wait between two tries.
 const maxPause = 20 * time.Second
 
-// do makes a call, again where that may help, after waits that double and are drawn anew each time. All calls can be
+// do makes a call, again where that may help, after waits that double, each drawn between a half of that and the whole. All calls can be
 // made twice: they say what is to be, not what is to change.
 func (c *Client) do(ctx context.Context, call *call) (*answer, error) {
 	for n := 1; ; n++ {
@@ -24,7 +24,8 @@ func (c *Client) do(ctx context.Context, call *call) (*answer, error) {
 		if n >= c.tries || ctx.Err() != nil || !c.passing(err) {
 			return nil, told(call, n, err)
 		}
-		pause := rand.N(min(c.pause<<(n-1), maxPause)) // #nosec G404 -- jitter
+		pause := min(c.pause<<min(n-1, 16), maxPause)
+		pause = pause/2 + rand.N(pause/2+1) // #nosec G404 -- jitter
 		if end, ok := ctx.Deadline(); ok && time.Until(end) <= pause {
 			return nil, told(call, n, err)
 		}
