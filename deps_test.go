@@ -55,12 +55,14 @@ internal/queue/claimcheck:  .
 internal/awsbase:           github.com/aws/aws-sdk-go-v2/aws
 internal/blob/blobtest:     .
 internal/blob/dirblob:      .
-internal/blob/s3blob:       . internal/awsbase github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3
-internal/queue/sqsqueue:    . internal/awsbase internal/record internal/queue/claimcheck github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
+internal/blob/s3blob:       . internal/awss3
+internal/queue/sqsqueue:    . internal/awssqs internal/record internal/queue/claimcheck github.com/aws/aws-sdk-go-v2/aws github.com/tidwall/gjson
 internal/queue/sqsqueue/sqstest:
-internal/awssqs:            internal/awsbase internal/http1 internal/jsonstring github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/sqs # SQS's calls without the SDK's client, for the functions
+internal/awssign:           github.com/aws/aws-sdk-go-v2/aws # signatures, without what the SDK's signer brings
+internal/awss3:             internal/awsbase internal/awssign github.com/aws/aws-sdk-go-v2/aws github.com/aws/smithy-go # S3's calls without the SDK's client, everywhere
+internal/awssqs:            internal/awsbase internal/awssign internal/http1 internal/jsonstring github.com/aws/aws-sdk-go-v2/aws github.com/aws/smithy-go # SQS's calls without the SDK's client
 
-internal/awsdynamo:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws # DynamoDB's two calls for counters, without the SDK's client
+internal/awsdynamo:         internal/awsbase internal/awssign github.com/aws/aws-sdk-go-v2/aws # DynamoDB's two calls for counters, without the SDK's client
 internal/awsdynamo/dynamotest: # a fake of DynamoDB: standard library only
 internal/awsec2:            internal/awsbase github.com/aws/aws-sdk-go-v2/aws github.com/aws/smithy-go # EC2's calls on security groups, without the SDK's client
 internal/sharedcount:       internal/access internal/awsdynamo
@@ -70,13 +72,13 @@ internal/outbox:            . internal/record internal/queue/sqsqueue internal/s
 
 internal/cloud:             . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go # the only one that links the SDK's config: never in the bootstrap
 internal/mototest:          # starts moto for tests: standard library only
-internal/awssecret:         internal/awsbase github.com/aws/aws-sdk-go-v2/aws
+internal/awssecret:         internal/awsbase internal/awssign github.com/aws/aws-sdk-go-v2/aws
 
 internal/lambdasqs:         . internal/delivery internal/record
 internal/emf:               internal/jsonstring
 
 internal/stages:            . internal/access internal/cache internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
-internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/aws/aws-sdk-go-v2/service/s3 github.com/aws/aws-sdk-go-v2/service/sqs github.com/tidwall/gjson
+internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/tidwall/gjson
 internal/lambdaruntime:             # the Runtime API's client: standard library only
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
@@ -94,7 +96,7 @@ internal/attach/apitest:    # a fake of API Gateway's control plane: standard li
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml
 internal/torture:          internal/admin internal/record/recordtest # drives whole processes, for tests and the soak
 internal/tapstate:          internal/attach github.com/aws/aws-sdk-go-v2 # what the queues, alarms and metrics of a deployed tap say
-internal/awsconsole:        . internal/* github.com/aws/aws-sdk-go-v2 # what the web console shows of a deployed tap; its tests drive a browser
+internal/awsconsole:        . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go # what the web console shows of a deployed tap; its tests drive a browser
 internal/awsconsole/awsconsoletest: . internal/* github.com/aws/aws-sdk-go-v2 # a deployed tap on moto
 internal/cost:              # what AWS asks for it: standard library only
 internal/demo:              . github.com/coder/websocket
@@ -105,8 +107,8 @@ bench:                      . internal/*
 bench/soak:
 bench/variant/runtime:      internal/lambdaruntime
 bench/variant/sqs:          . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue
-bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue internal/blob/s3blob
-bench/variant/config:       . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue internal/blob/s3blob internal/config
+bench/variant/s3:           . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue internal/awss3 internal/blob/s3blob
+bench/variant/config:       . internal/lambdaruntime internal/awsbase internal/awssqs internal/queue/sqsqueue internal/awss3 internal/blob/s3blob internal/config
 deploy:                     # the Terraform modules, embedded
 deploy/terraform:           # tests of the modules
 `

@@ -51,7 +51,7 @@ func added(size int) error {
 		return err
 	}
 	copies := func(e *environment) (*function, error) {
-		return e.floor(self, size)
+		return e.floor(self, "floor", size)
 	}
 	for range *rounds {
 		err := in(bootstrap("proxy"), func(e *environment, _ *function) error { return e.addedRound(all, events, callsOf(size)) })
@@ -69,9 +69,10 @@ func added(size int) error {
 	return nil
 }
 
-// floor starts the program that only copies.
-func (e *environment) floor(self string, size int) (*function, error) {
-	return e.run("floor", nil, self, "role:floor", e.api.addr(), strings.TrimPrefix(e.backend.url(), "http://"), strconv.Itoa(size))
+// floor starts this program as a function that does only what cannot be left out: role is "floor", which copies by
+// Go's own means, or "syscalls".
+func (e *environment) floor(self, role string, size int) (*function, error) {
+	return e.run(role, nil, self, "role:"+role, e.api.addr(), strings.TrimPrefix(e.backend.url(), "http://"), strconv.Itoa(size))
 }
 
 func (e *environment) addedRound(all []addedSeries, events [][]byte, number int) error {

@@ -42,7 +42,9 @@ func passers(size int) ([]*passer, error) {
 		return nil, err
 	}
 	list = append(list, &passer{name: "*a Go program that only copies*", start: func(e *environment) (*function, error) {
-		return e.floor(self, size)
+		return e.floor(self, "floor", size)
+	}}, &passer{name: "*the system calls of a call alone*", start: func(e *environment) (*function, error) {
+		return e.floor(self, "syscalls", size)
 	}})
 	if *against != "" {
 		list = append(list,

@@ -10,14 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/tapway/tapway/internal/awsbase"
-	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/mototest"
-	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
 
 // moto is SQS and S3 by somebody else, asked by AWS's own command line.
@@ -89,16 +85,13 @@ func (m *moto) create(queues []newQueue, bucket string) {
 		m.Fatal(err)
 	}
 	cfg.HTTPClient = awsbase.Client(&http.Transport{DisableKeepAlives: true})
-	client := sqsqueue.NewClient(cfg, &m.url)
+	client := sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = &m.url })
 	for _, q := range queues {
 		if _, err := client.CreateQueue(m.Context(), &sqs.CreateQueueInput{QueueName: &q.name, Attributes: q.attributes}); err != nil {
 			m.Fatal(err)
 		}
 	}
-	where := &types.CreateBucketConfiguration{LocationConstraint: "eu-west-1"}
-	if _, err := s3blob.NewClient(cfg, &m.url).CreateBucket(m.Context(), &s3.CreateBucketInput{Bucket: &bucket, CreateBucketConfiguration: where}); err != nil {
-		m.Fatal(err)
-	}
+	mototest.CreateBucket(m.T, m.url, bucket)
 }
 
 // message is one as `aws sqs receive-message` prints it.

@@ -252,6 +252,9 @@ func (f *consoleFlags) connect(cmd *cobra.Command, log *slog.Logger) (*awsconsol
 	if err != nil {
 		return nil, err
 	}
+	if o.Queues, err = w.account.Messages(); err != nil {
+		return nil, err
+	}
 	o.Reader = &tapstate.Reader{SQS: queues, CloudWatch: metrics, Lambda: w.clients.Lambda, Window: f.tap.window}
 	if err := f.findBucket(cmd.Context(), w, &o); err != nil {
 		return nil, err

@@ -21,17 +21,16 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/attach/apitest"
-	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/deploy"
 	"github.com/tapway/tapway/internal/lambdahttp/eventtest"
 	"github.com/tapway/tapway/internal/lambdaruntime/runtimetest"
+	"github.com/tapway/tapway/internal/mototest"
 	"github.com/tapway/tapway/internal/record/recordtest"
 )
 
@@ -313,9 +312,7 @@ func TestDeployAndDestroy(t *testing.T) {
 	before := w.gateway.Export(api, "prod")
 	settled := w.gateway.Settled()
 	program, pkg, architecture := w.bootstrap()
-	if _, err := s3blob.NewClient(w.account.Config, &w.url).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("states")}); err != nil {
-		t.Fatal(err)
-	}
+	mototest.CreateBucket(t, w.url, "states")
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

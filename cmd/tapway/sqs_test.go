@@ -20,6 +20,8 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/awss3"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/queue/queuetest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
@@ -75,9 +77,9 @@ func (w *sqsWorld) connect(sqsURL, s3URL, queues string) {
 	cfg := aws.Config{Region: sqstest.Region, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "SECRETTEST"}, nil
 	})}
-	w.blobs = &s3blob.Store{Client: s3blob.NewClient(cfg, &s3URL), Bucket: "records"}
+	w.blobs = &s3blob.Store{Client: awss3.New(cfg, &s3URL), Bucket: "records"}
 	q, err := sqsqueue.New(sqsqueue.Config{
-		Client: sqsqueue.NewClient(cfg, &sqsURL), Queues: map[string]string{"siem": queues + "records-siem", "lake": queues + "records-lake"},
+		Client: awssqs.New(cfg, &sqsURL), Queues: map[string]string{"siem": queues + "records-siem", "lake": queues + "records-lake"},
 		CallTimeout: 20 * time.Second,
 	})
 	if err != nil {

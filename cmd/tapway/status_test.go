@@ -16,13 +16,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/tapway/tapway/internal/attach/apitest"
-	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/deploy"
+	"github.com/tapway/tapway/internal/mototest"
 	"github.com/tapway/tapway/internal/tapstate"
 )
 
@@ -287,9 +286,7 @@ func TestDefaultVia(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s3blob.NewClient(w.account.Config, endpoint).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &store.Bucket}); err != nil {
-		t.Fatal(err)
-	}
+	mototest.CreateBucket(t, *endpoint, store.Bucket)
 	must(t, w.dir, w.args("attach", "--dry-run")...)
 	if text, err := store.Get(t.Context(), deploy.RouteKey(w.api)); err == nil {
 		t.Errorf("a dry run writes the routes: %s", text)

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/queue/queuetest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
 	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
@@ -43,17 +43,17 @@ type slowMoves struct {
 	refuse    error
 }
 
-func (m *slowMoves) StartMessageMoveTask(_ context.Context, in *sqs.StartMessageMoveTaskInput, _ ...func(*sqs.Options)) (*sqs.StartMessageMoveTaskOutput, error) {
+func (m *slowMoves) StartMessageMoveTask(_ context.Context, in *awssqs.StartMessageMoveTaskInput) (*awssqs.StartMessageMoveTaskOutput, error) {
 	if m.refuse != nil {
 		return nil, m.refuse
 	}
 	m.started, m.rate = time.Now(), in.MaxNumberOfMessagesPerSecond
-	return &sqs.StartMessageMoveTaskOutput{TaskHandle: aws.String("handle")}, nil
+	return &awssqs.StartMessageMoveTaskOutput{TaskHandle: aws.String("handle")}, nil
 }
 
-func (m *slowMoves) ListMessageMoveTasks(context.Context, *sqs.ListMessageMoveTasksInput, ...func(*sqs.Options)) (*sqs.ListMessageMoveTasksOutput, error) {
+func (m *slowMoves) ListMessageMoveTasks(context.Context, *awssqs.ListMessageMoveTasksInput) (*awssqs.ListMessageMoveTasksOutput, error) {
 	if m.started.IsZero() {
-		return &sqs.ListMessageMoveTasksOutput{}, nil
+		return &awssqs.ListMessageMoveTasksOutput{}, nil
 	}
 	until := time.Now()
 	status := "RUNNING"
@@ -67,7 +67,7 @@ func (m *slowMoves) ListMessageMoveTasks(context.Context, *sqs.ListMessageMoveTa
 			moved, status = m.total/2, m.end
 		}
 	}
-	e := types.ListMessageMoveTasksResultEntry{
+	e := awssqs.ListMessageMoveTasksResultEntry{
 		Status: &status, ApproximateNumberOfMessagesMoved: moved, ApproximateNumberOfMessagesToMove: &m.total, StartedTimestamp: m.started.UnixMilli(),
 	}
 	if status == "RUNNING" {
@@ -76,15 +76,15 @@ func (m *slowMoves) ListMessageMoveTasks(context.Context, *sqs.ListMessageMoveTa
 	if status == "FAILED" {
 		e.FailureReason = aws.String("AccessDenied")
 	}
-	return &sqs.ListMessageMoveTasksOutput{Results: []types.ListMessageMoveTasksResultEntry{e}}, nil
+	return &awssqs.ListMessageMoveTasksOutput{Results: []awssqs.ListMessageMoveTasksResultEntry{e}}, nil
 }
 
-func (m *slowMoves) CancelMessageMoveTask(_ context.Context, in *sqs.CancelMessageMoveTaskInput, _ ...func(*sqs.Options)) (*sqs.CancelMessageMoveTaskOutput, error) {
+func (m *slowMoves) CancelMessageMoveTask(_ context.Context, in *awssqs.CancelMessageMoveTaskInput) (*awssqs.CancelMessageMoveTaskOutput, error) {
 	if aws.ToString(in.TaskHandle) != "handle" {
 		return nil, errors.New("no such task")
 	}
 	m.cancelled = time.Now()
-	return &sqs.CancelMessageMoveTaskOutput{}, nil
+	return &awssqs.CancelMessageMoveTaskOutput{}, nil
 }
 
 func newSQSWorld(t *testing.T) *sqsWorld {
@@ -95,7 +95,7 @@ func newSQSWorld(t *testing.T) *sqsWorld {
 	cfg := aws.Config{Region: sqstest.Region, HTTPClient: w.sqs.Client(), Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "AKIDTEST", SecretAccessKey: "SECRETTEST"}, nil
 	})}
-	w.moves = &slowMoves{Client: sqsqueue.NewClient(cfg, aws.String(sqstest.URL)), total: 5}
+	w.moves = &slowMoves{Client: awssqs.New(cfg, aws.String(sqstest.URL)), total: 5}
 	q, err := sqsqueue.New(sqsqueue.Config{Client: w.moves, Queues: map[string]string{"siem": "siem"}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

@@ -101,10 +101,11 @@ func Endpoint(getenv func(string) string, service string) (*string, error) {
 	return nil, nil
 }
 
-// domains are those of AWS's other partitions, by the beginning of a region's name.
-var domains = [...]struct{ prefix, domain string }{
-	{"cn-", "amazonaws.com.cn"}, {"us-iso-", "c2s.ic.gov"}, {"us-isob-", "sc2s.sgov.gov"}, {"us-isof-", "csp.hci.ic.gov"},
-	{"eu-isoe-", "cloud.adc-e.uk"}, {"eusc-", "amazonaws.eu"},
+// domains are those of AWS's other partitions, by the beginning of a region's name; dual for IPv4 and IPv6.
+var domains = [...]struct{ prefix, domain, dual string }{
+	{"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"}, {"us-iso-", "c2s.ic.gov", "api.aws.ic.gov"},
+	{"us-isob-", "sc2s.sgov.gov", "api.aws.scloud"}, {"us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov"},
+	{"eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"}, {"eusc-", "amazonaws.eu", "api.amazonwebservices.eu"},
 }
 
 // Domain is what a region's endpoints end with: "amazonaws.com" in most.
@@ -115,4 +116,48 @@ func Domain(region string) string {
 		}
 	}
 	return "amazonaws.com"
+}
+
+// DualStackDomain is what a region's endpoints for IPv4 and IPv6 end with, of most services.
+func DualStackDomain(region string) string {
+	for _, d := range domains {
+		if strings.HasPrefix(region, d.prefix) {
+			return d.dual
+		}
+	}
+	return "api.aws"
+}
+
+// FIPS reports whether AWS's FIPS endpoints are to be used, by AWS_USE_FIPS_ENDPOINT or use_fips_endpoint in a
+// profile. A configuration of FromEnv does not say so.
+func FIPS(cfg aws.Config) bool {
+	for _, source := range cfg.ConfigSources {
+		s, ok := source.(interface {
+			GetUseFIPSEndpoint(context.Context) (aws.FIPSEndpointState, bool, error)
+		})
+		if !ok {
+			continue
+		}
+		if state, found, err := s.GetUseFIPSEndpoint(context.Background()); err == nil && found {
+			return state == aws.FIPSEndpointStateEnabled
+		}
+	}
+	return false
+}
+
+// DualStack reports whether AWS's endpoints for IPv4 and IPv6 are to be used, by AWS_USE_DUALSTACK_ENDPOINT or
+// use_dualstack_endpoint in a profile. A configuration of FromEnv does not say so.
+func DualStack(cfg aws.Config) bool {
+	for _, source := range cfg.ConfigSources {
+		s, ok := source.(interface {
+			GetUseDualStackEndpoint(context.Context) (aws.DualStackEndpointState, bool, error)
+		})
+		if !ok {
+			continue
+		}
+		if state, found, err := s.GetUseDualStackEndpoint(context.Background()); err == nil && found {
+			return state == aws.DualStackEndpointStateEnabled
+		}
+	}
+	return false
 }

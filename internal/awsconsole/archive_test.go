@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awss3"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
 	"github.com/tapway/tapway/internal/spill"
@@ -23,18 +23,18 @@ type listing struct {
 	keys []string
 }
 
-func (l *listing) ListObjectsV2(_ context.Context, in *s3.ListObjectsV2Input, _ ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
+func (l *listing) List(_ context.Context, in *awss3.ListInput) (*awss3.Page, error) {
 	slices.Sort(l.keys)
-	out := &s3.ListObjectsV2Output{}
+	out := &awss3.Page{}
 	for _, key := range l.keys {
-		if !strings.HasPrefix(key, aws.ToString(in.Prefix)) || key <= aws.ToString(in.ContinuationToken) {
+		if !strings.HasPrefix(key, in.Prefix) || key <= in.After {
 			continue
 		}
-		if len(out.Contents) == 2 {
-			out.IsTruncated, out.NextContinuationToken = aws.Bool(true), out.Contents[1].Key
+		if len(out.Keys) == 2 {
+			out.Next = out.Keys[1]
 			break
 		}
-		out.Contents = append(out.Contents, types.Object{Key: &key})
+		out.Keys = append(out.Keys, key)
 	}
 	return out, nil
 }
@@ -51,7 +51,7 @@ func TestNewest(t *testing.T) {
 		bucket.keys = append(bucket.keys, claimPrefix+large.String(), claimPrefix+"shared/"+shared.String(), spill.Key("siem", &m))
 		want = append(want, large, shared, m.ID)
 	}
-	q, err := sqsqueue.New(sqsqueue.Config{Client: sqsqueue.NewClient(aws.Config{}, nil), Queues: map[string]string{"siem": "siem"}})
+	q, err := sqsqueue.New(sqsqueue.Config{Client: awssqs.New(aws.Config{}, nil), Queues: map[string]string{"siem": "siem"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,9 +27,10 @@ import (
 	"github.com/tapway/tapway/internal/tapstate"
 )
 
-// Options say which tap is shown. Reader is required.
+// Options say which tap is shown. Reader and Queues are required.
 type Options struct {
 	Reader *tapstate.Reader
+	Queues sqsqueue.Client // for their dead letters
 	Tap    tapstate.Tap
 	Region string
 
@@ -85,7 +86,7 @@ func New(ctx context.Context, o Options) (*Console, error) {
 		}
 		return nil, err
 	}
-	c := sqsqueue.Config{Client: explained{o.Reader.SQS}, Queues: map[string]string{}, DeadLetters: map[string]string{}, Log: o.Log}
+	c := sqsqueue.Config{Client: explained{o.Queues}, Queues: map[string]string{}, DeadLetters: map[string]string{}, Log: o.Log}
 	for _, q := range state.Queues {
 		c.Queues[q.Destination] = q.Ref
 		if q.DeadRef != "" {

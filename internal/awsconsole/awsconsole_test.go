@@ -33,7 +33,7 @@ func show(t *testing.T, w *awsconsoletest.Tap, change func(*awsconsole.Options))
 		t.Fatal(err)
 	}
 	o := awsconsole.Options{
-		Reader: &tapstate.Reader{SQS: w.SQS, CloudWatch: w.Metrics, Lambda: clients.Lambda}, Tap: tapstate.Tap{Project: "shop"}, Region: awsconsoletest.Region,
+		Reader: &tapstate.Reader{SQS: w.SQS, CloudWatch: w.Metrics, Lambda: clients.Lambda}, Queues: w.Messages, Tap: tapstate.Tap{Project: "shop"}, Region: awsconsoletest.Region,
 		Version: "v1.2.3", Log: slog.New(slog.DiscardHandler),
 	}
 	var bucket string

@@ -7,9 +7,10 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
 
 	"github.com/tapway/tapway/internal/attach"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
 )
 
@@ -26,54 +27,59 @@ func explain(err error) error {
 		action := cmp.Or(keyAction.FindString(err.Error()), "kms:Decrypt")
 		return &attach.DeniedError{Doing: "ask SQS, whose queue is encrypted with a key of your own", Action: action, Err: err}
 	}
+	var refused *awssqs.Error
 	var denied *attach.DeniedError
-	if named := attach.Failed("ask SQS", err); err != nil && errors.As(named, &denied) {
+	if !errors.As(err, &refused) {
+		return err
+	}
+	named := attach.Failed("ask SQS", &smithy.OperationError{ServiceID: "SQS", OperationName: refused.Operation, Err: err})
+	if errors.As(named, &denied) {
 		return named
 	}
 	return err
 }
 
-func (e explained) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
-	out, err := e.Client.ReceiveMessage(ctx, in, opts...)
+func (e explained) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput) (*awssqs.ReceiveMessageOutput, error) {
+	out, err := e.Client.ReceiveMessage(ctx, in)
 	return out, explain(err)
 }
 
-func (e explained) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, opts ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
-	out, err := e.Client.ChangeMessageVisibilityBatch(ctx, in, opts...)
+func (e explained) ChangeMessageVisibilityBatch(ctx context.Context, in *awssqs.ChangeMessageVisibilityBatchInput) (*awssqs.ChangeMessageVisibilityBatchOutput, error) {
+	out, err := e.Client.ChangeMessageVisibilityBatch(ctx, in)
 	return out, explain(err)
 }
 
-func (e explained) SendMessage(ctx context.Context, in *sqs.SendMessageInput, opts ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
-	out, err := e.Client.SendMessage(ctx, in, opts...)
+func (e explained) SendMessage(ctx context.Context, in *awssqs.SendMessageInput) (*awssqs.SendMessageOutput, error) {
+	out, err := e.Client.SendMessage(ctx, in)
 	return out, explain(err)
 }
 
-func (e explained) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, opts ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
-	out, err := e.Client.SendMessageBatch(ctx, in, opts...)
+func (e explained) SendMessageBatch(ctx context.Context, in *awssqs.SendMessageBatchInput) (*awssqs.SendMessageBatchOutput, error) {
+	out, err := e.Client.SendMessageBatch(ctx, in)
 	return out, explain(err)
 }
 
-func (e explained) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, opts ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
-	out, err := e.Client.DeleteMessageBatch(ctx, in, opts...)
+func (e explained) DeleteMessageBatch(ctx context.Context, in *awssqs.DeleteMessageBatchInput) (*awssqs.DeleteMessageBatchOutput, error) {
+	out, err := e.Client.DeleteMessageBatch(ctx, in)
 	return out, explain(err)
 }
 
-func (e explained) PurgeQueue(ctx context.Context, in *sqs.PurgeQueueInput, opts ...func(*sqs.Options)) (*sqs.PurgeQueueOutput, error) {
-	out, err := e.Client.PurgeQueue(ctx, in, opts...)
+func (e explained) PurgeQueue(ctx context.Context, in *awssqs.PurgeQueueInput) (*awssqs.PurgeQueueOutput, error) {
+	out, err := e.Client.PurgeQueue(ctx, in)
 	return out, explain(err)
 }
 
-func (e explained) StartMessageMoveTask(ctx context.Context, in *sqs.StartMessageMoveTaskInput, opts ...func(*sqs.Options)) (*sqs.StartMessageMoveTaskOutput, error) {
-	out, err := e.Client.StartMessageMoveTask(ctx, in, opts...)
+func (e explained) StartMessageMoveTask(ctx context.Context, in *awssqs.StartMessageMoveTaskInput) (*awssqs.StartMessageMoveTaskOutput, error) {
+	out, err := e.Client.StartMessageMoveTask(ctx, in)
 	return out, explain(err)
 }
 
-func (e explained) ListMessageMoveTasks(ctx context.Context, in *sqs.ListMessageMoveTasksInput, opts ...func(*sqs.Options)) (*sqs.ListMessageMoveTasksOutput, error) {
-	out, err := e.Client.ListMessageMoveTasks(ctx, in, opts...)
+func (e explained) ListMessageMoveTasks(ctx context.Context, in *awssqs.ListMessageMoveTasksInput) (*awssqs.ListMessageMoveTasksOutput, error) {
+	out, err := e.Client.ListMessageMoveTasks(ctx, in)
 	return out, explain(err)
 }
 
-func (e explained) CancelMessageMoveTask(ctx context.Context, in *sqs.CancelMessageMoveTaskInput, opts ...func(*sqs.Options)) (*sqs.CancelMessageMoveTaskOutput, error) {
-	out, err := e.Client.CancelMessageMoveTask(ctx, in, opts...)
+func (e explained) CancelMessageMoveTask(ctx context.Context, in *awssqs.CancelMessageMoveTaskInput) (*awssqs.CancelMessageMoveTaskOutput, error) {
+	out, err := e.Client.CancelMessageMoveTask(ctx, in)
 	return out, explain(err)
 }

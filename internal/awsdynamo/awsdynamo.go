@@ -12,7 +12,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,9 +23,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awssign"
 )
 
 // The attributes of an item. The table's only key is Key, a string; TTL is to be switched on for Expires.
@@ -45,13 +44,14 @@ type Client struct {
 
 	config   aws.Config
 	endpoint string
+	signer   awssign.Signer
 	now      func() time.Time
 }
 
 // New makes a client of a table in cfg's region, at endpoint; nil is where AWS has it. Of cfg it takes the
 // region, the credentials and the HTTP client; without one it is one with connections of its own.
 func New(cfg aws.Config, endpoint *string, table string) *Client {
-	c := &Client{Table: table, config: cfg, now: time.Now, endpoint: "https://dynamodb." + cfg.Region + "." + awsbase.Domain(cfg.Region) + "/"}
+	c := &Client{Table: table, config: cfg, signer: awssign.Signer{Service: "dynamodb"}, now: time.Now, endpoint: "https://dynamodb." + cfg.Region + "." + awsbase.Domain(cfg.Region) + "/"}
 	if endpoint != nil {
 		c.endpoint = strings.TrimSuffix(*endpoint, "/") + "/"
 	}
@@ -220,8 +220,8 @@ func (c *Client) request(ctx context.Context, operation string, in any) (*http.R
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	req.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
 	req.Header.Set("User-Agent", "tapway")
-	sum := sha256.Sum256(body)
-	return req, v4.NewSigner().SignHTTP(ctx, credentials, req, hex.EncodeToString(sum[:]), "dynamodb", c.config.Region, c.now())
+	c.signer.Sign(req, credentials, c.config.Region, c.now(), sha256.Sum256(body))
+	return req, nil
 }
 
 // refusal reads an error: its name is in __type, behind a namespace.

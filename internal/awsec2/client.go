@@ -55,26 +55,10 @@ func New(cfg aws.Config, endpoint *string, retryer aws.Retryer) *Client {
 // regional is where AWS has EC2. The GovCloud regions' only endpoints are FIPS ones.
 func regional(cfg aws.Config) string {
 	name := "ec2"
-	if fips(cfg) && !strings.HasPrefix(cfg.Region, "us-gov-") {
+	if awsbase.FIPS(cfg) && !strings.HasPrefix(cfg.Region, "us-gov-") {
 		name = "ec2-fips"
 	}
 	return "https://" + name + "." + cfg.Region + "." + awsbase.Domain(cfg.Region) + "/"
-}
-
-// fips asks the sources of a configuration, as the SDK's clients do: AWS_USE_FIPS_ENDPOINT, use_fips_endpoint.
-func fips(cfg aws.Config) bool {
-	for _, source := range cfg.ConfigSources {
-		s, ok := source.(interface {
-			GetUseFIPSEndpoint(context.Context) (aws.FIPSEndpointState, bool, error)
-		})
-		if !ok {
-			continue
-		}
-		if state, found, err := s.GetUseFIPSEndpoint(context.Background()); err == nil && found {
-			return state == aws.FIPSEndpointStateEnabled
-		}
-	}
-	return false
 }
 
 // call makes one call, as often as the retryer has it, and reads the answer into out, which may be nil. Its

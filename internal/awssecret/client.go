@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,9 +14,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awssign"
 )
 
 const (
@@ -154,10 +153,8 @@ func (c *Client) try(ctx context.Context, r reference, operation string, body []
 	if err != nil {
 		return &fault{code: "no credentials", message: err.Error()}
 	}
-	hash := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, req, hex.EncodeToString(hash[:]), s.name, region, time.Now()); err != nil {
-		return &fault{err: fmt.Errorf("sign the request: %w", err)}
-	}
+	signer := awssign.Signer{Service: s.name}
+	signer.Sign(req, credentials, region, time.Now(), sha256.Sum256(body))
 	resp, err := c.http().Do(req)
 	if err != nil {
 		return &fault{err: unreached(err, limit)}

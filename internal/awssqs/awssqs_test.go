@@ -1,6 +1,7 @@
 package awssqs
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -91,6 +92,36 @@ func TestSignature(t *testing.T) {
 	}
 }
 
+type switches struct{ fips, dual bool }
+
+func (s switches) GetUseFIPSEndpoint(context.Context) (aws.FIPSEndpointState, bool, error) {
+	if s.fips {
+		return aws.FIPSEndpointStateEnabled, true, nil
+	}
+	return aws.FIPSEndpointStateDisabled, true, nil
+}
+
+func (s switches) GetUseDualStackEndpoint(context.Context) (aws.DualStackEndpointState, bool, error) {
+	if s.dual {
+		return aws.DualStackEndpointStateEnabled, true, nil
+	}
+	return aws.DualStackEndpointStateDisabled, true, nil
+}
+
+func TestEndpointSwitches(t *testing.T) {
+	for _, region := range []string{"eu-west-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "us-isob-east-1", "us-isof-south-1", "eu-isoe-west-1", "eusc-de-east-1"} {
+		for _, s := range []switches{{true, false}, {false, true}, {true, true}} {
+			theirs, err := sqs.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), sqs.EndpointParameters{Region: &region, UseFIPS: &s.fips, UseDualStack: &s.dual}.WithDefaults())
+			if err != nil {
+				continue // the SDK knows that AWS has no such endpoint
+			}
+			if ours := regional(aws.Config{Region: region, ConfigSources: []any{s}}); ours != theirs.URI.String() {
+				t.Errorf("SQS in %s with %+v is at %s, the SDK has it at %s", region, s, ours, &theirs.URI)
+			}
+		}
+	}
+}
+
 func TestEndpoints(t *testing.T) {
 	for region, want := range map[string]string{
 		"eu-west-1": "https://sqs.eu-west-1.amazonaws.com/", "us-gov-west-1": "https://sqs.us-gov-west-1.amazonaws.com/",
@@ -106,7 +137,7 @@ func TestEndpoints(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"sqs.example", "ftp://sqs.example", "http://", "http://a b"} {
-		_, err := New(config(nil), &bad).PurgeQueue(t.Context(), &sqs.PurgeQueueInput{})
+		_, err := New(config(nil), &bad).PurgeQueue(t.Context(), &PurgeQueueInput{})
 		if err == nil || !strings.Contains(err.Error(), "the endpoint of SQS") {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -116,7 +147,7 @@ func TestEndpoints(t *testing.T) {
 func TestRequestBodies(t *testing.T) {
 	var got string
 	c := New(config(answering(200, nil, `{"QueueUrl":"u"}`, &got)), aws.String("http://sqs.example"))
-	attributes := map[string]types.MessageAttributeValue{
+	attributes := map[string]MessageAttributeValue{
 		"b": {DataType: aws.String("Binary"), BinaryValue: []byte{0, 255}}, "a": {DataType: aws.String("Number"), StringValue: aws.String("1")},
 	}
 	s := aws.String
@@ -125,21 +156,21 @@ func TestRequestBodies(t *testing.T) {
 		want string
 	}{
 		{func() error {
-			_, err := c.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: s("q")})
+			_, err := c.GetQueueUrl(t.Context(), &GetQueueUrlInput{QueueName: s("q")})
 			return err
 		}, `{"QueueName":"q"}`},
 		{func() error {
-			_, err := c.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: s("u"), MessageBody: s("a\"b\n€"), MessageAttributes: attributes, MessageGroupId: s("g"), DelaySeconds: 3})
+			_, err := c.SendMessage(t.Context(), &SendMessageInput{QueueUrl: s("u"), MessageBody: s("a\"b\n€"), MessageAttributes: attributes, MessageGroupId: s("g"), DelaySeconds: 3})
 			return err
 		}, `{"QueueUrl":"u","MessageBody":"a\"b\n€","MessageAttributes":{"a":{"DataType":"Number","StringValue":"1"},"b":{"DataType":"Binary","BinaryValue":"AP8="}},"DelaySeconds":3,"MessageGroupId":"g"}`},
 		{func() error {
-			_, err := c.ChangeMessageVisibilityBatch(t.Context(), &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: s("u"),
-				Entries: []types.ChangeMessageVisibilityBatchRequestEntry{{Id: s("0"), ReceiptHandle: s("h")}, {Id: s("1"), ReceiptHandle: s("i"), VisibilityTimeout: 9}}})
+			_, err := c.ChangeMessageVisibilityBatch(t.Context(), &ChangeMessageVisibilityBatchInput{QueueUrl: s("u"),
+				Entries: []ChangeMessageVisibilityBatchRequestEntry{{Id: s("0"), ReceiptHandle: s("h")}, {Id: s("1"), ReceiptHandle: s("i"), VisibilityTimeout: 9}}})
 			return err
 		}, `{"QueueUrl":"u","Entries":[{"Id":"0","ReceiptHandle":"h","VisibilityTimeout":0},{"Id":"1","ReceiptHandle":"i","VisibilityTimeout":9}]}`},
 		{func() error {
-			_, err := c.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: s("u"), MaxNumberOfMessages: 10, WaitTimeSeconds: 20,
-				MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"SentTimestamp", "MessageGroupId"}})
+			_, err := c.ReceiveMessage(t.Context(), &ReceiveMessageInput{QueueUrl: s("u"), MaxNumberOfMessages: 10, WaitTimeSeconds: 20,
+				MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []string{"SentTimestamp", "MessageGroupId"}})
 			return err
 		}, `{"QueueUrl":"u","MaxNumberOfMessages":10,"WaitTimeSeconds":20,"MessageAttributeNames":["All"],"MessageSystemAttributeNames":["SentTimestamp","MessageGroupId"]}`},
 	} {
@@ -168,7 +199,7 @@ func TestRefusals(t *testing.T) {
 		{503, nil, `<html>busy</html>`, Error{Code: "UnknownError"}},
 		{301, nil, ``, Error{Code: "UnknownError", Sender: true}},
 	} {
-		_, err := New(config(answering(one.status, one.header, one.text, nil)), aws.String("http://sqs.example")).PurgeQueue(t.Context(), &sqs.PurgeQueueInput{})
+		_, err := New(config(answering(one.status, one.header, one.text, nil)), aws.String("http://sqs.example")).PurgeQueue(t.Context(), &PurgeQueueInput{})
 		one.want.Operation, one.want.Status = "PurgeQueue", one.status
 		got, ok := errors.AsType[*Error](err)
 		if !ok || *got != one.want {
@@ -184,11 +215,11 @@ func TestRefusals(t *testing.T) {
 // A message whose bytes were changed on the way counts as not sent.
 func TestSums(t *testing.T) {
 	text, other := "hello", "5d41402abc4b2a76b9719d911017c593"
-	attributes := map[string]types.MessageAttributeValue{"id": {DataType: aws.String("String"), StringValue: aws.String("x")}}
+	attributes := map[string]MessageAttributeValue{"id": {DataType: aws.String("String"), StringValue: aws.String("x")}}
 	const right = "5d41402abc4b2a76b9719d911017c592"
 	own := attributesMD5(attributes)
 	send := func(answer string) error {
-		_, err := New(config(answering(200, nil, answer, nil)), aws.String("http://sqs.example")).SendMessage(t.Context(), &sqs.SendMessageInput{MessageBody: &text, MessageAttributes: attributes})
+		_, err := New(config(answering(200, nil, answer, nil)), aws.String("http://sqs.example")).SendMessage(t.Context(), &SendMessageInput{MessageBody: &text, MessageAttributes: attributes})
 		return err
 	}
 	for answer, ok := range map[string]bool{
@@ -204,8 +235,8 @@ func TestSums(t *testing.T) {
 		}
 	}
 	batch := func(answer string) error {
-		_, err := New(config(answering(200, nil, answer, nil)), aws.String("http://sqs.example")).SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{
-			Entries: []types.SendMessageBatchRequestEntry{{Id: aws.String("0"), MessageBody: aws.String("x")}, {Id: aws.String("1"), MessageBody: &text}}})
+		_, err := New(config(answering(200, nil, answer, nil)), aws.String("http://sqs.example")).SendMessageBatch(t.Context(), &SendMessageBatchInput{
+			Entries: []SendMessageBatchRequestEntry{{Id: aws.String("0"), MessageBody: aws.String("x")}, {Id: aws.String("1"), MessageBody: &text}}})
 		return err
 	}
 	if err := batch(`{"Successful":[{"Id":"1","MD5OfMessageBody":"` + right + `"}],"Failed":[{"Id":"0","Code":"c","SenderFault":true}]}`); err != nil {
@@ -214,7 +245,7 @@ func TestSums(t *testing.T) {
 	if err := batch(`{"Successful":[{"Id":"1","MD5OfMessageBody":"` + other + `"}]}`); err == nil {
 		t.Error("a batch with a wrong sum is accepted")
 	}
-	_, err := New(config(answering(200, nil, `{"Messages":[{"Body":"hello","MD5OfBody":"`+other+`"}]}`, nil)), aws.String("http://sqs.example")).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{})
+	_, err := New(config(answering(200, nil, `{"Messages":[{"Body":"hello","MD5OfBody":"`+other+`"}]}`, nil)), aws.String("http://sqs.example")).ReceiveMessage(t.Context(), &ReceiveMessageInput{})
 	if err == nil {
 		t.Error("a received message with a wrong sum is accepted")
 	}
@@ -243,7 +274,7 @@ func TestManyCallers(t *testing.T) {
 			text := strings.Repeat(string(rune('a'+n%26)), 1+n*n*100) + string(rune('A'+n))
 			want[text] = true
 			wg.Go(func() {
-				if _, err := c.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(sqstest.URL + "/000000000000/q"), MessageBody: &text}); err != nil {
+				if _, err := c.SendMessage(t.Context(), &SendMessageInput{QueueUrl: aws.String(sqstest.URL + "/000000000000/q"), MessageBody: &text}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -268,7 +299,7 @@ func TestBodyAfterTheCall(t *testing.T) {
 		return nil, errors.New("refused at once")
 	})
 	c := New(config(do), aws.String("http://sqs.example"))
-	if _, err := c.SendMessage(t.Context(), &sqs.SendMessageInput{MessageBody: aws.String("mine")}); err == nil || !strings.Contains(err.Error(), "refused at once") {
+	if _, err := c.SendMessage(t.Context(), &SendMessageInput{MessageBody: aws.String("mine")}); err == nil || !strings.Contains(err.Error(), "refused at once") {
 		t.Fatal(err)
 	}
 	if b, err := io.ReadAll(late); err == nil || len(b) > 0 {
@@ -286,7 +317,7 @@ func TestTrace(t *testing.T) {
 		t.Setenv("_X_AMZN_TRACE_ID", env)
 		for _, function := range []string{"f", ""} {
 			t.Setenv("AWS_LAMBDA_FUNCTION_NAME", function)
-			_, _ = c.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{})
+			_, _ = c.PurgeQueue(t.Context(), &PurgeQueueInput{})
 		}
 	}
 	if want := []string{"Root=1-5759e988-bd862e3fe1be46a994272793", "", "", "", "", ""}; !slices.Equal(got, want) {
@@ -296,15 +327,23 @@ func TestTrace(t *testing.T) {
 
 // What the SDK's client sends and what ours sends mean the same.
 func TestSameAsSDK(t *testing.T) {
-	in := &sqs.SendMessageInput{QueueUrl: aws.String("https://sqs.eu-west-1.amazonaws.com/1/q"), MessageBody: aws.String("{\"a\":\"\\u0001 \x7f € 😀\"}\r\n\t"),
-		MessageAttributes: map[string]types.MessageAttributeValue{"n": {DataType: aws.String("Number"), StringValue: aws.String("7")}}, MessageGroupId: aws.String("g")}
+	s := aws.String
+	url, text, group := s("https://sqs.eu-west-1.amazonaws.com/1/q"), s("{\"a\":\"\\u0001 \x7f € 😀\"}\r\n\t"), s("g")
 	var ours, theirs string
-	endpoint := aws.String("http://sqs.example")
-	if _, err := New(config(answering(200, nil, `{}`, &ours)), endpoint).SendMessage(t.Context(), in); err != nil {
+	endpoint := s("http://sqs.example")
+	_, err := New(config(answering(200, nil, `{}`, &ours)), endpoint).SendMessage(t.Context(), &SendMessageInput{
+		QueueUrl: url, MessageBody: text, MessageGroupId: group,
+		MessageAttributes: map[string]MessageAttributeValue{"n": {DataType: s("Number"), StringValue: s("7")}},
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	sdk := sqs.NewFromConfig(config(answering(200, nil, `{}`, &theirs)), func(o *sqs.Options) { o.BaseEndpoint = endpoint })
-	if _, err := sdk.SendMessage(t.Context(), in); err != nil {
+	_, err = sdk.SendMessage(t.Context(), &sqs.SendMessageInput{
+		QueueUrl: url, MessageBody: text, MessageGroupId: group,
+		MessageAttributes: map[string]types.MessageAttributeValue{"n": {DataType: s("Number"), StringValue: s("7")}},
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	var a, b any
@@ -313,16 +352,65 @@ func TestSameAsSDK(t *testing.T) {
 	}
 }
 
+// TestReceived: what ours reads in an answer is what the SDK's client reads in it.
+func TestReceived(t *testing.T) {
+	const answer = `{"Messages":[{"MessageId":"m","ReceiptHandle":"h","Body":"hello","MD5OfBody":"5d41402abc4b2a76b9719d911017c592","MD5OfMessageAttributes":"x",` +
+		`"Attributes":{"SentTimestamp":"1","MessageGroupId":"g"},"MessageAttributes":{"b":{"DataType":"Binary","BinaryValue":"AP8="},"s":{"DataType":"String","StringValue":"€"}}}]}`
+	ours, err := New(config(answering(200, nil, answer, nil)), aws.String("http://sqs.example")).ReceiveMessage(t.Context(), &ReceiveMessageInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sdk := sqs.NewFromConfig(config(answering(200, nil, answer, nil)), func(o *sqs.Options) {
+		o.BaseEndpoint, o.DisableMessageChecksumValidation = aws.String("http://sqs.example"), true
+	})
+	theirs, err := sdk.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String("u")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := ours.Messages[0], theirs.Messages[0]
+	if *a.MessageId != *b.MessageId || *a.ReceiptHandle != *b.ReceiptHandle || *a.Body != *b.Body || *a.MD5OfBody != *b.MD5OfBody || !maps.Equal(a.Attributes, b.Attributes) {
+		t.Errorf("%+v, the SDK reads %+v", a, b)
+	}
+	for name, v := range b.MessageAttributes {
+		if got := a.MessageAttributes[name]; *got.DataType != *v.DataType || aws.ToString(got.StringValue) != aws.ToString(v.StringValue) || !bytes.Equal(got.BinaryValue, v.BinaryValue) {
+			t.Errorf("%s: %+v, the SDK reads %+v", name, got, v)
+		}
+	}
+	if len(a.MessageAttributes) != len(b.MessageAttributes) || len(ours.Messages) != len(theirs.Messages) {
+		t.Errorf("%+v, the SDK reads %+v", ours, theirs)
+	}
+}
+
+// TestClock: after a refusal for it, SQS's clock counts.
+func TestClock(t *testing.T) {
+	for code, moved := range map[string]bool{"InvalidSignatureException": true, "RequestExpired": true, "AccessDenied": false} {
+		var dates []string
+		c := New(config(doFunc(func(r *http.Request) (*http.Response, error) {
+			dates = append(dates, r.Header.Get("X-Amz-Date"))
+			return answering(403, map[string]string{"Date": "Fri, 20 Nov 2026 12:00:00 GMT"}, `{"__type":"`+code+`"}`, nil)(r)
+		})), aws.String("http://sqs.example"))
+		c.now = func() time.Time { return moment }
+		for range 2 {
+			if _, err := c.PurgeQueue(t.Context(), &PurgeQueueInput{}); err == nil {
+				t.Error("no error")
+			}
+		}
+		if dates[0] != "20261120T101112Z" || (dates[1] == "20261120T120000Z") != moved {
+			t.Errorf("%s: calls at %v", code, dates)
+		}
+	}
+}
+
 func TestNoCredentials(t *testing.T) {
 	cfg := config(answering(200, nil, `{}`, nil))
 	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, errors.New("they have gone")
 	})
-	if _, err := New(cfg, nil).PurgeQueue(t.Context(), &sqs.PurgeQueueInput{}); err == nil || !strings.Contains(err.Error(), "they have gone") {
+	if _, err := New(cfg, nil).PurgeQueue(t.Context(), &PurgeQueueInput{}); err == nil || !strings.Contains(err.Error(), "they have gone") {
 		t.Error(err)
 	}
 	cfg.Credentials = nil
-	if _, err := New(cfg, nil).PurgeQueue(t.Context(), &sqs.PurgeQueueInput{}); err == nil {
+	if _, err := New(cfg, nil).PurgeQueue(t.Context(), &PurgeQueueInput{}); err == nil {
 		t.Error("a call without credentials")
 	}
 }
@@ -331,7 +419,7 @@ func FuzzRefusal(f *testing.F) {
 	f.Add(`{"__type":"a#b","message":"m"}`, "x;Sender", "t:u")
 	f.Fuzz(func(t *testing.T, text, query, kind string) {
 		e := refusal("Op", &http.Response{StatusCode: 400, Header: http.Header{"X-Amzn-Query-Error": {query}, "X-Amzn-Errortype": {kind}}}, []byte(text))
-		if e.(*Error).Code == "" {
+		if e.Code == "" {
 			t.Error("an error without a code")
 		}
 	})

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/tapway/tapway/internal/jsonstring"
 )
 
@@ -99,7 +97,7 @@ func (o *body) positive(name string, n int32) {
 	}
 }
 
-func texts[T ~string](o *body, name string, all []T) {
+func (o *body) texts(name string, all []string) {
 	if len(all) == 0 {
 		return
 	}
@@ -107,7 +105,7 @@ func texts[T ~string](o *body, name string, all []T) {
 	o.b = append(o.b, '[')
 	for _, s := range all {
 		o.next()
-		o.b = jsonstring.Append(o.b, string(s))
+		o.b = jsonstring.Append(o.b, s)
 	}
 	o.b = append(o.b, ']')
 }
@@ -127,7 +125,7 @@ func entries[T any](o *body, all []T, write func(*T)) {
 
 // attributes writes message attributes, sorted, so that the same call always has the same bytes. SQS has no use yet for their
 // lists.
-func (o *body) attributes(all map[string]types.MessageAttributeValue) {
+func (o *body) attributes(all map[string]MessageAttributeValue) {
 	if len(all) == 0 {
 		return
 	}

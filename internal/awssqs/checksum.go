@@ -12,11 +12,10 @@ import (
 	"unsafe"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
 // checkSums compares a message with the sums that SQS has told, as far as it has.
-func checkSums(body, bodySum *string, attributes map[string]types.MessageAttributeValue, attributesSum *string) error {
+func checkSums(body, bodySum *string, attributes map[string]MessageAttributeValue, attributesSum *string) error {
 	if body != nil && bodySum != nil {
 		sum := md5.Sum(unsafe.Slice(unsafe.StringData(*body), len(*body))) // #nosec G401 -- SQS tells MD5; Sum only reads the string
 		if got := hex.EncodeToString(sum[:]); got != *bodySum {
@@ -32,7 +31,7 @@ func checkSums(body, bodySum *string, attributes map[string]types.MessageAttribu
 }
 
 // attributesMD5 is as the SQS Developer Guide has it under "Calculating the MD5 message digest for message attributes".
-func attributesMD5(all map[string]types.MessageAttributeValue) string {
+func attributesMD5(all map[string]MessageAttributeValue) string {
 	h := md5.New() // #nosec G401 -- SQS tells MD5
 	put := func(s string) {
 		var length [4]byte

@@ -13,11 +13,13 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awssign"
 	"github.com/tapway/tapway/internal/http1"
 )
 
@@ -35,16 +37,17 @@ type Client struct {
 	region      string
 	credentials aws.CredentialsProvider
 	do          func(*http.Request) (*http.Response, error)
-	signer      signer
+	signer      awssign.Signer
 	now         func() time.Time
+	skew        atomic.Int64 // nanoseconds that SQS's clock is ahead of ours, once it has said so
 }
 
 // New makes a client that reaches SQS at endpoint; nil is where AWS has it. Of cfg it takes the region, the
-// credentials and the HTTP client; without one it is an http1.Transport, or awsbase.Client if the environment
-// names a proxy for the endpoint.
+// credentials, whether AWS's endpoints are to be FIPS or dual-stack ones, and the HTTP client; without one it is
+// an http1.Transport, or awsbase.Client if the environment names a proxy for the endpoint.
 func New(cfg aws.Config, endpoint *string) *Client {
-	c := &Client{region: cfg.Region, credentials: cfg.Credentials, now: time.Now}
-	where := "https://sqs." + cfg.Region + "." + awsbase.Domain(cfg.Region)
+	c := &Client{region: cfg.Region, credentials: cfg.Credentials, signer: awssign.Signer{Service: "sqs"}, now: time.Now}
+	where := regional(cfg)
 	if endpoint != nil {
 		where = *endpoint
 	}
@@ -65,6 +68,19 @@ func New(cfg aws.Config, endpoint *string) *Client {
 		c.do = newTransport().RoundTrip
 	}
 	return c
+}
+
+// regional is where AWS has SQS. The GovCloud regions' only endpoints are FIPS ones.
+func regional(cfg aws.Config) string {
+	name, domain := "sqs", awsbase.Domain(cfg.Region)
+	dual := awsbase.DualStack(cfg)
+	if awsbase.FIPS(cfg) && (dual || !strings.HasPrefix(cfg.Region, "us-gov-")) {
+		name = "sqs-fips"
+	}
+	if dual {
+		domain = awsbase.DualStackDomain(cfg.Region)
+	}
+	return "https://" + name + "." + cfg.Region + "." + domain
 }
 
 // newTransport has the bounds of awsbase.Client. TLS sessions are resumed, because connections do not outlive a
@@ -98,7 +114,9 @@ func (c *Client) call(ctx context.Context, operation string, in *body, out any) 
 	case err != nil:
 		return fmt.Errorf("SQS %s: read the answer: %w", operation, err)
 	case resp.StatusCode != http.StatusOK:
-		return refusal(operation, resp, answer)
+		refused := refusal(operation, resp, answer)
+		c.setClock(refused, resp.Header.Get("Date"))
+		return refused
 	case len(answer) > maxAnswer:
 		return fmt.Errorf("SQS %s: the answer has more than %d bytes", operation, maxAnswer)
 	case out == nil:
@@ -120,26 +138,21 @@ func (c *Client) request(ctx context.Context, operation string, in *body) (*http
 		return nil, fmt.Errorf("AWS credentials: %w", err)
 	}
 	in.b = append(in.b, '}')
-	now := c.now().UTC()
 	h := http.Header{
 		"Content-Type":      {contentType},
 		"User-Agent":        {"tapway"},
-		"X-Amz-Date":        {now.Format(timeFormat)},
 		"X-Amz-Target":      {"AmazonSQS." + operation},
 		"X-Amzn-Query-Mode": {"true"}, // SQS then also gives the codes that errors had in its older protocol
 	}
-	if credentials.SessionToken != "" {
-		h["X-Amz-Security-Token"] = []string{credentials.SessionToken}
-	}
-	h["Authorization"] = []string{c.signer.sign(h, c.url, c.region, credentials, now, int64(len(in.b)), sha256.Sum256(in.b))}
 	if trace := traceHeader(); trace != "" {
 		h["X-Amzn-Trace-Id"] = []string{trace}
 	}
 	req := &http.Request{
-		Method: http.MethodPost, URL: c.url, Host: hostHeader(c.url), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: http.MethodPost, URL: c.url, Host: awssign.HostHeader(c.url), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: in.reader(), ContentLength: int64(len(in.b)),
 		GetBody: func() (io.ReadCloser, error) { return in.reader(), nil },
 	}
+	c.signer.Sign(req, credentials, c.region, c.now().Add(time.Duration(c.skew.Load())), sha256.Sum256(in.b))
 	return req.WithContext(ctx), nil
 }
 
@@ -156,4 +169,18 @@ func traceHeader() string {
 		}
 	}
 	return trace
+}
+
+// setClock takes SQS's clock when a signature was refused and ours is minutes off, for the calls to come.
+func (c *Client) setClock(refused *Error, date string) {
+	at, err := http.ParseTime(date)
+	if err != nil || refused.Status != http.StatusBadRequest && refused.Status != http.StatusForbidden {
+		return
+	}
+	switch refused.Code {
+	case "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture":
+		if skew := at.Sub(c.now()); skew.Abs() > 4*time.Minute {
+			c.skew.Store(int64(skew))
+		}
+	}
 }

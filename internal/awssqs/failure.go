@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/aws/smithy-go"
 )
 
-// Error is SQS's refusal of a call. It has the methods by which the SDK's errors are looked at.
+// Error is SQS's refusal of a call. It is a smithy.APIError, and has the status as the SDK's errors have it.
 type Error struct {
 	Operation string
 	Status    int    // of the HTTP answer
@@ -16,6 +18,8 @@ type Error struct {
 	RequestID string // for AWS's support
 	Sender    bool   // SQS blames the caller
 }
+
+var _ smithy.APIError = (*Error)(nil)
 
 func (e *Error) Error() string {
 	text := fmt.Sprintf("SQS %s: status %d, %s", e.Operation, e.Status, e.Code)
@@ -34,12 +38,20 @@ func (e *Error) ErrorCode() string { return e.Code }
 // ErrorMessage is Message.
 func (e *Error) ErrorMessage() string { return e.Message }
 
+// ErrorFault tells whom SQS blames.
+func (e *Error) ErrorFault() smithy.ErrorFault {
+	if e.Sender {
+		return smithy.FaultClient
+	}
+	return smithy.FaultServer
+}
+
 // HTTPStatusCode is Status.
 func (e *Error) HTTPStatusCode() int { return e.Status }
 
 // refusal reads an error: its name is in __type, perhaps behind a namespace, or in a header, and the older
 // protocol's in a header of its own, with whose fault it is.
-func refusal(operation string, resp *http.Response, answer []byte) error {
+func refusal(operation string, resp *http.Response, answer []byte) *Error {
 	var said struct {
 		Type    string `json:"__type"`
 		Code    string `json:"code"`

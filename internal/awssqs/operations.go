@@ -6,42 +6,37 @@ import (
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// option is in the signatures so that a Client can stand where the SDK's does; options are not looked at.
-type option = func(*sqs.Options)
-
-// GetQueueUrl is the SDK's.
-func (c *Client) GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, _ ...option) (*sqs.GetQueueUrlOutput, error) {
+// GetQueueUrl finds a queue by its name.
+func (c *Client) GetQueueUrl(ctx context.Context, in *GetQueueUrlInput) (*GetQueueUrlOutput, error) {
 	b := newBody()
 	b.text("QueueName", in.QueueName)
 	b.text("QueueOwnerAWSAccountId", in.QueueOwnerAWSAccountId)
-	var out struct{ QueueUrl *string }
-	if err := c.call(ctx, "GetQueueUrl", b, &out); err != nil {
+	out := new(GetQueueUrlOutput)
+	if err := c.call(ctx, "GetQueueUrl", b, out); err != nil {
 		return nil, err
 	}
 	if out.QueueUrl == nil {
 		return nil, errors.New("SQS GetQueueUrl: the answer has no QueueUrl")
 	}
-	return &sqs.GetQueueUrlOutput{QueueUrl: out.QueueUrl}, nil
+	return out, nil
 }
 
-// GetQueueAttributes is the SDK's.
-func (c *Client) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, _ ...option) (*sqs.GetQueueAttributesOutput, error) {
+// GetQueueAttributes reads a queue's attributes.
+func (c *Client) GetQueueAttributes(ctx context.Context, in *GetQueueAttributesInput) (*GetQueueAttributesOutput, error) {
 	b := newBody()
 	b.text("QueueUrl", in.QueueUrl)
-	texts(b, "AttributeNames", in.AttributeNames)
-	var out struct{ Attributes map[string]string }
-	if err := c.call(ctx, "GetQueueAttributes", b, &out); err != nil {
+	b.texts("AttributeNames", in.AttributeNames)
+	out := new(GetQueueAttributesOutput)
+	if err := c.call(ctx, "GetQueueAttributes", b, out); err != nil {
 		return nil, err
 	}
-	return &sqs.GetQueueAttributesOutput{Attributes: out.Attributes}, nil
+	return out, nil
 }
 
-// SendMessage is the SDK's, and checks the sum of the attributes as well.
-func (c *Client) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ...option) (*sqs.SendMessageOutput, error) {
+// SendMessage sends a message and checks the sums of what SQS has taken.
+func (c *Client) SendMessage(ctx context.Context, in *SendMessageInput) (*SendMessageOutput, error) {
 	b := newBody()
 	b.text("QueueUrl", in.QueueUrl)
 	b.text("MessageBody", in.MessageBody)
@@ -49,21 +44,21 @@ func (c *Client) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ..
 	b.positive("DelaySeconds", in.DelaySeconds)
 	b.text("MessageGroupId", in.MessageGroupId)
 	b.text("MessageDeduplicationId", in.MessageDeduplicationId)
-	var out sent
-	if err := c.call(ctx, "SendMessage", b, &out); err != nil {
+	out := new(SendMessageOutput)
+	if err := c.call(ctx, "SendMessage", b, out); err != nil {
 		return nil, err
 	}
 	if err := checkSums(in.MessageBody, out.MD5OfMessageBody, in.MessageAttributes, out.MD5OfMessageAttributes); err != nil {
 		return nil, fmt.Errorf("SQS SendMessage: message %s: %w", aws.ToString(out.MessageId), err)
 	}
-	return &sqs.SendMessageOutput{MessageId: out.MessageId, MD5OfMessageBody: out.MD5OfMessageBody, MD5OfMessageAttributes: out.MD5OfMessageAttributes}, nil
+	return out, nil
 }
 
-// SendMessageBatch is the SDK's, and checks the sum of the attributes as well.
-func (c *Client) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, _ ...option) (*sqs.SendMessageBatchOutput, error) {
+// SendMessageBatch sends messages and checks the sums of what SQS has taken.
+func (c *Client) SendMessageBatch(ctx context.Context, in *SendMessageBatchInput) (*SendMessageBatchOutput, error) {
 	b := newBody()
 	b.text("QueueUrl", in.QueueUrl)
-	entries(b, in.Entries, func(e *types.SendMessageBatchRequestEntry) {
+	entries(b, in.Entries, func(e *SendMessageBatchRequestEntry) {
 		b.text("Id", e.Id)
 		b.text("MessageBody", e.MessageBody)
 		b.attributes(e.MessageAttributes)
@@ -71,15 +66,11 @@ func (c *Client) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchI
 		b.text("MessageGroupId", e.MessageGroupId)
 		b.text("MessageDeduplicationId", e.MessageDeduplicationId)
 	})
-	var got struct {
-		Successful []sent
-		Failed     []failed
-	}
-	if err := c.call(ctx, "SendMessageBatch", b, &got); err != nil {
+	out := new(SendMessageBatchOutput)
+	if err := c.call(ctx, "SendMessageBatch", b, out); err != nil {
 		return nil, err
 	}
-	out := &sqs.SendMessageBatchOutput{Failed: failures(got.Failed)}
-	for _, one := range got.Successful {
+	for _, one := range out.Successful {
 		for _, e := range in.Entries {
 			if aws.ToString(e.Id) != aws.ToString(one.Id) {
 				continue
@@ -88,58 +79,49 @@ func (c *Client) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchI
 				return nil, fmt.Errorf("SQS SendMessageBatch: message %s: %w", aws.ToString(one.MessageId), err)
 			}
 		}
-		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{
-			Id: one.Id, MessageId: one.MessageId, MD5OfMessageBody: one.MD5OfMessageBody, MD5OfMessageAttributes: one.MD5OfMessageAttributes,
-		})
 	}
 	return out, nil
 }
 
-// ReceiveMessage is the SDK's. AttributeNames, which SQS has given up, is left out.
-func (c *Client) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, _ ...option) (*sqs.ReceiveMessageOutput, error) {
+// ReceiveMessage takes messages, each hidden from others for a time, and checks their sums.
+func (c *Client) ReceiveMessage(ctx context.Context, in *ReceiveMessageInput) (*ReceiveMessageOutput, error) {
 	b := newBody()
 	b.text("QueueUrl", in.QueueUrl)
 	b.positive("MaxNumberOfMessages", in.MaxNumberOfMessages)
 	b.positive("VisibilityTimeout", in.VisibilityTimeout)
 	b.positive("WaitTimeSeconds", in.WaitTimeSeconds)
 	b.text("ReceiveRequestAttemptId", in.ReceiveRequestAttemptId)
-	texts(b, "MessageAttributeNames", in.MessageAttributeNames)
-	texts(b, "MessageSystemAttributeNames", in.MessageSystemAttributeNames)
-	var got struct{ Messages []message }
-	if err := c.call(ctx, "ReceiveMessage", b, &got); err != nil {
+	b.texts("MessageAttributeNames", in.MessageAttributeNames)
+	b.texts("MessageSystemAttributeNames", in.MessageSystemAttributeNames)
+	out := new(ReceiveMessageOutput)
+	if err := c.call(ctx, "ReceiveMessage", b, out); err != nil {
 		return nil, err
 	}
-	out := new(sqs.ReceiveMessageOutput)
-	for _, m := range got.Messages {
+	for _, m := range out.Messages {
 		if err := checkSums(m.Body, m.MD5OfBody, nil, nil); err != nil {
 			return nil, fmt.Errorf("SQS ReceiveMessage: message %s: %w", aws.ToString(m.MessageId), err)
 		}
-		out.Messages = append(out.Messages, m.sdk())
 	}
 	return out, nil
 }
 
-// DeleteMessageBatch is the SDK's.
-func (c *Client) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, _ ...option) (*sqs.DeleteMessageBatchOutput, error) {
+// DeleteMessageBatch ends messages that were received.
+func (c *Client) DeleteMessageBatch(ctx context.Context, in *DeleteMessageBatchInput) (*DeleteMessageBatchOutput, error) {
 	b := newBody()
 	b.text("QueueUrl", in.QueueUrl)
-	entries(b, in.Entries, func(e *types.DeleteMessageBatchRequestEntry) {
+	entries(b, in.Entries, func(e *DeleteMessageBatchRequestEntry) {
 		b.text("Id", e.Id)
 		b.text("ReceiptHandle", e.ReceiptHandle)
 	})
-	var got settled
-	if err := c.call(ctx, "DeleteMessageBatch", b, &got); err != nil {
+	out := new(DeleteMessageBatchOutput)
+	if err := c.call(ctx, "DeleteMessageBatch", b, out); err != nil {
 		return nil, err
-	}
-	out := &sqs.DeleteMessageBatchOutput{Failed: failures(got.Failed)}
-	for _, one := range got.Successful {
-		out.Successful = append(out.Successful, types.DeleteMessageBatchResultEntry{Id: one.Id})
 	}
 	return out, nil
 }
 
-// ChangeMessageVisibility is the SDK's.
-func (c *Client) ChangeMessageVisibility(ctx context.Context, in *sqs.ChangeMessageVisibilityInput, _ ...option) (*sqs.ChangeMessageVisibilityOutput, error) {
+// ChangeMessageVisibility says when a message that was received comes back.
+func (c *Client) ChangeMessageVisibility(ctx context.Context, in *ChangeMessageVisibilityInput) (*ChangeMessageVisibilityOutput, error) {
 	b := newBody()
 	b.text("QueueUrl", in.QueueUrl)
 	b.text("ReceiptHandle", in.ReceiptHandle)
@@ -147,79 +129,71 @@ func (c *Client) ChangeMessageVisibility(ctx context.Context, in *sqs.ChangeMess
 	if err := c.call(ctx, "ChangeMessageVisibility", b, nil); err != nil { // the answer is empty
 		return nil, err
 	}
-	return new(sqs.ChangeMessageVisibilityOutput), nil
+	return new(ChangeMessageVisibilityOutput), nil
 }
 
-// ChangeMessageVisibilityBatch is the SDK's.
-func (c *Client) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...option) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+// ChangeMessageVisibilityBatch says when messages that were received come back.
+func (c *Client) ChangeMessageVisibilityBatch(ctx context.Context, in *ChangeMessageVisibilityBatchInput) (*ChangeMessageVisibilityBatchOutput, error) {
 	b := newBody()
 	b.text("QueueUrl", in.QueueUrl)
-	entries(b, in.Entries, func(e *types.ChangeMessageVisibilityBatchRequestEntry) {
+	entries(b, in.Entries, func(e *ChangeMessageVisibilityBatchRequestEntry) {
 		b.text("Id", e.Id)
 		b.text("ReceiptHandle", e.ReceiptHandle)
 		b.number("VisibilityTimeout", e.VisibilityTimeout)
 	})
-	var got settled
-	if err := c.call(ctx, "ChangeMessageVisibilityBatch", b, &got); err != nil {
+	out := new(ChangeMessageVisibilityBatchOutput)
+	if err := c.call(ctx, "ChangeMessageVisibilityBatch", b, out); err != nil {
 		return nil, err
-	}
-	out := &sqs.ChangeMessageVisibilityBatchOutput{Failed: failures(got.Failed)}
-	for _, one := range got.Successful {
-		out.Successful = append(out.Successful, types.ChangeMessageVisibilityBatchResultEntry{Id: one.Id})
 	}
 	return out, nil
 }
 
-// PurgeQueue is the SDK's.
-func (c *Client) PurgeQueue(ctx context.Context, in *sqs.PurgeQueueInput, _ ...option) (*sqs.PurgeQueueOutput, error) {
+// PurgeQueue empties a queue.
+func (c *Client) PurgeQueue(ctx context.Context, in *PurgeQueueInput) (*PurgeQueueOutput, error) {
 	b := newBody()
 	b.text("QueueUrl", in.QueueUrl)
 	if err := c.call(ctx, "PurgeQueue", b, nil); err != nil { // the answer is empty
 		return nil, err
 	}
-	return new(sqs.PurgeQueueOutput), nil
+	return new(PurgeQueueOutput), nil
 }
 
-// StartMessageMoveTask is the SDK's.
-func (c *Client) StartMessageMoveTask(ctx context.Context, in *sqs.StartMessageMoveTaskInput, _ ...option) (*sqs.StartMessageMoveTaskOutput, error) {
+// StartMessageMoveTask has SQS move the messages of a queue of dead letters.
+func (c *Client) StartMessageMoveTask(ctx context.Context, in *StartMessageMoveTaskInput) (*StartMessageMoveTaskOutput, error) {
 	b := newBody()
 	b.text("SourceArn", in.SourceArn)
 	b.text("DestinationArn", in.DestinationArn)
 	if n := in.MaxNumberOfMessagesPerSecond; n != nil {
 		b.number("MaxNumberOfMessagesPerSecond", *n)
 	}
-	var out struct{ TaskHandle *string }
-	if err := c.call(ctx, "StartMessageMoveTask", b, &out); err != nil {
+	out := new(StartMessageMoveTaskOutput)
+	if err := c.call(ctx, "StartMessageMoveTask", b, out); err != nil {
 		return nil, err
 	}
-	return &sqs.StartMessageMoveTaskOutput{TaskHandle: out.TaskHandle}, nil
+	return out, nil
 }
 
-// ListMessageMoveTasks is the SDK's.
-func (c *Client) ListMessageMoveTasks(ctx context.Context, in *sqs.ListMessageMoveTasksInput, _ ...option) (*sqs.ListMessageMoveTasksOutput, error) {
+// ListMessageMoveTasks lists the moves of a queue's dead letters.
+func (c *Client) ListMessageMoveTasks(ctx context.Context, in *ListMessageMoveTasksInput) (*ListMessageMoveTasksOutput, error) {
 	b := newBody()
 	b.text("SourceArn", in.SourceArn)
 	if n := in.MaxResults; n != nil {
 		b.number("MaxResults", *n)
 	}
-	var got struct{ Results []task }
-	if err := c.call(ctx, "ListMessageMoveTasks", b, &got); err != nil {
+	out := new(ListMessageMoveTasksOutput)
+	if err := c.call(ctx, "ListMessageMoveTasks", b, out); err != nil {
 		return nil, err
-	}
-	out := new(sqs.ListMessageMoveTasksOutput)
-	for _, t := range got.Results {
-		out.Results = append(out.Results, t.sdk())
 	}
 	return out, nil
 }
 
-// CancelMessageMoveTask is the SDK's.
-func (c *Client) CancelMessageMoveTask(ctx context.Context, in *sqs.CancelMessageMoveTaskInput, _ ...option) (*sqs.CancelMessageMoveTaskOutput, error) {
+// CancelMessageMoveTask ends a move.
+func (c *Client) CancelMessageMoveTask(ctx context.Context, in *CancelMessageMoveTaskInput) (*CancelMessageMoveTaskOutput, error) {
 	b := newBody()
 	b.text("TaskHandle", in.TaskHandle)
-	var out struct{ ApproximateNumberOfMessagesMoved int64 }
-	if err := c.call(ctx, "CancelMessageMoveTask", b, &out); err != nil {
+	out := new(CancelMessageMoveTaskOutput)
+	if err := c.call(ctx, "CancelMessageMoveTask", b, out); err != nil {
 		return nil, err
 	}
-	return &sqs.CancelMessageMoveTaskOutput{ApproximateNumberOfMessagesMoved: out.ApproximateNumberOfMessagesMoved}, nil
+	return out, nil
 }

@@ -21,6 +21,8 @@ import (
 	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awss3"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
@@ -67,16 +69,30 @@ func (a *Account) Blobs(bucket string) (*s3blob.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &s3blob.Store{Client: s3blob.NewClient(a.Config, endpoint), Bucket: bucket}, nil
+	return &s3blob.Store{Client: awss3.New(a.Config, endpoint), Bucket: bucket}, nil
 }
 
-// SQS is a client for queues.
+// SQS is the SDK's client, for what is asked of queues besides their messages.
 func (a *Account) SQS() (*sqs.Client, error) {
 	endpoint, err := a.Endpoint("SQS")
 	if err != nil {
 		return nil, err
 	}
-	return sqsqueue.NewClient(a.Config, endpoint), nil
+	return sqs.NewFromConfig(a.Config, func(o *sqs.Options) {
+		o.Retryer = aws.NopRetryer{}
+		if endpoint != nil {
+			o.BaseEndpoint = endpoint
+		}
+	}), nil
+}
+
+// Messages is a client for what is in queues.
+func (a *Account) Messages() (*awssqs.Client, error) {
+	endpoint, err := a.Endpoint("SQS")
+	if err != nil {
+		return nil, err
+	}
+	return awssqs.New(a.Config, endpoint), nil
 }
 
 // CloudWatch is a client for metrics and alarms, which tries a call twice: what they tell is
@@ -125,7 +141,7 @@ func (a *Account) Queue(c *config.Config, lease time.Duration, log *slog.Logger)
 
 // QueueConfig is what Queue makes its queues from, for those who add to it.
 func (a *Account) QueueConfig(c *config.Config, lease time.Duration, log *slog.Logger) (sqsqueue.Config, error) {
-	client, err := a.SQS()
+	client, err := a.Messages()
 	if err != nil {
 		return sqsqueue.Config{}, err
 	}

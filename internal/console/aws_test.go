@@ -39,7 +39,7 @@ func TestAWS(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := awsconsole.New(t.Context(), awsconsole.Options{
-		Reader: &tapstate.Reader{SQS: w.SQS, CloudWatch: w.Metrics, Lambda: clients.Lambda}, Tap: tapstate.Tap{Project: "shop"}, Region: awsconsoletest.Region, Bucket: w.Blobs,
+		Reader: &tapstate.Reader{SQS: w.SQS, CloudWatch: w.Metrics, Lambda: clients.Lambda}, Queues: w.Messages, Tap: tapstate.Tap{Project: "shop"}, Region: awsconsoletest.Region, Bucket: w.Blobs,
 		Attached: &attach.State{Plan: &attach.Plan{Changes: []attach.Change{{Route: "GET /users", From: "HTTP_PROXY https://users.example.com"}}}},
 		Version:  "v1.2.3", Log: slog.New(slog.DiscardHandler),
 	})

@@ -8,9 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/config"
 )
 
@@ -62,8 +60,8 @@ func queueSettings(ctx context.Context, t *trigger, arn string) (visibility time
 	if err != nil {
 		return 0, 0, err
 	}
-	out, err := t.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{
-		types.QueueAttributeNameVisibilityTimeout, types.QueueAttributeNameRedrivePolicy,
+	out, err := t.sqs.GetQueueAttributes(ctx, &awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []string{
+		awssqs.QueueAttributeVisibilityTimeout, awssqs.QueueAttributeRedrivePolicy,
 	}})
 	if err != nil {
 		return 0, 0, err

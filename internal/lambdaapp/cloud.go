@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -14,10 +13,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awss3"
 	"github.com/tapway/tapway/internal/awssecret"
 	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/s3blob"
@@ -39,7 +38,7 @@ type cloud struct {
 	scratch string // directory for what may outlive a crash of the environment's process
 
 	once sync.Once
-	s3   *s3.Client
+	s3   *awss3.Client
 }
 
 func newCloud(getenv func(string) string) (*cloud, error) {
@@ -64,7 +63,7 @@ func newCloud(getenv func(string) string) (*cloud, error) {
 }
 
 func (c *cloud) blobs(bucket string) *s3blob.Store {
-	c.once.Do(func() { c.s3 = s3blob.NewClient(c.base, c.s3Endpoint) })
+	c.once.Do(func() { c.s3 = awss3.New(c.base, c.s3Endpoint) })
 	return &s3blob.Store{Client: c.s3, Bucket: bucket}
 }
 
@@ -79,38 +78,26 @@ const maxTable = 16 << 20
 // fetchIf reads an object unless its ETag still is etag ("" reads it in any case). The error is
 // errNotModified, tapway.ErrNotFound, errNotPermitted, which may mean not found as well, or another.
 func (c *cloud) fetchIf(ctx context.Context, bucket, key, etag string) (text []byte, newETag string, err error) {
-	in := &s3.GetObjectInput{Bucket: &bucket, Key: &key}
-	if etag != "" {
-		in.IfNoneMatch = &etag
+	out, err := c.blobs(bucket).Client.Get(ctx, &awss3.GetInput{Bucket: bucket, Key: key, MaxBytes: maxTable, IfNoneMatch: etag})
+	if err == nil {
+		return out.Body, out.ETag, nil
 	}
-	out, err := c.blobs(bucket).Client.GetObject(ctx, in)
-	if err != nil {
-		var answered interface{ HTTPStatusCode() int }
-		if errors.As(err, &answered) {
-			switch answered.HTTPStatusCode() {
-			case http.StatusNotModified:
-				return nil, etag, errNotModified
-			case http.StatusNotFound:
-				var coded interface{ ErrorCode() string }
-				if errors.As(err, &coded) && coded.ErrorCode() == "NoSuchBucket" {
-					return nil, "", fmt.Errorf("bucket %s is not there in this region", bucket)
-				}
-				return nil, "", tapway.ErrNotFound
-			case http.StatusForbidden:
-				return nil, "", fmt.Errorf("read %s: %w", key, errNotPermitted)
-			}
-		}
-		return nil, "", fmt.Errorf("read %s: %w", key, err)
-	}
-	defer out.Body.Close()
-	text, err = io.ReadAll(io.LimitReader(out.Body, maxTable+1))
-	switch {
-	case err != nil:
-		return nil, "", fmt.Errorf("read %s: %w", key, err)
-	case len(text) > maxTable:
+	if awss3.TooLarge(err) {
 		return nil, "", fmt.Errorf("read %s: it has more than %d bytes", key, maxTable)
 	}
-	return text, aws.ToString(out.ETag), nil
+	if refused, ok := errors.AsType[*awss3.Error](err); ok {
+		switch {
+		case refused.Status == http.StatusNotModified:
+			return nil, etag, errNotModified
+		case refused.Code == "NoSuchBucket":
+			return nil, "", fmt.Errorf("bucket %s is not there in this region", bucket)
+		case refused.Status == http.StatusNotFound:
+			return nil, "", tapway.ErrNotFound
+		case refused.Status == http.StatusForbidden:
+			return nil, "", fmt.Errorf("read %s: %w", key, errNotPermitted)
+		}
+	}
+	return nil, "", fmt.Errorf("read %s: %w", key, err)
 }
 
 // queues makes a client for SQS, which is called for every record: not the SDK's, which takes several times as

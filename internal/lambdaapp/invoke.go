@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +17,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/tidwall/gjson"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awssign"
 	"github.com/tapway/tapway/internal/lambdahttp"
 	"github.com/tapway/tapway/internal/lambdaruntime"
 )
@@ -41,13 +40,14 @@ const (
 type functions struct {
 	config   aws.Config
 	endpoint *string // nil: AWS's own
+	signer   awssign.Signer
 	client   *http.Client
 	log      *slog.Logger
 	last     atomic.Int64 // end of the last call, in nanoseconds since 1970
 }
 
 func newFunctions(config aws.Config, endpoint *string, log *slog.Logger) *functions {
-	return &functions{config: config, endpoint: endpoint, log: log, client: &http.Client{
+	return &functions{config: config, endpoint: endpoint, log: log, signer: awssign.Signer{Service: "lambda"}, client: &http.Client{
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 3 * time.Second}).DialContext, TLSHandshakeTimeout: 5 * time.Second,
 			ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute,
@@ -141,10 +141,7 @@ func (w *functionWay) invoke(ctx context.Context, event []byte) (status int, hea
 	if err != nil {
 		return 0, nil, nil, fmt.Errorf("invoke a function: %w", err)
 	}
-	hash := sha256.Sum256(event)
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, req, hex.EncodeToString(hash[:]), "lambda", region, time.Now()); err != nil {
-		return 0, nil, nil, fmt.Errorf("sign the invocation: %w", err)
-	}
+	w.signer.Sign(req, credentials, region, time.Now(), sha256.Sum256(event))
 	if time.Now().UnixNano()-w.last.Load() > int64(freshFor) {
 		w.client.CloseIdleConnections()
 	}

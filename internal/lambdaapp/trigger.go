@@ -13,11 +13,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/tidwall/gjson"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/lambdasqs"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 	"github.com/tapway/tapway/internal/queue/sqsqueue"
@@ -39,10 +38,10 @@ type trigger struct {
 
 // sqsClient is what a trigger needs of SQS.
 type sqsClient interface {
-	GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, opts ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
-	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
-	SendMessage(ctx context.Context, in *sqs.SendMessageInput, opts ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
-	ChangeMessageVisibility(ctx context.Context, in *sqs.ChangeMessageVisibilityInput, opts ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
+	GetQueueUrl(ctx context.Context, in *awssqs.GetQueueUrlInput) (*awssqs.GetQueueUrlOutput, error)
+	GetQueueAttributes(ctx context.Context, in *awssqs.GetQueueAttributesInput) (*awssqs.GetQueueAttributesOutput, error)
+	SendMessage(ctx context.Context, in *awssqs.SendMessageInput) (*awssqs.SendMessageOutput, error)
+	ChangeMessageVisibility(ctx context.Context, in *awssqs.ChangeMessageVisibilityInput) (*awssqs.ChangeMessageVisibilityOutput, error)
 }
 
 // payload is lambdasqs.Handler's.
@@ -94,7 +93,7 @@ func (t *trigger) postpone(ctx context.Context, m *lambdasqs.Message, d time.Dur
 	if err != nil {
 		return err
 	}
-	_, err = t.sqs.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: &m.Receipt, VisibilityTimeout: int32(d / time.Second)})
+	_, err = t.sqs.ChangeMessageVisibility(ctx, &awssqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: &m.Receipt, VisibilityTimeout: int32(d / time.Second)})
 	return err
 }
 
@@ -109,7 +108,7 @@ func (t *trigger) bury(ctx context.Context, m *lambdasqs.Message, o tapway.Outco
 	if err != nil {
 		return err
 	}
-	in := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &m.Body, MessageAttributes: t.deadAttributes(m, o)}
+	in := &awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &m.Body, MessageAttributes: t.deadAttributes(m, o)}
 	if m.Body == "" {
 		in.MessageBody = aws.String(" ") // SQS takes no empty body
 	}
@@ -127,22 +126,22 @@ func (t *trigger) bury(ctx context.Context, m *lambdasqs.Message, o tapway.Outco
 }
 
 // keptAttributes are those of a message that its dead letter has as well: without them a pointer would be none.
-func keptAttributes(m *lambdasqs.Message) map[string]types.MessageAttributeValue {
-	out := map[string]types.MessageAttributeValue{}
+func keptAttributes(m *lambdasqs.Message) map[string]awssqs.MessageAttributeValue {
+	out := map[string]awssqs.MessageAttributeValue{}
 	for name, a := range m.Attributes {
 		if a.String != "" && (claimcheck.IsReserved(name) || name == sqsqueue.AttributeID || name == sqsqueue.AttributeTime) {
-			out[name] = types.MessageAttributeValue{DataType: aws.String(a.DataType), StringValue: aws.String(a.String)}
+			out[name] = awssqs.MessageAttributeValue{DataType: aws.String(a.DataType), StringValue: aws.String(a.String)}
 		}
 	}
 	return out
 }
 
-func (t *trigger) deadAttributes(m *lambdasqs.Message, o tapway.Outcome) map[string]types.MessageAttributeValue {
-	text := func(s string) types.MessageAttributeValue {
-		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(printable(s))}
+func (t *trigger) deadAttributes(m *lambdasqs.Message, o tapway.Outcome) map[string]awssqs.MessageAttributeValue {
+	text := func(s string) awssqs.MessageAttributeValue {
+		return awssqs.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(printable(s))}
 	}
-	number := func(n int) types.MessageAttributeValue {
-		return types.MessageAttributeValue{DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(n))}
+	number := func(n int) awssqs.MessageAttributeValue {
+		return awssqs.MessageAttributeValue{DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(n))}
 	}
 	now := time.Now().UTC()
 	first := m.First
@@ -194,7 +193,7 @@ func (t *trigger) url(ctx context.Context, queue string) (string, error) {
 	if url != "" {
 		return url, nil
 	}
-	in := &sqs.GetQueueUrlInput{QueueName: aws.String(queueName(queue))}
+	in := &awssqs.GetQueueUrlInput{QueueName: aws.String(queueName(queue))}
 	if parts := strings.Split(queue, ":"); len(parts) == 6 && parts[0] == "arn" {
 		in.QueueOwnerAWSAccountId = &parts[4]
 	}
@@ -226,7 +225,7 @@ func (t *trigger) deadLetters(ctx context.Context, arn string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := t.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy}})
+	out, err := t.sqs.GetQueueAttributes(ctx, &awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []string{awssqs.QueueAttributeRedrivePolicy}})
 	if err != nil {
 		return "", fmt.Errorf("read the redrive policy of %s: %w; allow sqs:GetQueueAttributes, or set TAPWAY_DEAD_LETTER_QUEUE", queueName(arn), err)
 	}

@@ -27,7 +27,6 @@ import (
 	"github.com/tapway/tapway/internal/awsbase"
 	"github.com/tapway/tapway/internal/lambdaruntime"
 	"github.com/tapway/tapway/internal/lambdaruntime/runtimetest"
-	"github.com/tapway/tapway/internal/queue/sqsqueue"
 	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
 	"github.com/tapway/tapway/internal/record/recordtest"
 )
@@ -225,7 +224,7 @@ func (w *world) client() *sqs.Client {
 		w.t.Fatal(err)
 	}
 	cfg.HTTPClient = &http.Client{Transport: marked{}}
-	return sqsqueue.NewClient(cfg, aws.String(w.env["AWS_ENDPOINT_URL_SQS"]))
+	return sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = aws.String(w.env["AWS_ENDPOINT_URL_SQS"]) })
 }
 
 // marked are the test's own calls, which come while the functions are frozen.

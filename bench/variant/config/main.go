@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awss3"
 	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/config"
@@ -32,7 +33,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	store := &s3blob.Store{Client: s3blob.NewClient(aws, nil), Bucket: "objects"}
+	store := &s3blob.Store{Client: awss3.New(aws, nil), Bucket: "objects"}
 	c, err := config.Load(config.Source{Getenv: os.LookupEnv})
 	if err != nil {
 		log.Fatal(err)

@@ -25,12 +25,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/cloud"
 	"github.com/tapway/tapway/internal/mototest"
@@ -45,12 +44,12 @@ const (
 
 // Tap is the installation "shop": destinations siem and lake, a bucket, alarms and metrics.
 type Tap struct {
-	t       *testing.T
-	Account *cloud.Account
-	SQS     *sqs.Client
-	Metrics *cloudwatch.Client
-	S3      *s3.Client
-	Blobs   *s3blob.Store
+	t        *testing.T
+	Account  *cloud.Account
+	SQS      *sqs.Client
+	Messages *awssqs.Client
+	Metrics  *cloudwatch.Client
+	Blobs    *s3blob.Store
 
 	deny     atomic.Value // of a string: an operation that is refused
 	noBucket atomic.Bool
@@ -105,15 +104,15 @@ func Start(t *testing.T) *Tap {
 	t.Cleanup(w.Account.Close)
 	w.SQS, err = w.Account.SQS()
 	w.must(err)
+	w.Messages, err = w.Account.Messages()
+	w.must(err)
 	w.Metrics, err = w.Account.CloudWatch()
 	w.must(err)
 	w.Blobs, err = w.Account.Blobs(Bucket)
 	w.must(err)
 	endpoint, err := w.Account.Endpoint("S3")
 	w.must(err)
-	w.S3 = s3blob.NewClient(w.Account.Config, endpoint)
-	_, err = w.S3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(Bucket), CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: Region}})
-	w.must(err)
+	mototest.CreateBucket(t, *endpoint, Bucket)
 	for _, queue := range []string{"shop-siem", "shop-lake"} {
 		_, err = w.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(queue + "-dead")})
 		w.must(err)

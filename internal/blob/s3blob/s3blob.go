@@ -6,48 +6,23 @@
 package s3blob
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"iter"
 	"net/http"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-
 	"github.com/tapway/tapway"
-	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awss3"
 )
 
-// Client is what the store needs of S3; *s3.Client has it.
+// Client is what the store needs of S3; *awss3.Client has it.
 type Client interface {
-	PutObject(ctx context.Context, in *s3.PutObjectInput, opts ...func(*s3.Options)) (*s3.PutObjectOutput, error)
-	GetObject(ctx context.Context, in *s3.GetObjectInput, opts ...func(*s3.Options)) (*s3.GetObjectOutput, error)
-	DeleteObject(ctx context.Context, in *s3.DeleteObjectInput, opts ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
-	ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, opts ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
-}
-
-// NewClient makes a client that reaches S3 at endpoint; nil is where AWS has it. At any other
-// endpoint the bucket is named in the path, as emulators and private stores want it.
-func NewClient(cfg aws.Config, endpoint *string) *s3.Client {
-	if cfg.HTTPClient == nil {
-		cfg.HTTPClient = awsbase.Client(nil)
-	}
-	return s3.NewFromConfig(cfg, func(o *s3.Options) {
-		if endpoint != nil {
-			o.BaseEndpoint, o.UsePathStyle = endpoint, true
-		}
-		// Put sums up itself, and not every store has sums to compare.
-		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
-		o.DisableLogOutputChecksumValidationSkipped = true
-	})
+	Put(ctx context.Context, in *awss3.PutInput) error
+	Get(ctx context.Context, in *awss3.GetInput) (*awss3.Object, error)
+	Delete(ctx context.Context, bucket, key string) error
+	List(ctx context.Context, in *awss3.ListInput) (*awss3.Page, error)
 }
 
 // Store keeps each blob in an object of its own. Client and Bucket are required.
@@ -79,28 +54,13 @@ func (e *tooLargeError) Error() string { return e.text }
 // Permanent tells that trying again does not help.
 func (e *tooLargeError) Permanent() bool { return true }
 
-func (s *Store) tooLarge(key string, limit int64) error {
-	return &tooLargeError{fmt.Sprintf("read blob %q from bucket %q: it has more than the %d bytes that are read", key, s.Bucket, limit)}
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // Put uploads body with its CRC32C, which S3 compares before it keeps the object.
 func (s *Store) Put(ctx context.Context, key string, body []byte) error {
 	if key == "" {
 		return errors.New("store blob: the key is empty")
 	}
-	sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(body, castagnoli))
-	in := &s3.PutObjectInput{
-		Bucket: &s.Bucket, Key: aws.String(s.Prefix + key),
-		Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))),
-		ChecksumCRC32C:       aws.String(base64.StdEncoding.EncodeToString(sum)),
-		ServerSideEncryption: types.ServerSideEncryption(s.SSE),
-	}
-	if s.KMSKeyID != "" {
-		in.SSEKMSKeyId = &s.KMSKeyID
-	}
-	if _, err := s.Client.PutObject(ctx, in); err != nil {
+	in := &awss3.PutInput{Bucket: s.Bucket, Key: s.Prefix + key, Body: body, SSE: s.SSE, KMSKeyID: s.KMSKeyID}
+	if err := s.Client.Put(ctx, in); err != nil {
 		return s.failed(ctx, "store", key, err)
 	}
 	return nil
@@ -111,31 +71,18 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	if key == "" {
 		return nil, errors.New("read blob: the key is empty")
 	}
-	out, err := s.Client.GetObject(ctx, &s3.GetObjectInput{
-		Bucket: &s.Bucket, Key: aws.String(s.Prefix + key), ChecksumMode: types.ChecksumModeEnabled,
-	})
-	if err != nil {
-		return nil, s.failed(ctx, "read", key, err)
-	}
-	defer out.Body.Close()
 	limit := s.MaxBytes
 	if limit <= 0 {
 		limit = 256 << 20
 	}
-	size := aws.ToInt64(out.ContentLength)
-	if size > limit {
-		return nil, s.tooLarge(key, limit)
+	out, err := s.Client.Get(ctx, &awss3.GetInput{Bucket: s.Bucket, Key: s.Prefix + key, MaxBytes: limit})
+	switch {
+	case err == nil:
+		return out.Body, nil
+	case awss3.TooLarge(err):
+		return nil, &tooLargeError{fmt.Sprintf("read blob %q from bucket %q: it has more than the %d bytes that are read", key, s.Bucket, limit)}
 	}
-	var buf bytes.Buffer
-	buf.Grow(int(max(size, 0)) + bytes.MinRead)
-	n, err := buf.ReadFrom(io.LimitReader(out.Body, limit+1))
-	if err != nil {
-		return nil, s.failed(ctx, "read", key, err)
-	}
-	if n > limit {
-		return nil, s.tooLarge(key, limit)
-	}
-	return buf.Bytes(), nil
+	return nil, s.failed(ctx, "read", key, err)
 }
 
 // Delete removes a blob. In a bucket with versions it leaves a delete marker.
@@ -143,7 +90,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if key == "" {
 		return errors.New("delete blob: the key is empty")
 	}
-	_, err := s.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: aws.String(s.Prefix + key)})
+	err := s.Client.Delete(ctx, s.Bucket, s.Prefix+key)
 	if err == nil {
 		return nil
 	}
@@ -157,22 +104,22 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 // s3:ListBucket.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		in := &s3.ListObjectsV2Input{Bucket: &s.Bucket, Prefix: aws.String(s.Prefix + prefix)}
+		in := &awss3.ListInput{Bucket: s.Bucket, Prefix: s.Prefix + prefix}
 		for {
-			out, err := s.Client.ListObjectsV2(ctx, in)
+			page, err := s.Client.List(ctx, in)
 			if err != nil {
 				yield("", s.failed(ctx, "list", prefix, err))
 				return
 			}
-			for _, o := range out.Contents {
-				if !yield(strings.TrimPrefix(aws.ToString(o.Key), s.Prefix), nil) {
+			for _, key := range page.Keys {
+				if !yield(strings.TrimPrefix(key, s.Prefix), nil) {
 					return
 				}
 			}
-			if !aws.ToBool(out.IsTruncated) || aws.ToString(out.NextContinuationToken) == "" {
+			if page.Next == "" {
 				return
 			}
-			in.ContinuationToken = out.NextContinuationToken
+			in.After = page.Next
 		}
 	}
 }
@@ -183,18 +130,20 @@ func (s *Store) failed(ctx context.Context, what, key string, err error) error {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	hint := ""
-	var coded interface{ ErrorCode() string }
-	var status interface{ HTTPStatusCode() int }
+	refused, _ := errors.AsType[*awss3.Error](err)
 	switch {
-	case errors.As(err, &coded) && coded.ErrorCode() == "NoSuchBucket":
+	case refused == nil:
+	case refused.Region != "":
+		hint = "; the bucket is in " + refused.Region + ", and tapway looks for it in its own region: set AWS_REGION to the bucket's, or take a bucket here"
+	case refused.Code == "NoSuchBucket":
 		hint = "; the bucket does not exist in this region"
-	case errors.As(err, &coded) && (coded.ErrorCode() == "NoSuchKey" || coded.ErrorCode() == "NotFound"):
+	case refused.Code == "NoSuchKey" || refused.Code == "NotFound":
 		return fmt.Errorf("%s blob %q of bucket %q: %w", what, s.Prefix+key, s.Bucket, tapway.ErrNotFound)
-	case errors.As(err, &status) && status.HTTPStatusCode() == http.StatusForbidden && what == "read":
+	case refused.Status == http.StatusForbidden && what == "read":
 		hint = "; s3:GetObject is missing, or the object is gone and without s3:ListBucket S3 does not say so"
-	case errors.As(err, &status) && status.HTTPStatusCode() == http.StatusForbidden && what == "list":
+	case refused.Status == http.StatusForbidden && what == "list":
 		hint = "; s3:ListBucket is missing"
-	case errors.As(err, &status) && status.HTTPStatusCode() == http.StatusForbidden:
+	case refused.Status == http.StatusForbidden:
 		hint = "; the role lacks the permission for it on this bucket or its key"
 	}
 	return fmt.Errorf("%s blob %q of bucket %q: %w%s", what, s.Prefix+key, s.Bucket, err, hint)

@@ -13,13 +13,13 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"go.uber.org/goleak"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awss3"
 	"github.com/tapway/tapway/internal/blob/blobtest"
 )
 
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake is an S3 server in this process; see is shown every request before it is answered and may
 // answer it itself.
-func fake(t *testing.T, see func(w http.ResponseWriter, r *http.Request) bool) *s3.Client {
+func fake(t *testing.T, see func(w http.ResponseWriter, r *http.Request) bool) *awss3.Client {
 	t.Helper()
 	backend := s3mem.New()
 	if err := backend.CreateBucket("records"); err != nil {
@@ -48,7 +48,7 @@ func fake(t *testing.T, see func(w http.ResponseWriter, r *http.Request) bool) *
 			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "SECRET"}, nil
 		}),
 	}
-	return NewClient(cfg, aws.String(srv.URL))
+	return awss3.New(cfg, aws.String(srv.URL))
 }
 
 func TestContract(t *testing.T) {

@@ -11,10 +11,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 	"github.com/tapway/tapway/internal/record"
 )
@@ -316,12 +315,12 @@ func (q *Queue) walk(ctx context.Context, name string, visit func(ctx context.Co
 	return nil
 }
 
-func (d *destination) receiveDead(ctx context.Context, url string) (got []types.Message, err error) {
+func (d *destination) receiveDead(ctx context.Context, url string) (got []awssqs.Message, err error) {
 	err = d.q.try(ctx, func(ctx context.Context) error {
-		out, err := d.q.c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		out, err := d.q.c.Client.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
 			QueueUrl: &url, MaxNumberOfMessages: maxEntries, WaitTimeSeconds: 1, // a long poll asks all of SQS's servers
 			VisibilityTimeout: int32(walkHold / time.Second), MessageAttributeNames: []string{"All"},
-			MessageSystemAttributeNames: append(slices.Clip(systemAttributes), types.MessageSystemAttributeNameDeadLetterQueueSourceArn),
+			MessageSystemAttributeNames: append(slices.Clip(systemAttributes), deadSource),
 		})
 		if err == nil {
 			got = out.Messages
@@ -346,9 +345,9 @@ func (d *destination) show(ctx context.Context, url string, handles []string) er
 	n := (len(handles) + maxEntries - 1) / maxEntries
 	failed := make([]error, n)
 	parallel(n, 4, func(i int) {
-		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
+		in := &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
 		for j, h := range handles[i*maxEntries : min((i+1)*maxEntries, len(handles))] {
-			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(j)), ReceiptHandle: &h})
+			in.Entries = append(in.Entries, awssqs.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(j)), ReceiptHandle: &h})
 		}
 		errs := make([]error, len(in.Entries))
 		failed[i] = d.q.try(ctx, func(ctx context.Context) error { return d.change(ctx, in, errs) })

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/queue/queuetest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
 )
@@ -154,7 +154,7 @@ func TestSharedDeadLetters(t *testing.T) {
 		w.sqs.Put("b", "moved by SQS", nil)
 		w.sqs.Put("a-dead", "put there by somebody", nil)
 		for range 3 {
-			_, err := w.q.c.Client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(sqstest.URL + "/" + sqstest.Account + "/b"), VisibilityTimeout: 1})
+			_, err := w.q.c.Client.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{QueueUrl: aws.String(sqstest.URL + "/" + sqstest.Account + "/b"), VisibilityTimeout: 1})
 			if err != nil {
 				t.Fatal(err)
 			}

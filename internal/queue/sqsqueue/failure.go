@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-
 	"github.com/tapway/tapway"
 )
 
@@ -86,8 +84,12 @@ func transient(err error) bool {
 	if !errors.As(err, &coded) {
 		return true // no answer
 	}
-	_, throttled := retry.DefaultThrottleErrorCodes[coded.ErrorCode()]
-	return throttled || strings.Contains(coded.ErrorCode(), "Throttl")
+	switch c := coded.ErrorCode(); c {
+	case "TooManyRequestsException", "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException", "SlowDown", "PriorRequestNotComplete":
+		return true
+	default:
+		return strings.Contains(c, "Throttl")
+	}
 }
 
 // lostLease reports whether an error about a receipt handle means that the message is gone or has

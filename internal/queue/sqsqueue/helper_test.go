@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.uber.org/goleak"
 
 	"github.com/tapway/tapway"
@@ -26,25 +24,7 @@ import (
 	"github.com/tapway/tapway/internal/record"
 )
 
-// newClient makes the client that the tests use: the SDK's, and in a second run that of the Lambda functions.
-var newClient = func(cfg aws.Config, endpoint *string) Client { return NewClient(cfg, endpoint) }
-
-// second is set in the second run.
-var second bool
-
-// twice runs the tests with either client.
-type twice struct{ *testing.M }
-
-func (m twice) Run() int {
-	code := m.M.Run()
-	if f := flag.Lookup("test.fuzz"); code == 0 && (f == nil || f.Value.String() == "") {
-		second, newClient = true, func(cfg aws.Config, endpoint *string) Client { return awssqs.New(cfg, endpoint) }
-		code = m.M.Run()
-	}
-	return code
-}
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(twice{m}) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // staticConfig is a client configuration with keys that nobody checks.
 func staticConfig() aws.Config {
@@ -161,7 +141,7 @@ func (w *world) config() Config {
 	cfg := staticConfig()
 	cfg.HTTPClient = w.sqs.Client()
 	return Config{
-		Client: newClient(cfg, aws.String(sqstest.URL)), Queues: map[string]string{"a": "a", "b": "sqs://b"},
+		Client: awssqs.New(cfg, aws.String(sqstest.URL)), Queues: map[string]string{"a": "a", "b": "sqs://b"},
 		Claims: &claimcheck.Check{Store: w.blobs, Bucket: "records", Prefix: "r/"},
 		Lease:  queuetest.Lease, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
@@ -294,6 +274,6 @@ func (w *world) want(msgs []tapway.Message, ns ...int) {
 
 var discardLog = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-func receiveAll(url string) *sqs.ReceiveMessageInput {
-	return &sqs.ReceiveMessageInput{QueueUrl: &url, MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: systemAttributes, VisibilityTimeout: 360}
+func receiveAll(url string) *awssqs.ReceiveMessageInput {
+	return &awssqs.ReceiveMessageInput{QueueUrl: &url, MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: systemAttributes, VisibilityTimeout: 360}
 }

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 )
 
 // Stats tells how full the queues are, as SQS counts approximately. Leased has what is retried
@@ -76,7 +76,7 @@ func (q *Queue) StartMove(ctx context.Context, destination string, rate int) (ha
 	if err := q.dests[destination].alone(ctx); err != nil {
 		return "", fmt.Errorf("move the dead letters of destination %q: %w: %w", destination, ErrNoMove, err)
 	}
-	in := &sqs.StartMessageMoveTaskInput{SourceArn: &from, DestinationArn: &to}
+	in := &awssqs.StartMessageMoveTaskInput{SourceArn: &from, DestinationArn: &to}
 	if rate > 0 {
 		in.MaxNumberOfMessagesPerSecond = aws.Int32(int32(min(rate, 500)))
 	}
@@ -108,9 +108,9 @@ func (q *Queue) LastMove(ctx context.Context, destination string) (Move, error) 
 	if err != nil {
 		return Move{}, err
 	}
-	var out *sqs.ListMessageMoveTasksOutput
+	var out *awssqs.ListMessageMoveTasksOutput
 	err = q.try(ctx, func(ctx context.Context) error {
-		out, err = q.c.Client.ListMessageMoveTasks(ctx, &sqs.ListMessageMoveTasksInput{SourceArn: &from, MaxResults: aws.Int32(1)})
+		out, err = q.c.Client.ListMessageMoveTasks(ctx, &awssqs.ListMessageMoveTasksInput{SourceArn: &from, MaxResults: aws.Int32(1)})
 		return err
 	})
 	if err != nil {
@@ -129,7 +129,7 @@ func (q *Queue) LastMove(ctx context.Context, destination string) (Move, error) 
 // CancelMove stops a running move. What was moved stays moved.
 func (q *Queue) CancelMove(ctx context.Context, handle string) error {
 	err := q.try(ctx, func(ctx context.Context) error {
-		_, err := q.c.Client.CancelMessageMoveTask(ctx, &sqs.CancelMessageMoveTaskInput{TaskHandle: &handle})
+		_, err := q.c.Client.CancelMessageMoveTask(ctx, &awssqs.CancelMessageMoveTaskInput{TaskHandle: &handle})
 		return err
 	})
 	if err != nil {
@@ -182,7 +182,7 @@ func (q *Queue) PurgeAll(ctx context.Context, destination string) (about uint64,
 	}
 	url, _, _ := dl.ready()
 	err = q.try(ctx, func(ctx context.Context) error {
-		_, err := q.c.Client.PurgeQueue(ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
+		_, err := q.c.Client.PurgeQueue(ctx, &awssqs.PurgeQueueInput{QueueUrl: &url})
 		return err
 	})
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/tapway/tapway/internal/awssqs"
 )
 
 // Run extends the leases of messages that are being attempted, until Config.MaxHold has passed
@@ -39,9 +39,9 @@ func (d *destination) extend(ctx context.Context) {
 	for len(all) > 0 {
 		batch := all[:min(len(all), maxEntries)]
 		all = all[len(batch):]
-		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
+		in := &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
 		for i, l := range batch {
-			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
+			in.Entries = append(in.Entries, awssqs.ChangeMessageVisibilityBatchRequestEntry{
 				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: aws.String(l.handle), VisibilityTimeout: int32(d.q.c.Lease / time.Second),
 			})
 		}

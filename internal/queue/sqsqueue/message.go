@@ -10,10 +10,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/tidwall/gjson"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 )
 
@@ -34,17 +34,17 @@ const (
 // deadAttributes are what redrive takes off.
 var deadAttributes = []string{AttributeDestination, AttributeReason, AttributeStatus, AttributeAttempts, AttributeFirstAttempt, AttributeDied}
 
-type attributes = map[string]types.MessageAttributeValue
+type attributes = map[string]awssqs.MessageAttributeValue
 
-func text(s string) types.MessageAttributeValue {
-	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
+func text(s string) awssqs.MessageAttributeValue {
+	return awssqs.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
 }
 
-func number(n int) types.MessageAttributeValue {
-	return types.MessageAttributeValue{DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(n))}
+func number(n int) awssqs.MessageAttributeValue {
+	return awssqs.MessageAttributeValue{DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(n))}
 }
 
-func at(t time.Time) types.MessageAttributeValue {
+func at(t time.Time) awssqs.MessageAttributeValue {
 	return text(t.UTC().Format(time.RFC3339Nano))
 }
 
@@ -153,10 +153,10 @@ type Delivery struct {
 	Handle     string // the receipt handle
 	Body       string
 	System     map[string]string // ApproximateReceiveCount, SentTimestamp, …
-	Attributes map[string]types.MessageAttributeValue
+	Attributes map[string]awssqs.MessageAttributeValue
 }
 
-func deliveryOf(m *types.Message) *Delivery {
+func deliveryOf(m *awssqs.Message) *Delivery {
 	return &Delivery{
 		MessageID: aws.ToString(m.MessageId), Handle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
 		System: m.Attributes, Attributes: m.MessageAttributes,

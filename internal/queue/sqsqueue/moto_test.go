@@ -13,18 +13,17 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/awsbase"
+	"github.com/tapway/tapway/internal/awss3"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/blob/blobtest"
 	"github.com/tapway/tapway/internal/blob/s3blob"
 	"github.com/tapway/tapway/internal/mototest"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 	"github.com/tapway/tapway/internal/queue/queuetest"
-	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
 	"github.com/tapway/tapway/internal/record"
 )
 
@@ -34,7 +33,7 @@ type moto struct {
 	url string
 	cfg aws.Config
 	sqs *sqs.Client
-	s3  *s3.Client
+	s3  *awss3.Client
 }
 
 func startMoto(t *testing.T) *moto {
@@ -45,7 +44,8 @@ func startMoto(t *testing.T) *moto {
 	cfg := staticConfig()
 	cfg.HTTPClient = awsbase.Client(transport)
 	m.cfg = staticConfig() // with the client's own way to SQS
-	m.sqs, m.s3 = NewClient(cfg, &m.url), s3blob.NewClient(cfg, &m.url)
+	m.sqs = sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = &m.url })
+	m.s3 = awss3.New(cfg, &m.url)
 	return m
 }
 
@@ -84,15 +84,9 @@ func TestMoto(t *testing.T) {
 		"MaximumMessageSize": "65536", "VisibilityTimeout": "60",
 		"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:123456789012:siem-dead","maxReceiveCount":"1000"}`,
 	})
-	where := &s3types.CreateBucketConfiguration{LocationConstraint: sqstest.Region}
-	if _, err := m.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket), CreateBucketConfiguration: where}); err != nil {
-		t.Fatal(err)
-	}
+	mototest.CreateBucket(t, m.url, bucket)
 	store := &s3blob.Store{Client: m.s3, Bucket: bucket}
 	t.Run("blob", func(t *testing.T) {
-		if second {
-			return // the store is the same
-		}
 		i := 0
 		blobtest.Test(t, func(*testing.T) tapway.BlobStore {
 			i++
@@ -100,7 +94,7 @@ func TestMoto(t *testing.T) {
 		})
 	})
 	q, err := New(Config{
-		Client: newClient(m.cfg, &m.url), Queues: map[string]string{"siem": "sqs://siem"}, Lease: 30 * time.Second, CallTimeout: 20 * time.Second, Patience: time.Minute,
+		Client: awssqs.New(m.cfg, &m.url), Queues: map[string]string{"siem": "sqs://siem"}, Lease: 30 * time.Second, CallTimeout: 20 * time.Second, Patience: time.Minute,
 		Claims: &claimcheck.Check{Store: store, Prefix: "large/"}, Log: discardLog,
 	})
 	if err != nil {
@@ -219,8 +213,8 @@ func (m *moto) cycle(w *world, store *s3blob.Store, small, large *tapway.Exchang
 	if !foreign {
 		m.Error("the CLI's message did not come")
 	}
-	out, err := m.s3.ListObjectsV2(m.Context(), &s3.ListObjectsV2Input{Bucket: &store.Bucket, Prefix: aws.String("large/")})
-	if err != nil || len(out.Contents) != 0 {
+	out, err := m.s3.List(m.Context(), &awss3.ListInput{Bucket: store.Bucket, Prefix: "large/"})
+	if err != nil || len(out.Keys) != 0 {
 		m.Errorf("left in the bucket: %+v, %v", out, err)
 	}
 	if st, err := w.q.Stats(m.Context()); err != nil || st.Destinations[0].Queued != 0 || st.Destinations[0].Dead != 0 {

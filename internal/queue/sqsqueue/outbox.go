@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/tapway/tapway/internal/awssqs"
 )
 
 // parcel is one message on its way to a queue.
@@ -175,7 +175,7 @@ func (o *outbox) transmit(ctx context.Context, batch []*parcel, one bool) []erro
 	}
 	for i, p := range batch {
 		errs[i] = o.t.q.call(ctx, func(ctx context.Context) error {
-			in := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &p.body, MessageAttributes: p.attributes}
+			in := &awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &p.body, MessageAttributes: p.attributes}
 			if p.group != "" {
 				in.MessageGroupId = &p.group
 			}
@@ -187,9 +187,9 @@ func (o *outbox) transmit(ctx context.Context, batch []*parcel, one bool) []erro
 }
 
 func (o *outbox) sendBatch(ctx context.Context, url string, batch []*parcel, errs []error) error {
-	in := &sqs.SendMessageBatchInput{QueueUrl: &url}
+	in := &awssqs.SendMessageBatchInput{QueueUrl: &url}
 	for i, p := range batch {
-		e := types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &p.body, MessageAttributes: p.attributes}
+		e := awssqs.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &p.body, MessageAttributes: p.attributes}
 		if p.group != "" {
 			e.MessageGroupId = &p.group
 		}
@@ -208,7 +208,7 @@ func (o *outbox) sendBatch(ctx context.Context, url string, batch []*parcel, err
 }
 
 // sortResults files the answer to a batch by entry. What is in neither list counts as failed.
-func sortResults(n int, successful []string, failed []types.BatchResultErrorEntry, errs []error) {
+func sortResults(n int, successful []string, failed []awssqs.BatchResultErrorEntry, errs []error) {
 	for i := range n {
 		errs[i] = &entryError{code: "NoResult", message: "SQS did not say what became of this entry of the batch"}
 	}

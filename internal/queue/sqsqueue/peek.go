@@ -6,10 +6,8 @@ import (
 	"iter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/record"
 )
 
@@ -104,7 +102,7 @@ func (p *peeker) round(ctx context.Context) (fresh []*item, seen int, err error)
 	outer, ctx := ctx, context.WithoutCancel(ctx)
 	var handles []string
 	for began := time.Now(); outer.Err() == nil && seen < p.depth && len(fresh) < peekFresh && time.Since(began) < peekRound; {
-		var got []types.Message
+		var got []awssqs.Message
 		if got, err = p.receive(ctx); err != nil || len(got) == 0 {
 			break
 		}
@@ -137,9 +135,9 @@ func (p *peeker) learn(id string) bool {
 	return true
 }
 
-func (p *peeker) receive(ctx context.Context) (got []types.Message, err error) {
+func (p *peeker) receive(ctx context.Context) (got []awssqs.Message, err error) {
 	err = p.d.q.call(ctx, func(ctx context.Context) error {
-		out, err := p.d.q.c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		out, err := p.d.q.c.Client.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
 			QueueUrl: &p.url, MaxNumberOfMessages: maxEntries, WaitTimeSeconds: int32(peekWait / time.Second),
 			VisibilityTimeout: int32(peekHold / time.Second), MessageAttributeNames: []string{"All"},
 			MessageSystemAttributeNames: systemAttributes,

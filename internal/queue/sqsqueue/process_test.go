@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 	"github.com/tapway/tapway/internal/queue/queuetest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
@@ -227,7 +227,7 @@ func FuzzIdentify(f *testing.F) {
 		v := &Delivery{
 			MessageID: "00000000-0000-4000-8000-000000000001", Body: body,
 			System:     map[string]string{"ApproximateReceiveCount": n, "SentTimestamp": n, "ApproximateFirstReceiveTimestamp": n},
-			Attributes: map[string]types.MessageAttributeValue{AttributeID: {StringValue: &id}, AttributeTime: {StringValue: aws.String(at)}},
+			Attributes: map[string]awssqs.MessageAttributeValue{AttributeID: {StringValue: &id}, AttributeTime: {StringValue: aws.String(at)}},
 		}
 		it := &item{Delivery: v, record: []byte(body)}
 		if m := it.message(); m.ID.IsZero() || m.Attempts < 0 {
@@ -248,7 +248,7 @@ func TestSideBySide(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var raw []types.Message
+		var raw []awssqs.Message
 		for again := range 2 {
 			w.sqs.Again = func() bool { return again == 0 }
 			got, err := d.poll(t.Context(), url, 10, 0)

@@ -9,10 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 	"github.com/tapway/tapway/internal/record"
 )
@@ -76,18 +74,18 @@ func (d *destination) receive(ctx context.Context, most int) ([]tapway.Message, 
 
 // pollRest polls for more without waiting. What fails is passed over: there is something to give
 // out already.
-func (d *destination) pollRest(ctx context.Context, url string, rest int) (all []types.Message) {
-	got := make([][]types.Message, (rest+maxEntries-1)/maxEntries)
+func (d *destination) pollRest(ctx context.Context, url string, rest int) (all []awssqs.Message) {
+	got := make([][]awssqs.Message, (rest+maxEntries-1)/maxEntries)
 	parallel(len(got), 8, func(i int) {
 		got[i], _ = d.poll(ctx, url, min(maxEntries, rest-i*maxEntries), 0)
 	})
 	return slices.Concat(got...)
 }
 
-func (d *destination) poll(ctx context.Context, url string, n int, wait time.Duration) ([]types.Message, error) {
+func (d *destination) poll(ctx context.Context, url string, n int, wait time.Duration) ([]awssqs.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+d.q.c.CallTimeout)
 	defer cancel()
-	out, err := d.q.c.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+	out, err := d.q.c.Client.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
 		QueueUrl: &url, MaxNumberOfMessages: int32(n), WaitTimeSeconds: int32(wait / time.Second),
 		VisibilityTimeout: int32(d.q.c.Lease / time.Second), MessageAttributeNames: []string{"All"},
 		MessageSystemAttributeNames: systemAttributes,
@@ -98,14 +96,14 @@ func (d *destination) poll(ctx context.Context, url string, n int, wait time.Dur
 	return out.Messages, nil
 }
 
-var systemAttributes = []types.MessageSystemAttributeName{
-	types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
-	types.MessageSystemAttributeNameSentTimestamp, types.MessageSystemAttributeNameMessageGroupId,
+var systemAttributes = []string{
+	awssqs.MessageAttributeReceives, awssqs.MessageAttributeFirstReceive,
+	awssqs.MessageAttributeSent, awssqs.MessageAttributeGroup,
 }
 
 // admit makes messages of what SQS gave: it passes over what is leased here already, deletes
 // again what was settled, redeems pointers, and takes care of what cannot be redeemed.
-func (d *destination) admit(ctx context.Context, raw []types.Message) []tapway.Message {
+func (d *destination) admit(ctx context.Context, raw []awssqs.Message) []tapway.Message {
 	now := time.Now()
 	var items []*item
 	var again []*Delivery

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 	"github.com/tapway/tapway/internal/queue/queuetest"
 	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
@@ -426,7 +427,7 @@ func TestLookUp(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	client := NewClient(staticConfig(), nil)
+	client := awssqs.New(staticConfig(), nil)
 	for _, c := range []struct {
 		c    Config
 		want string

@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 	"github.com/tapway/tapway/internal/queue/claimcheck"
 )
 
@@ -166,9 +165,9 @@ func (q *Queue) discard(ctx context.Context, blobs []claimcheck.Pointer) {
 }
 
 func (q *Queue) deleteBatch(ctx context.Context, url string, batch []*act, errs []error) error {
-	in := &sqs.DeleteMessageBatchInput{QueueUrl: &url}
+	in := &awssqs.DeleteMessageBatchInput{QueueUrl: &url}
 	for i, a := range batch {
-		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &a.receipt.Handle})
+		in.Entries = append(in.Entries, awssqs.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &a.receipt.Handle})
 	}
 	out, err := q.c.Client.DeleteMessageBatch(ctx, in)
 	if err != nil {
@@ -206,9 +205,9 @@ func (d *destination) hide(ctx context.Context, acts []*act) {
 	now := time.Now()
 	url, _, _ := d.main.ready()
 	d.q.inBatches(ctx, &d.memory, acts, func(ctx context.Context, batch []*act, errs []error) error {
-		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
+		in := &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
 		for i, a := range batch {
-			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
+			in.Entries = append(in.Entries, awssqs.ChangeMessageVisibilityBatchRequestEntry{
 				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &a.receipt.Handle,
 				VisibilityTimeout: visibility(a.Outcome.After-time.Since(now), time.Since(a.past.received)),
 			})
@@ -225,7 +224,7 @@ func (d *destination) hide(ctx context.Context, acts []*act) {
 	}
 }
 
-func (d *destination) change(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, errs []error) error {
+func (d *destination) change(ctx context.Context, in *awssqs.ChangeMessageVisibilityBatchInput, errs []error) error {
 	out, err := d.q.c.Client.ChangeMessageVisibilityBatch(ctx, in)
 	if err != nil {
 		return err
@@ -290,7 +289,7 @@ func (d *destination) deadLetter(a *act) *parcel {
 		if raw.Attribute == "" {
 			break
 		}
-		p.attributes[raw.Attribute] = types.MessageAttributeValue{DataType: aws.String("Number"), StringValue: &raw.Size}
+		p.attributes[raw.Attribute] = awssqs.MessageAttributeValue{DataType: aws.String("Number"), StringValue: &raw.Size}
 	case !a.receipt.Pointer.IsZero() && d.q.c.Claims != nil:
 		t := d.q.c.Claims.Ticket(a.receipt.Pointer, len(m.Record))
 		p.body = string(t.Body)

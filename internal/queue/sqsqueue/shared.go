@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
+
+// deadSource is the system attribute with the ARN of the queue that SQS itself has taken a dead letter from.
+const deadSource = "DeadLetterQueueSourceArn"
 
 // sharing are the other destinations whose dead letters lie in the queue with this URL as well, sorted by name. One
 // whose queues cannot be looked up counts as having its own.
@@ -38,7 +39,7 @@ func (d *destination) owns(v *Delivery, others []*destination) bool {
 	if name := valueOf(v.Attributes, AttributeDestination); name != "" {
 		return name == printable(d.name)
 	}
-	source := v.System[string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)]
+	source := v.System[deadSource]
 	if source != "" {
 		_, f, _ := d.main.ready()
 		return f.arn == source

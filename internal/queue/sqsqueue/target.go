@@ -10,10 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awssqs"
 )
 
 // target is one SQS queue, looked up when it is first needed.
@@ -73,7 +71,7 @@ func (t *target) lookUp(ctx context.Context) (string, facts, error) {
 	if err := t.findURL(ctx); err != nil {
 		return "", facts{}, err
 	}
-	attributes, err := t.attributes(ctx, types.QueueAttributeNameQueueArn, types.QueueAttributeNameMaximumMessageSize, types.QueueAttributeNameRedrivePolicy)
+	attributes, err := t.attributes(ctx, awssqs.QueueAttributeArn, awssqs.QueueAttributeMaximumMessageSize, awssqs.QueueAttributeRedrivePolicy)
 	if err != nil && (code(err) == "QueueDoesNotExist" || code(err) == "NonExistentQueue" || ctx.Err() != nil) {
 		return "", facts{}, err
 	}
@@ -118,7 +116,7 @@ func (t *target) findURL(ctx context.Context) error {
 	url := t.ref
 	if !isURL(t.ref) {
 		name, account := splitRef(t.ref)
-		in := &sqs.GetQueueUrlInput{QueueName: &name}
+		in := &awssqs.GetQueueUrlInput{QueueName: &name}
 		if account != "" {
 			in.QueueOwnerAWSAccountId = &account
 		}
@@ -140,12 +138,12 @@ func (t *target) findURL(ctx context.Context) error {
 }
 
 // attributes asks once for some of the queue's attributes, whose URL must be known.
-func (t *target) attributes(ctx context.Context, names ...types.QueueAttributeName) (got map[string]string, err error) {
+func (t *target) attributes(ctx context.Context, names ...string) (got map[string]string, err error) {
 	t.mu.Lock()
 	url := t.url
 	t.mu.Unlock()
 	err = t.q.call(ctx, func(ctx context.Context) error {
-		out, err := t.q.c.Client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
+		out, err := t.q.c.Client.GetQueueAttributes(ctx, &awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
 		if err == nil {
 			got = out.Attributes
 		}
@@ -186,8 +184,8 @@ func (t *target) measure(ctx context.Context) (d depth, err error) {
 	}
 	var attributes map[string]string
 	err = t.q.try(ctx, func(ctx context.Context) error {
-		attributes, err = t.attributes(ctx, types.QueueAttributeNameApproximateNumberOfMessages,
-			types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameApproximateNumberOfMessagesDelayed)
+		attributes, err = t.attributes(ctx, awssqs.QueueAttributeMessages,
+			awssqs.QueueAttributeMessagesNotVisible, awssqs.QueueAttributeMessagesDelayed)
 		return err
 	})
 	if err != nil {
