@@ -39,7 +39,7 @@ lint: ## gofmt, staticcheck, actionlint, gosec and govulncheck (where they can b
 	@test -x $(TOOLS)/actionlint || GOBIN=$(TOOLS) $(GO) install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 || \
 		echo "actionlint: skipped, it cannot be installed from here"
 	@test ! -x $(TOOLS)/actionlint || $(TOOLS)/actionlint .github/workflows/*.yml
-	@! grep -rnE '^ *(- )?uses: *[^.]' .github/workflows | grep -vE '@[0-9a-f]{40} # v[0-9]' || { echo "an action is not pinned by its commit, with the version behind it"; exit 1; }
+	@! grep -rnE '^ *(- )?uses: +[^. ]' .github/workflows | grep -vE '@[0-9a-f]{40} # v[0-9]' || { echo "an action is not pinned by its commit, with the version behind it"; exit 1; }
 	@test -x $(TOOLS)/gosec || GOBIN=$(TOOLS) $(GO) install github.com/securego/gosec/v2/cmd/gosec@v2.22.11 || \
 		echo "gosec: skipped, it cannot be installed from here"
 	@test ! -x $(TOOLS)/gosec || $(TOOLS)/gosec $(GOSEC) -exclude-dir=bench -exclude-dir=contrib -exclude-dir=deploy/kubernetes -exclude-dir=internal/torture ./...

@@ -92,7 +92,7 @@ func write(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
 	root, err := exec.Command("go", "env", "GOROOT").Output()
@@ -117,7 +117,7 @@ func write(dir string) error {
 	for name, data := range map[string]string{
 		"time.txt": strings.Replace(string(text), now, moved, 1), "moved_unix.txt": source, "overlay.json": string(overlay),
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
 			return err
 		}
 	}
