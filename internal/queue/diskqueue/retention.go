@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,7 +83,7 @@ func (q *Queue) tidy(need int64) (err error) {
 		goal = max(q.used.Load()-need, 0)
 	}
 	q.besides.Store(diskUse(q.dir, besidesLog))
-	if room := q.room(); room > 0 && q.used.Load()+need > room {
+	if room := q.room(); q.used.Load()+need > room {
 		goal = max(room-max(need, q.o.SegmentBytes), 0)
 	}
 	leaving := q.choose(all, goal)
@@ -374,8 +375,7 @@ func (q *Queue) makeRoom(need int64) {
 
 // ensureRoom keeps the directory below its limit.
 func (q *Queue) ensureRoom(size int64) error {
-	room := q.room()
-	if room <= 0 || q.used.Load()+size <= room {
+	if q.used.Load()+size <= q.room() {
 		return nil
 	}
 	q.makeRoom(size)
@@ -385,13 +385,13 @@ func (q *Queue) ensureRoom(size int64) error {
 	return nil
 }
 
-// room is how many bytes the frames of the log may take of MaxBytes, half of it at least; 0: as many as
-// there are. The rest is for what the log has preallocated, up to one segment and half of the next, and
+// room is how many bytes the frames of the log may take of MaxBytes, half of it at least.
+// The rest is for what the log has preallocated, up to one segment and half of the next, and
 // for the files beside it.
 func (q *Queue) room() int64 {
 	limit := q.o.MaxBytes
 	if limit <= 0 {
-		return 0
+		return math.MaxInt64
 	}
 	ahead := min(q.o.SegmentBytes+q.o.SegmentBytes/2, limit/8)
 	return max(limit-ahead-q.besides.Load(), limit/2)
