@@ -97,7 +97,7 @@ func (c *Chain) serve(w http.ResponseWriter, in *http.Request, next http.Handler
 	}()
 	for _, d := range c.deciders {
 		if refusal := d.Decide(r); refusal != nil {
-			r.Call.Access = c.Now().Sub(r.Now)
+			r.Call.Access = c.now().Sub(r.Now)
 			r.Call.Rule = d.Name()
 			c.Refused(d.Name())
 			c.refuse(w, r, refusal)
@@ -106,7 +106,7 @@ func (c *Chain) serve(w http.ResponseWriter, in *http.Request, next http.Handler
 		passed++
 	}
 	if served = true; passed > 0 {
-		r.Call.Access = c.Now().Sub(r.Now)
+		r.Call.Access = c.now().Sub(r.Now)
 	}
 	if c.Invalidate != nil && (len(in.Header["Cache-Control"]) > 0 || len(in.Header["Pragma"]) > 0) {
 		r.Call.InvalidateCache = c.Invalidate.Evaluate(r, InvalidateCache).Allowed
