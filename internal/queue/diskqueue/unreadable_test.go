@@ -21,6 +21,7 @@ import (
 type awayDisk struct {
 	osFiles
 	away   atomic.Bool
+	reads  atomic.Int64 // above 0: it is back after as many reads
 	full   atomic.Bool // no new file can be made
 	suffix string
 	from   int64 // bytes behind this cannot be read
@@ -45,6 +46,9 @@ func (d *awayDisk) Open(path string, flag int) (file, error) {
 
 func (f *awayFile) ReadAt(b []byte, off int64) (int, error) {
 	if f.d.away.Load() && strings.HasSuffix(f.path, f.d.suffix) && off+int64(len(b)) > f.d.from {
+		if f.d.reads.Add(-1) == 0 {
+			f.d.away.Store(false)
+		}
 		return 0, syscall.EIO
 	}
 	return f.file.ReadAt(b, off)
@@ -226,6 +230,32 @@ func TestOpenWhileTheDiskIsAway(t *testing.T) {
 			disk.away.Store(false)
 			if got := received(t, openOn(t, dir, o, disk)); !slices.Equal(got, numbers(1, 20)) {
 				t.Errorf("%s: received %v", suffix, got)
+			}
+		})
+	}
+}
+
+// However short the moment is in which the disk is away, no record is taken for an unfinished write.
+func TestOpenWhileTheDiskIsAwayForAMoment(t *testing.T) {
+	for reads := int64(1); reads < 40; reads++ {
+		inBubble(t, func(t *testing.T, dir string, o Options, disk *awayDisk) {
+			o.SegmentBytes = 64 << 10
+			fill(t, dir, o, 20, 700)
+			disk.from = 4000
+			disk.reads.Store(reads)
+			disk.away.Store(true)
+			q, err := open(dir, o, disk)
+			if err != nil {
+				if !errors.Is(err, syscall.EIO) {
+					t.Fatal(err)
+				}
+				disk.away.Store(false)
+				q = openOn(t, dir, o, disk)
+			} else {
+				defer q.Close()
+			}
+			if got := received(t, q); !slices.Equal(got, numbers(1, 20)) {
+				t.Errorf("after %d reads: received %v", reads, got)
 			}
 		})
 	}
