@@ -22,7 +22,7 @@ type awayDisk struct {
 	osFiles
 	away   atomic.Bool
 	reads  atomic.Int64 // above 0: it is back after as many reads
-	full   atomic.Bool // no new file can be made
+	full   atomic.Bool  // no new file can be made
 	suffix string
 	from   int64 // bytes behind this cannot be read
 }
@@ -167,6 +167,42 @@ func TestDeliveryWhileTheDiskIsAway(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A disk that is away again has all the patience again, when it was back or nobody has asked it in between; what it does
+// not read all that time is lost, however many records that are.
+func TestDiskIsAwayAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, dir string, o Options, disk *awayDisk) {
+		q := openOn(t, dir, o, disk)
+		if _, err := q.Subscribe("a"); err != nil {
+			t.Fatal(err)
+		}
+		enqueueSome(t, q, 0, 40)
+		q.w.rest(true)
+		seg := q.segs.all()[0]
+		last := seg.last.Load()
+		look := func(seq uint64, away, gone bool) {
+			t.Helper()
+			disk.away.Store(away)
+			if _, err := q.readSeq(seq); (err != nil) != away || away && (lost(err) != gone || !gone && !errors.Is(err, syscall.EIO)) {
+				t.Fatalf("position %d: %v", seq, err)
+			}
+		}
+		look(last, true, false)
+		time.Sleep(ioPatience - time.Second)
+		look(last, true, false)
+		look(last, false, false) // it is back
+		time.Sleep(ioPatience)
+		look(last, true, false)
+		time.Sleep(ioPatience / 2)
+		look(last-1, false, false) // back, but nobody asks for the same
+		time.Sleep(ioPatience)
+		look(last-1, true, false)
+		look(last-2, true, false)
+		time.Sleep(ioPatience)
+		look(last-1, true, true)
+		look(last-2, true, true)
+	})
 }
 
 // What is left of an old segment is moved only when it can be read.
