@@ -314,3 +314,19 @@ func TestTime(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnClock: without a clock of its own a Chain takes the time of the call, and the machine's for how long its rules took.
+func TestOwnClock(t *testing.T) {
+	for _, refuse := range []*Refusal{nil, {Status: 403, Body: "{}"}} {
+		var log []string
+		w := newWorld(t)
+		w.gate.Set(NewChain(Options{}, &spy{phase: Plan, name: "p", refuse: refuse, log: &log}))
+		want := 200
+		if refuse != nil {
+			want = refuse.Status
+		}
+		if res := w.get(t, "/x"); res.status != want || w.call.Access < 0 || w.call.Access > time.Since(w.call.Start) {
+			t.Errorf("%d, %v of %v", res.status, w.call.Access, time.Since(w.call.Start))
+		}
+	}
+}

@@ -4,7 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	runtimemetrics "runtime/metrics"
-	"sync/atomic"
+	"sync"
 )
 
 const (
@@ -26,24 +26,32 @@ func HeapRoom(getenv func(string) string) (stop func()) {
 	}
 	k := &heapKeeper{percent: gcPercent}
 	k.after()
-	return func() {
-		if !k.stopped.Swap(true) {
-			debug.SetGCPercent(gcPercent)
-		}
-	}
+	return k.stop
 }
 
 // heapKeeper looks at the heap after every collection.
 type heapKeeper struct {
+	mu      sync.Mutex // or what stop sets could be undone by a look that was under way
 	percent int
-	stopped atomic.Bool
+	stopped bool
+}
+
+func (k *heapKeeper) stop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.stopped {
+		k.stopped = true
+		debug.SetGCPercent(gcPercent)
+	}
 }
 
 // collected becomes garbage at once, so that its finalizer tells of every collection.
 type collected struct{ k *heapKeeper }
 
 func (k *heapKeeper) after() {
-	if k.stopped.Load() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stopped {
 		return
 	}
 	sample := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}

@@ -154,6 +154,7 @@ func TestClockAheadLeavesHistory(t *testing.T) {
 			var off atomic.Int64
 			began := time.Now()
 			o := smallSegments(t)
+			o.History = History{} // the usual one
 			o.Now = func() time.Time {
 				// Records are of a fixed time.
 				return queuetest.Exchange(39, 0).Time.Add(time.Since(began) + time.Duration(off.Load()))

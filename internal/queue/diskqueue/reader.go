@@ -62,7 +62,7 @@ func (r *reader) read(last uint64) (seq uint64, frame []byte, err error) {
 		seq, frame, size, err := r.win.entryAt(r.q.key, r.off, end)
 		if err != nil || seq < r.next || seq > top {
 			if bad := r.win.failed; bad != nil {
-				if bad = r.q.failing(r.seg, bad); bad != nil {
+				if bad = r.q.failing(r.seg, r.next, bad); bad != nil {
 					r.win = window{f: r.win.f} // the next try asks the disk again
 					return r.next, nil, bad
 				}
@@ -75,6 +75,8 @@ func (r *reader) read(last uint64) (seq uint64, frame []byte, err error) {
 			}
 			seq, frame, size, _ = r.win.entryAt(r.q.key, at, end)
 			r.off = at
+		} else {
+			r.seg.trouble.over(r.next, seq)
 		}
 		r.off += size
 		r.next = seq + 1
@@ -159,15 +161,16 @@ func (s *segment) readSeq(q *Queue, seq uint64) ([]byte, error) {
 		if present {
 			frame, err := readEntry(f, q.key, off, s.end.Load(), seq)
 			if err == nil {
+				s.trouble.over(seq, seq)
 				return frame, nil
 			}
 			if !errors.Is(err, errDamaged) {
-				if err = q.failing(s, err); err != nil {
+				if err = q.failing(s, seq, err); err != nil {
 					return nil, err
 				}
 			}
 		} else if bad := s.unindexed(); bad != nil {
-			if bad = q.failing(s, bad); bad != nil {
+			if bad = q.failing(s, seq, bad); bad != nil {
 				return nil, bad
 			}
 		}

@@ -229,11 +229,15 @@ func (q *Queue) recoverLast(s *segment) error {
 	if err != nil {
 		return err
 	}
+	var away error
+	if w.blind > tail { // even if it can be read by now: there may be entries
+		away = w.ever
+	}
 	w = window{f: f, reuse: true}
 	torn := tornBytes(&w, tail, size)
-	if w.ever != nil {
+	if away = cmp.Or(away, w.ever); away != nil {
 		// The positions of what is cut off are given out again: it must be known what was there.
-		return fmt.Errorf("find the end of segment %s: %w; is its disk in order? Where it is lost, move the segment away", filepath.Base(s.path), w.ever)
+		return fmt.Errorf("find the end of segment %s: %w; is its disk in order? Where it is lost, move the segment away", filepath.Base(s.path), away)
 	}
 	if torn > 0 {
 		q.o.Log.Warn("unfinished write at the end of the queue cut off", "segment", filepath.Base(s.path), "offset", tail, "bytes", torn)

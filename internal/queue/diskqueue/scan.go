@@ -19,6 +19,7 @@ type window struct {
 
 	failed error // why a part of buf could not be read; nil: all of it was
 	ever   error // the same of any piece so far
+	blind  int64 // where the last of what could not be read ends; 0: all was
 }
 
 // bytes gives n bytes at off; end is where reading must stop. Where the disk cannot be read
@@ -41,22 +42,27 @@ func (w *window) bytes(off int64, n int, end int64) []byte {
 			clear(w.buf[got:])
 		} else {
 			w.failed, w.ever = err, err
-			readAround(w.f, w.buf, off)
+			w.blind = max(w.blind, readAround(w.f, w.buf, off))
 		}
 	}
 	return w.buf[:n:n]
 }
 
-// readAround reads page by page, so that one unreadable page costs only what lies on it.
-func readAround(f io.ReaderAt, buf []byte, off int64) {
+// readAround reads page by page, so that one unreadable page costs only what lies on it. blind is where the
+// last of those ends; 0 if there is none.
+func readAround(f io.ReaderAt, buf []byte, off int64) (blind int64) {
 	const page = 4096
 	for len(buf) > 0 {
 		part := buf[:min(page-int(off%page), len(buf))]
-		if n, _ := f.ReadAt(part, off); n < len(part) {
+		if n, err := f.ReadAt(part, off); n < len(part) {
 			clear(part[n:])
+			if refused(err) {
+				blind = off + int64(len(part))
+			}
 		}
 		buf, off = buf[len(part):], off+int64(len(part))
 	}
+	return blind
 }
 
 // entryAt reads and verifies the entry at off. size is what it takes up with its padding.

@@ -26,7 +26,8 @@ type segment struct {
 	sealed atomic.Bool   // nothing is appended any more
 	gone   atomic.Bool   // left the log; its file may be unlinked
 	count  atomic.Int64  // of a kept segment: its entries
-	failed atomic.Int64  // the tick at which the disk first failed to read it; 0: it has not
+
+	trouble trouble // of the disk with it
 
 	mu   sync.Mutex
 	f    file // open while refs > 0

@@ -21,7 +21,8 @@ import (
 type awayDisk struct {
 	osFiles
 	away   atomic.Bool
-	full   atomic.Bool // no new file can be made
+	reads  atomic.Int64 // above 0: it is back after as many reads
+	full   atomic.Bool  // no new file can be made
 	suffix string
 	from   int64 // bytes behind this cannot be read
 }
@@ -45,6 +46,9 @@ func (d *awayDisk) Open(path string, flag int) (file, error) {
 
 func (f *awayFile) ReadAt(b []byte, off int64) (int, error) {
 	if f.d.away.Load() && strings.HasSuffix(f.path, f.d.suffix) && off+int64(len(b)) > f.d.from {
+		if f.d.reads.Add(-1) == 0 {
+			f.d.away.Store(false)
+		}
 		return 0, syscall.EIO
 	}
 	return f.file.ReadAt(b, off)
@@ -165,6 +169,42 @@ func TestDeliveryWhileTheDiskIsAway(t *testing.T) {
 	}
 }
 
+// A disk that is away again has all the patience again, when it was back or nobody has asked it in between; what it does
+// not read all that time is lost, however many records that are.
+func TestDiskIsAwayAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, dir string, o Options, disk *awayDisk) {
+		q := openOn(t, dir, o, disk)
+		if _, err := q.Subscribe("a"); err != nil {
+			t.Fatal(err)
+		}
+		enqueueSome(t, q, 0, 40)
+		q.w.rest(true)
+		seg := q.segs.all()[0]
+		last := seg.last.Load()
+		look := func(seq uint64, away, gone bool) {
+			t.Helper()
+			disk.away.Store(away)
+			if _, err := q.readSeq(seq); (err != nil) != away || away && (lost(err) != gone || !gone && !errors.Is(err, syscall.EIO)) {
+				t.Fatalf("position %d: %v", seq, err)
+			}
+		}
+		look(last, true, false)
+		time.Sleep(ioPatience - time.Second)
+		look(last, true, false)
+		look(last, false, false) // it is back
+		time.Sleep(ioPatience)
+		look(last, true, false)
+		time.Sleep(ioPatience / 2)
+		look(last-1, false, false) // back, but nobody asks for the same
+		time.Sleep(ioPatience)
+		look(last-1, true, false)
+		look(last-2, true, false)
+		time.Sleep(ioPatience)
+		look(last-1, true, true)
+		look(last-2, true, true)
+	})
+}
+
 // What is left of an old segment is moved only when it can be read.
 func TestKeepWhileTheDiskIsAway(t *testing.T) {
 	inBubble(t, func(t *testing.T, dir string, o Options, disk *awayDisk) {
@@ -226,6 +266,32 @@ func TestOpenWhileTheDiskIsAway(t *testing.T) {
 			disk.away.Store(false)
 			if got := received(t, openOn(t, dir, o, disk)); !slices.Equal(got, numbers(1, 20)) {
 				t.Errorf("%s: received %v", suffix, got)
+			}
+		})
+	}
+}
+
+// However short the moment is in which the disk is away, no record is taken for an unfinished write.
+func TestOpenWhileTheDiskIsAwayForAMoment(t *testing.T) {
+	for reads := int64(1); reads < 40; reads++ {
+		inBubble(t, func(t *testing.T, dir string, o Options, disk *awayDisk) {
+			o.SegmentBytes = 64 << 10
+			fill(t, dir, o, 20, 700)
+			disk.from = 4000
+			disk.reads.Store(reads)
+			disk.away.Store(true)
+			q, err := open(dir, o, disk)
+			if err != nil {
+				if !errors.Is(err, syscall.EIO) {
+					t.Fatal(err)
+				}
+				disk.away.Store(false)
+				q = openOn(t, dir, o, disk)
+			} else {
+				defer q.Close()
+			}
+			if got := received(t, q); !slices.Equal(got, numbers(1, 20)) {
+				t.Errorf("after %d reads: received %v", reads, got)
 			}
 		})
 	}
