@@ -371,3 +371,24 @@ func FuzzPage(f *testing.F) {
 		}
 	})
 }
+
+// TestRefused: what a refusal tells about later calls.
+func TestRefused(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		code   string
+		want   bool
+	}{
+		{403, "AccessDenied", true}, {403, "InvalidAccessKeyId", true}, {404, "NoSuchBucket", true}, {400, "KMS.DisabledException", true},
+		{301, "PermanentRedirect", true}, {307, "TemporaryRedirect", false}, {304, "", false}, {400, "RequestTimeout", false}, {408, "", false},
+		{409, "OperationAborted", false}, {429, "", false}, {400, "ThrottlingException", false}, {400, "KMS.ThrottlingException", false},
+		{403, "RequestTimeTooSkewed", false}, {400, "ExpiredToken", false}, {500, "InternalError", false}, {501, "NotImplemented", false}, {503, "SlowDown", false},
+	} {
+		c, _ := client(t, said{status: tt.status, body: refused(tt.code)})
+		_, err := c.Get(t.Context(), &GetInput{Bucket: "records", Key: "k", MaxBytes: 10})
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Refused() != tt.want {
+			t.Errorf("%d %s: %v; want refused %v", tt.status, tt.code, err, tt.want)
+		}
+	}
+}

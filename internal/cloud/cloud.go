@@ -145,7 +145,10 @@ func (a *Account) QueueConfig(c *config.Config, lease time.Duration, log *slog.L
 	if err != nil {
 		return sqsqueue.Config{}, err
 	}
-	o := sqsqueue.Config{Client: client, Queues: Queues(c), DeadLetters: map[string]string{}, Lease: lease, Log: log}
+	o := sqsqueue.Config{Client: client, Queues: Queues(c), DeadLetters: map[string]string{}, Attempts: map[string]int{}, Lease: lease, Log: log}
+	for _, d := range c.Destinations {
+		o.Attempts[d.Name] = d.Retry.MaxAttempts
+	}
 	for destination := range o.Queues {
 		if c.Lambda.DeadLetterQueue != "" {
 			o.DeadLetters[destination] = config.QueueFor(c.Lambda.DeadLetterQueue, destination)

@@ -54,7 +54,10 @@ func TestQueue(t *testing.T) {
 	}
 	c := config.Default()
 	c.Queue = "sqs://records-{destination}"
-	c.Destinations = []config.Destination{{Name: "a"}, {Name: "b"}}
+	c.Destinations = []config.Destination{{Name: "a", Retry: config.Retry{MaxAttempts: 3}}, {Name: "b"}}
+	if o, err := account.QueueConfig(c, time.Minute, nil); err != nil || o.Attempts["a"] != 3 || o.Attempts["b"] != 0 {
+		t.Errorf("attempts of %v, %v", o.Attempts, err)
+	}
 	q, err := account.Queue(c, time.Minute, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,7 +60,7 @@ func (t *trigger) payload(ctx context.Context, m *lambdasqs.Message) (lambdasqs.
 		switch {
 		case claimcheck.Permanent(err):
 			err = fmt.Errorf("%w: %w", lambdasqs.ErrPoison, err)
-		case refused(err):
+		case claimcheck.Refused(err):
 			err = fmt.Errorf("%w: %w", lambdasqs.ErrRefused, err)
 		}
 		return lambdasqs.Payload{}, err
@@ -71,20 +70,6 @@ func (t *trigger) payload(ctx context.Context, m *lambdasqs.Message) (lambdasqs.
 		p.Discard = func(ctx context.Context) error { return t.claims.Discard(ctx, pointer) }
 	}
 	return p, nil
-}
-
-// refused reports whether S3 has answered that it will not. Throttling is no refusal.
-func refused(err error) bool {
-	var answered interface{ HTTPStatusCode() int }
-	if !errors.As(err, &answered) {
-		return false
-	}
-	switch status := answered.HTTPStatusCode(); status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return false
-	default:
-		return status/100 == 4
-	}
 }
 
 // postpone is lambdasqs.Handler's.
