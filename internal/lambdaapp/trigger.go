@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -100,11 +101,17 @@ func (t *trigger) bury(ctx context.Context, m *lambdasqs.Message, o tapway.Outco
 	if m.Group != "" {
 		in.MessageGroupId = &m.Group
 	}
+	kept := keptAttributes(m)
+	whose := maps.Clone(kept)
+	whose[sqsqueue.AttributeDestination] = in.MessageAttributes[sqsqueue.AttributeDestination]
 	_, err = t.sqs.SendMessage(ctx, in)
-	var coded interface{ ErrorCode() string }
-	if errors.As(err, &coded) && strings.HasPrefix(coded.ErrorCode(), "InvalidParameterValue") {
+	for _, less := range []map[string]awssqs.MessageAttributeValue{whose, kept} {
+		var coded interface{ ErrorCode() string }
+		if !errors.As(err, &coded) || !strings.HasPrefix(coded.ErrorCode(), "InvalidParameterValue") {
+			break
+		}
 		// Somebody else's message of the full size: it goes without its reason, which is in the log, and is not lost.
-		in.MessageAttributes = keptAttributes(m)
+		in.MessageAttributes = less
 		_, err = t.sqs.SendMessage(ctx, in)
 	}
 	return err
