@@ -183,6 +183,7 @@ func (c *Client) setClock(refused *Error, date string) {
 		now := c.now()
 		if used := now.Add(time.Duration(c.skew.Load())); at.Sub(used).Abs() > 4*time.Minute {
 			c.skew.Store(int64(at.Sub(now)))
+			refused.clock = true
 		}
 	}
 }
