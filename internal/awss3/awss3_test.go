@@ -392,3 +392,29 @@ func TestRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedLarge: of a body that S3 does not even read the reason is told, and it is not sent.
+func TestRefusedLarge(t *testing.T) {
+	for size, want := range map[int]string{expectFrom - 1: "", expectFrom: "100-continue", 4 * expectFrom: "100-continue"} {
+		var expect []string
+		sent := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			expect = append(expect, r.Header.Get("Expect"))
+			if want == "" { // else the server asks for the body by reading it
+				n, _ := io.Copy(io.Discard, r.Body)
+				sent += int(n)
+			}
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, refused("AccessDenied"))
+		}))
+		c := New(aws.Config{Region: "eu-west-1", Credentials: credentials}, &server.URL)
+		err := c.Put(t.Context(), &PutInput{Bucket: "records", Key: "k", Body: make([]byte, size)})
+		server.Close()
+		if e, ok := errors.AsType[*Error](err); !ok || e.Code != "AccessDenied" {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		if !slices.Equal(expect, []string{want}) || (sent == size) != (want == "") {
+			t.Errorf("%d bytes: tries that expect %q, %d bytes were sent", size, expect, sent)
+		}
+	}
+}
