@@ -19,25 +19,29 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Client makes the HTTP client for an SDK client out of base; nil is a transport with no
-// limit on a whole call (the SDK's callers give a context) and with keep-alive connections
-// for idle callers.
+// Client makes the HTTP client for an SDK client out of base; nil is Transport's. It has no limit on a whole call: the
+// SDK's callers give a context.
 func Client(base http.RoundTripper) *http.Client {
 	if base == nil {
-		base = &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			TLSHandshakeTimeout:   5 * time.Second,
-			ForceAttemptHTTP2:     true,
-			MaxIdleConns:          128,
-			MaxIdleConnsPerHost:   64,
-			IdleConnTimeout:       90 * time.Second,
-			ExpectContinueTimeout: time.Second,
-		}
+		base = Transport()
 	}
 	return &http.Client{
 		Transport:     plainBody{base},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Transport makes a transport with keep-alive connections for idle callers, by way of the environment's proxy.
+func Transport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          128,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
 	}
 }
 

@@ -371,3 +371,50 @@ func FuzzPage(f *testing.F) {
 		}
 	})
 }
+
+// TestRefused: what a refusal tells about later calls.
+func TestRefused(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		code   string
+		want   bool
+	}{
+		{403, "AccessDenied", true}, {403, "InvalidAccessKeyId", true}, {404, "NoSuchBucket", true}, {400, "KMS.DisabledException", true},
+		{301, "PermanentRedirect", true}, {307, "TemporaryRedirect", false}, {304, "", false}, {400, "RequestTimeout", false}, {408, "", false},
+		{409, "OperationAborted", false}, {429, "", false}, {400, "ThrottlingException", false}, {400, "KMS.ThrottlingException", false},
+		{403, "RequestTimeTooSkewed", false}, {400, "ExpiredToken", false}, {500, "InternalError", false}, {501, "NotImplemented", false}, {503, "SlowDown", false},
+	} {
+		c, _ := client(t, said{status: tt.status, body: refused(tt.code)})
+		_, err := c.Get(t.Context(), &GetInput{Bucket: "records", Key: "k", MaxBytes: 10})
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Refused() != tt.want {
+			t.Errorf("%d %s: %v; want refused %v", tt.status, tt.code, err, tt.want)
+		}
+	}
+}
+
+// TestRefusedLarge: of a body that S3 does not even read the reason is told, and it is not sent.
+func TestRefusedLarge(t *testing.T) {
+	for size, want := range map[int]string{expectFrom - 1: "", expectFrom: "100-continue", 4 * expectFrom: "100-continue"} {
+		var expect []string
+		sent := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			expect = append(expect, r.Header.Get("Expect"))
+			if want == "" { // else the server asks for the body by reading it
+				n, _ := io.Copy(io.Discard, r.Body)
+				sent += int(n)
+			}
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, refused("AccessDenied"))
+		}))
+		c := New(aws.Config{Region: "eu-west-1", Credentials: credentials}, &server.URL)
+		err := c.Put(t.Context(), &PutInput{Bucket: "records", Key: "k", Body: make([]byte, size)})
+		server.Close()
+		if e, ok := errors.AsType[*Error](err); !ok || e.Code != "AccessDenied" {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		if !slices.Equal(expect, []string{want}) || (sent == size) != (want == "") {
+			t.Errorf("%d bytes: tries that expect %q, %d bytes were sent", size, expect, sent)
+		}
+	}
+}

@@ -18,11 +18,18 @@ type PutInput struct {
 	KMSKeyID string // an ID or ARN; "": the account's own key for S3, or the bucket's
 }
 
+// expectFrom is the size of a body that is not sent before S3 wants it, as the SDK has it: S3 closes the connection of one
+// that it refuses, and why it refuses would be lost.
+const expectFrom = 2 << 20
+
 // Put stores an object, in place of one with the same key. S3 compares its sums before it keeps it.
 func (c *Client) Put(ctx context.Context, in *PutInput) error {
 	h := http.Header{
 		"Content-Type":          {"application/octet-stream"},
 		"X-Amz-Checksum-Crc32c": {crc32cOf(in.Body)},
+	}
+	if len(in.Body) >= expectFrom {
+		h["Expect"] = []string{"100-continue"}
 	}
 	if in.SSE != "" {
 		h["X-Amz-Server-Side-Encryption"] = []string{in.SSE}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -52,20 +53,41 @@ func told(call *call, n int, err error) error {
 // passing reports whether the same call may do better a moment later. Of a clock that is wrong it takes S3's.
 func (c *Client) passing(err error) bool {
 	if e, ok := errors.AsType[*Error](err); ok {
-		switch e.Code {
-		case "RequestTimeTooSkewed":
+		if e.Code == "RequestTimeTooSkewed" {
 			return e.skewed
-		case "SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException",
-			"InternalError", "OperationAborted", "BadDigest":
-			return true
 		}
-		return e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented || e.Status == http.StatusTooManyRequests
+		return e.passing()
 	}
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
 		return false
 	}
 	_, way := errors.AsType[*wayError](err)
 	return way
+}
+
+// passing reports whether a refusal is S3's trouble of a moment.
+func (e *Error) passing() bool {
+	switch e.Code {
+	case "SlowDown", "RequestTimeout", "RequestTimeoutException", "RequestLimitExceeded", "TooManyRequestsException", "InternalError", "OperationAborted", "BadDigest":
+		return true
+	}
+	switch e.Status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented:
+		return false
+	}
+	return e.Status >= http.StatusInternalServerError || strings.Contains(e.Code, "Throttling") // a key's in KMS too
+}
+
+// Refused reports whether S3 will not do the same call later either, until somebody changes something: a permission, a
+// key, the bucket's name. Clocks and credentials put themselves right.
+func (e *Error) Refused() bool {
+	switch e.Code {
+	case "RequestTimeTooSkewed", "ExpiredToken", "ExpiredTokenException":
+		return false
+	}
+	return !e.passing() && (e.Status == http.StatusMovedPermanently || e.Status/100 == 4)
 }
 
 // TooLarge reports whether err says that an object has more than the bytes that are read.

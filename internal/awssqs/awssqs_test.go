@@ -401,6 +401,38 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// TestClockPutRight: SQS's clock counts no longer than ours is wrong.
+func TestClockPutRight(t *testing.T) {
+	theirs, ours := moment.Add(10*time.Minute), moment
+	c := New(config(doFunc(func(r *http.Request) (*http.Response, error) {
+		if at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date")); err != nil || at.Sub(theirs).Abs() > 5*time.Minute {
+			return answering(403, map[string]string{"Date": theirs.Format(http.TimeFormat)}, `{"__type":"InvalidSignatureException"}`, nil)(r)
+		}
+		return answering(200, nil, "", nil)(r)
+	})), aws.String("http://sqs.example"))
+	c.now = func() time.Time { return ours }
+	for _, step := range []struct {
+		clock time.Time
+		right bool
+	}{{moment, false}, {moment, true}, {theirs, false}, {theirs, true}} {
+		ours = step.clock
+		if _, err := c.PurgeQueue(t.Context(), &PurgeQueueInput{}); (err == nil) != step.right {
+			t.Errorf("our clock at %v: %v", ours, err)
+		}
+	}
+}
+
+// TestReceivedLarge: ten messages of 1 MiB each, which the queue's limit allows, all of them quotes.
+func TestReceivedLarge(t *testing.T) {
+	one := `{"MessageId":"m","Body":"` + strings.Repeat(`\"`, 1<<20) + `"}`
+	answer := `{"Messages":[` + strings.TrimSuffix(strings.Repeat(one+",", 10), ",") + `]}`
+	c := New(config(answering(200, nil, answer, nil)), aws.String("http://sqs.example"))
+	out, err := c.ReceiveMessage(t.Context(), &ReceiveMessageInput{})
+	if err != nil || len(out.Messages) != 10 || len(*out.Messages[9].Body) != 1<<20 {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestNoCredentials(t *testing.T) {
 	cfg := config(answering(200, nil, `{}`, nil))
 	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

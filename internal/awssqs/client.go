@@ -26,8 +26,8 @@ import (
 const (
 	contentType = "application/x-amz-json-1.0"
 
-	// maxAnswer is above ten messages of 1 MiB together, each byte of them escaped.
-	maxAnswer = 8 << 20
+	// maxAnswer is above ten messages of 1 MiB each, all of their bytes escaped as \u0022.
+	maxAnswer = 64 << 20
 )
 
 // Client calls SQS. It is safe for concurrent use.
@@ -179,8 +179,11 @@ func (c *Client) setClock(refused *Error, date string) {
 	}
 	switch refused.Code {
 	case "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture":
-		if skew := at.Sub(c.now()); skew.Abs() > 4*time.Minute {
-			c.skew.Store(int64(skew))
+		// Ours may have been put right since the last time.
+		now := c.now()
+		if used := now.Add(time.Duration(c.skew.Load())); at.Sub(used).Abs() > 4*time.Minute {
+			c.skew.Store(int64(at.Sub(now)))
+			refused.clock = true
 		}
 	}
 }

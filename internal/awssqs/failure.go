@@ -17,6 +17,8 @@ type Error struct {
 	Message   string // SQS's, perhaps ""
 	RequestID string // for AWS's support
 	Sender    bool   // SQS blames the caller
+
+	clock bool
 }
 
 var _ smithy.APIError = (*Error)(nil)
@@ -48,6 +50,9 @@ func (e *Error) ErrorFault() smithy.ErrorFault {
 
 // HTTPStatusCode is Status.
 func (e *Error) HTTPStatusCode() int { return e.Status }
+
+// ClockSet reports whether the call was refused because our clock is wrong, and the next one goes by SQS's.
+func (e *Error) ClockSet() bool { return e.clock }
 
 // refusal reads an error: its name is in __type, perhaps behind a namespace, or in a header, and the older
 // protocol's in a header of its own, with whose fault it is.

@@ -8,8 +8,10 @@ package cloud
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -53,14 +55,45 @@ func Open(ctx context.Context, region, profile string) (*Account, error) {
 	if cfg.Region == "" {
 		return nil, fmt.Errorf("no AWS region is known; set AWS_REGION, or a region in the profile")
 	}
-	cfg.HTTPClient = awsbase.Client(nil)
+	cfg.HTTPClient = client(cfg.HTTPClient)
 	return &Account{Config: cfg, getenv: os.Getenv}, nil
 }
 
-// Endpoint is where a service is to be reached by AWS's own variables (AWS_ENDPOINT_URL_SQS,
-// AWS_ENDPOINT_URL); nil: where AWS has it.
+// client is an awsbase.Client that trusts whom the SDK's, loaded, does: AWS_CA_BUNDLE or ca_bundle in a profile names
+// them.
+func client(loaded aws.HTTPClient) *http.Client {
+	transport := awsbase.Transport()
+	if l, ok := loaded.(interface{ GetTransport() *http.Transport }); ok {
+		if c := l.GetTransport().TLSClientConfig; c != nil && c.RootCAs != nil {
+			transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.RootCAs}
+		}
+	}
+	return awsbase.Client(transport)
+}
+
+// Endpoint is where a service ("SQS", "S3") is to be reached by AWS's own variables (AWS_ENDPOINT_URL_SQS,
+// AWS_ENDPOINT_URL) or the profile (endpoint_url, of the service or of all); nil: where AWS has it.
 func (a *Account) Endpoint(service string) (*string, error) {
-	return awsbase.Endpoint(a.getenv, service)
+	endpoint, err := awsbase.Endpoint(a.getenv, service)
+	if endpoint != nil || err != nil {
+		return endpoint, err
+	}
+	ctx := context.Background()
+	if ignored, found, err := awsconfig.GetIgnoreConfiguredEndpoints(ctx, a.Config.ConfigSources); err == nil && found && ignored {
+		return nil, nil
+	}
+	for _, source := range a.Config.ConfigSources {
+		s, ok := source.(interface {
+			GetServiceBaseEndpoint(ctx context.Context, service string) (string, bool, error)
+		})
+		if !ok {
+			continue
+		}
+		if u, found, err := s.GetServiceBaseEndpoint(ctx, service); err == nil && found {
+			return &u, nil
+		}
+	}
+	return a.Config.BaseEndpoint, nil
 }
 
 // Blobs is a bucket.
@@ -145,7 +178,10 @@ func (a *Account) QueueConfig(c *config.Config, lease time.Duration, log *slog.L
 	if err != nil {
 		return sqsqueue.Config{}, err
 	}
-	o := sqsqueue.Config{Client: client, Queues: Queues(c), DeadLetters: map[string]string{}, Lease: lease, Log: log}
+	o := sqsqueue.Config{Client: client, Queues: Queues(c), DeadLetters: map[string]string{}, Attempts: map[string]int{}, Lease: lease, Log: log}
+	for _, d := range c.Destinations {
+		o.Attempts[d.Name] = d.Retry.MaxAttempts
+	}
 	for destination := range o.Queues {
 		if c.Lambda.DeadLetterQueue != "" {
 			o.DeadLetters[destination] = config.QueueFor(c.Lambda.DeadLetterQueue, destination)

@@ -105,12 +105,15 @@ func TestFullSizePoison(t *testing.T) {
 	w.sqs.Create("records", map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("records-dead", 1000), "MaximumMessageSize": fmt.Sprint(limit)})
 	w.sqs.Put("records", full, nil)
 	w.sqs.Put("records", pointer, map[string]sqstest.Attribute{claimcheck.Attribute: stringAttribute("Number", "300000")})
+	nearly := full[:limit-64] // has room for whose it was
+	w.sqs.Put("records", nearly, nil)
 	n, failed := w.pump()
-	same(t, "messages, failed", fmt.Sprint(n, len(failed)), "2 0")
+	same(t, "messages, failed", fmt.Sprint(n, len(failed)), "3 0")
 	dead := w.sqs.Messages("records-dead")
-	same(t, "dead letters", len(dead), 2)
+	same(t, "dead letters", len(dead), 3)
 	for _, m := range dead {
-		same(t, "the body is the same", m.Body == full || m.Body == pointer, true)
+		same(t, "the body is the same", m.Body == full || m.Body == pointer || m.Body == nearly, true)
+		same(t, "whose it was", m.Attributes["tapway.destination"].String() != "", m.Body == nearly)
 		same(t, "is a pointer", m.Attributes[claimcheck.Attribute].String() == "300000", m.Body == pointer)
 	}
 	if !strings.Contains(f.log.String(), "it is not a record") {

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,7 +61,7 @@ func (t *trigger) payload(ctx context.Context, m *lambdasqs.Message) (lambdasqs.
 		switch {
 		case claimcheck.Permanent(err):
 			err = fmt.Errorf("%w: %w", lambdasqs.ErrPoison, err)
-		case refused(err):
+		case claimcheck.Refused(err):
 			err = fmt.Errorf("%w: %w", lambdasqs.ErrRefused, err)
 		}
 		return lambdasqs.Payload{}, err
@@ -71,20 +71,6 @@ func (t *trigger) payload(ctx context.Context, m *lambdasqs.Message) (lambdasqs.
 		p.Discard = func(ctx context.Context) error { return t.claims.Discard(ctx, pointer) }
 	}
 	return p, nil
-}
-
-// refused reports whether S3 has answered that it will not. Throttling is no refusal.
-func refused(err error) bool {
-	var answered interface{ HTTPStatusCode() int }
-	if !errors.As(err, &answered) {
-		return false
-	}
-	switch status := answered.HTTPStatusCode(); status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return false
-	default:
-		return status/100 == 4
-	}
 }
 
 // postpone is lambdasqs.Handler's.
@@ -115,11 +101,17 @@ func (t *trigger) bury(ctx context.Context, m *lambdasqs.Message, o tapway.Outco
 	if m.Group != "" {
 		in.MessageGroupId = &m.Group
 	}
+	kept := keptAttributes(m)
+	whose := maps.Clone(kept)
+	whose[sqsqueue.AttributeDestination] = in.MessageAttributes[sqsqueue.AttributeDestination]
 	_, err = t.sqs.SendMessage(ctx, in)
-	var coded interface{ ErrorCode() string }
-	if errors.As(err, &coded) && strings.HasPrefix(coded.ErrorCode(), "InvalidParameterValue") {
+	for _, less := range []map[string]awssqs.MessageAttributeValue{whose, kept} {
+		var coded interface{ ErrorCode() string }
+		if !errors.As(err, &coded) || !strings.HasPrefix(coded.ErrorCode(), "InvalidParameterValue") {
+			break
+		}
 		// Somebody else's message of the full size: it goes without its reason, which is in the log, and is not lost.
-		in.MessageAttributes = keptAttributes(m)
+		in.MessageAttributes = less
 		_, err = t.sqs.SendMessage(ctx, in)
 	}
 	return err

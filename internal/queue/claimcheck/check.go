@@ -82,6 +82,13 @@ func Permanent(err error) bool {
 	return errors.Is(err, ErrPointer) || errors.As(err, &missing) || errors.As(err, &foreign)
 }
 
+// Refused reports whether the store has said of an error of Redeem that it lasts until somebody changes something,
+// such as a permission.
+func Refused(err error) bool {
+	var refusal interface{ Refused() bool }
+	return errors.As(err, &refusal) && refusal.Refused()
+}
+
 // Validate reports what is wrong with c.
 func (c *Check) Validate() error {
 	switch bucket, _ := c.locate(""); {

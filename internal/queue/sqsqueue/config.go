@@ -56,6 +56,10 @@ type Config struct {
 	// Ledger and Stats count that in. nil: there is none.
 	Ahead func(ctx context.Context) (tapway.Ledger, error)
 
+	// Attempts has how often a destination's large record is fetched that the blob store refuses to give, before it is a
+	// dead letter; 0 or not there: 8, below 0: without end.
+	Attempts map[string]int
+
 	Lease       time.Duration // how long a received message is kept from others, whole seconds; 0: two minutes
 	MaxHold     time.Duration // how long Run extends a lease, since the message was received; 0: 30 min
 	CallTimeout time.Duration // of one call to SQS, a long poll's 20 s excepted; 0: 5 s
@@ -97,7 +101,7 @@ func (c *Config) withDefaults() {
 			return ex.API.ID
 		}
 	}
-	c.Queues, c.DeadLetters = maps.Clone(c.Queues), maps.Clone(c.DeadLetters)
+	c.Queues, c.DeadLetters, c.Attempts = maps.Clone(c.Queues), maps.Clone(c.DeadLetters), maps.Clone(c.Attempts)
 }
 
 func (c *Config) check() error {

@@ -273,11 +273,11 @@ func (q *Queue) walk(ctx context.Context, name string, visit func(ctx context.Co
 	if err != nil {
 		return err
 	}
-	url, _, err := dead.lookUp(ctx)
+	url, f, err := dead.lookUp(ctx)
 	if err != nil {
 		return err
 	}
-	others := d.sharing(ctx, url)
+	others := d.sharing(ctx, url, f)
 	kept := map[string]string{} // receipt handle by message ID
 	defer func() { d.putBack(ctx, dead, kept) }()
 	for nothing := 0; nothing < 2; {
@@ -291,7 +291,7 @@ func (q *Queue) walk(ctx context.Context, name string, visit func(ctx context.Co
 			v := deliveryOf(&raw[i])
 			if _, known := kept[v.MessageID]; !known {
 				fresh = true
-				if d.owns(v, others) {
+				if d.owns(v, &others) {
 					batch = append(batch, &item{Delivery: v, received: time.Now()})
 				}
 			}

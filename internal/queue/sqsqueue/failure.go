@@ -73,6 +73,10 @@ func transient(err error) bool {
 	if errors.As(err, &entry) && !entry.sender {
 		return true
 	}
+	var refused interface{ ClockSet() bool }
+	if errors.As(err, &refused) && refused.ClockSet() {
+		return true
+	}
 	var status interface{ HTTPStatusCode() int }
 	if errors.As(err, &status) {
 		switch s := status.HTTPStatusCode(); {

@@ -156,8 +156,34 @@ func (d *destination) unreadable(it *item) tapway.Outcome {
 		d.q.c.Log.Error("a message cannot be read and goes to the dead letters", "destination", d.name, "message", it.MessageID, "error", it.err)
 		return tapway.Outcome{Verdict: tapway.Dead, Reason: it.err.Error()}
 	}
+	if claimcheck.Refused(it.err) {
+		return d.refused(it)
+	}
 	d.q.c.Log.Warn("a large record cannot be read from the blob store; it is tried again", "destination", d.name, "message", it.MessageID, "error", it.err)
-	return tapway.Outcome{Verdict: tapway.Released, After: 30 * time.Second}
+	return tapway.Outcome{Verdict: tapway.Released, After: fetchPause}
+}
+
+const (
+	fetchPause    = 30 * time.Second // between two reads of a large record
+	maxFetchPause = 15 * time.Minute
+)
+
+// refused decides about a record that the blob store refuses to give. It counts as an attempt: nobody may ever change what
+// it is refused for.
+func (d *destination) refused(it *item) tapway.Outcome {
+	limit := d.q.c.Attempts[d.name]
+	if limit == 0 {
+		limit = 8 // as a delivery has it
+	}
+	o := tapway.Outcome{Verdict: tapway.Retry, Reason: "its record could not be fetched: " + it.err.Error()}
+	if made := it.attempts(); limit < 0 || made+1 < limit {
+		o.After = min(fetchPause<<min(made, 16), maxFetchPause)
+		d.q.c.Log.Warn("the blob store refuses a large record; it is tried again", "destination", d.name, "message", it.MessageID, "attempt", made+1, "pause", o.After.String(), "error", it.err)
+		return o
+	}
+	o.Verdict = tapway.Dead
+	d.q.c.Log.Error("the blob store refuses a large record, which goes to the dead letters", "destination", d.name, "message", it.MessageID, "attempts", limit, "error", it.err)
+	return o
 }
 
 var (
@@ -193,6 +219,9 @@ func (it *item) open(ctx context.Context, d *destination) (err error) {
 	return err
 }
 
+// attempts is how many were made before this one.
+func (it *item) attempts() int { return max(it.receives()-1-it.past.spared, 0) }
+
 func (it *item) message() tapway.Message {
 	r := Receipt{
 		MessageID: it.MessageID, Handle: it.Handle, Received: it.received.UnixMilli(), Group: it.System["MessageGroupId"], Pointer: it.pointer,
@@ -200,7 +229,7 @@ func (it *item) message() tapway.Message {
 	if it.err != nil {
 		r.Raw = it.raw()
 	}
-	m := tapway.Message{Attempts: max(it.receives()-1-it.past.spared, 0), Record: it.record, LastError: it.past.reason, Receipt: r.String()}
+	m := tapway.Message{Attempts: it.attempts(), Record: it.record, LastError: it.past.reason, Receipt: r.String()}
 	m.ID, m.Enqueued = it.identify(it.record)
 	if m.Attempts > 0 {
 		if m.FirstAttempt = it.past.first; m.FirstAttempt.IsZero() {

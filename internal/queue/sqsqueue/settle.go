@@ -266,14 +266,29 @@ func (d *destination) bury(ctx context.Context, acts []*act) {
 	parcels := make([]*parcel, len(acts))
 	for i, a := range acts {
 		if parcels[i] = d.deadLetter(a); parcels[i].size() > f.most && len(parcels[i].body) <= f.most {
-			// Somebody else's message of the full size: it goes without its reason, not lost.
-			parcels[i].attributes = nil
+			parcels[i].fit(f.most) // somebody else's message of the full size
 		}
 	}
 	for i, err := range dead.outbox.send(ctx, parcels...) {
 		if acts[i].err = err; err == nil {
 			d.memory.buried(acts[i].receipt.MessageID)
 		}
+	}
+}
+
+// fit takes attributes away, those that tell least first, until no more than most bytes are left: a letter without its
+// reason is not lost.
+func (p *parcel) fit(most int) {
+	for _, name := range []string{
+		AttributeFirstAttempt, AttributeDied, AttributeTime, AttributeAttempts, AttributeStatus, AttributeReason, AttributeID, AttributeDestination,
+	} {
+		if p.size() <= most {
+			return
+		}
+		delete(p.attributes, name)
+	}
+	if p.size() > most {
+		p.attributes = nil
 	}
 }
 

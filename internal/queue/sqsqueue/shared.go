@@ -2,69 +2,110 @@ package sqsqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/tapway/tapway"
 )
 
 // deadSource is the system attribute with the ARN of the queue that SQS itself has taken a dead letter from.
 const deadSource = "DeadLetterQueueSourceArn"
 
-// sharing are the other destinations whose dead letters lie in the queue with this URL as well, sorted by name. One
-// whose queues cannot be looked up counts as having its own.
-func (d *destination) sharing(ctx context.Context, url string) (others []*destination) {
+// sharers are the other destinations whose dead letters lie in a destination's dead-letter queue as well, sorted by name.
+type sharers struct {
+	others []*destination
+	unsure []*destination // it is not known where theirs are
+	why    error          // for the first of unsure
+}
+
+// sharing finds out who shares the dead-letter queue with this URL and these facts.
+func (d *destination) sharing(ctx context.Context, url string, f facts) (s sharers) {
 	for _, name := range d.q.names {
 		other := d.q.dests[name]
 		if other == d {
 			continue
 		}
-		dead, err := other.deadLetters(ctx)
-		if err != nil {
-			continue
-		}
-		if its, _, err := dead.lookUp(ctx); err == nil && its == url {
-			others = append(others, other)
+		its, facts, err := other.lookUpDead(ctx)
+		switch c := code(err); {
+		case err == nil && f.arn != "" && facts.arn != "" && f.arn == facts.arn, err == nil && its == url:
+			s.others = append(s.others, other)
+		case err == nil, errors.Is(err, tapway.ErrNotFound), c == "QueueDoesNotExist", c == "NonExistentQueue": // it has another one, or none
+		default:
+			s.unsure = append(s.unsure, other)
+			if s.why == nil {
+				s.why = err
+			}
 		}
 	}
-	return others
+	if len(s.others)+len(s.unsure) > 0 {
+		_, _, _ = d.main.lookUp(ctx) // for is, which does without
+	}
+	return s
 }
 
-// owns reports whether a dead letter is this destination's and not one of the others that share its queue. Who it
+func (d *destination) lookUpDead(ctx context.Context) (string, facts, error) {
+	dead, err := d.deadLetters(ctx)
+	if err != nil {
+		return "", facts{}, err
+	}
+	return dead.lookUp(ctx)
+}
+
+// owns reports whether a dead letter is this destination's and not one of those that share its queue. Who it
 // belongs to is told by its attribute or, of what SQS has moved, by the queue it comes from; of what says neither
 // the first by name takes care. A letter of somebody who is not configured is nobody's: it might be redriven
 // to the wrong destination.
-func (d *destination) owns(v *Delivery, others []*destination) bool {
-	if len(others) == 0 {
+func (d *destination) owns(v *Delivery, s *sharers) bool {
+	if len(s.others)+len(s.unsure) == 0 {
 		return true
 	}
-	if name := valueOf(v.Attributes, AttributeDestination); name != "" {
-		return name == printable(d.name)
+	name, source := valueOf(v.Attributes, AttributeDestination), v.System[deadSource]
+	switch {
+	case name == printable(d.name):
+		return true
+	case name != "" && len(s.others) == 0:
+		return !slices.ContainsFunc(s.unsure, func(other *destination) bool { return name == printable(other.name) })
+	case name != "":
+		return false
+	case source != "":
+		return d.main.is(source)
 	}
-	source := v.System[deadSource]
-	if source != "" {
-		_, f, _ := d.main.ready()
-		return f.arn == source
-	}
-	return d.name < others[0].name
+	return len(s.others) == 0 || d.name < s.others[0].name
 }
 
-// alone is an error that names the destinations that have their dead letters in the same queue, if there are any: SQS
-// itself cannot tell whose they are.
+// is reports whether the target is the queue with this ARN, going by the names where its own ARN is not known.
+func (t *target) is(arn string) bool {
+	if _, f, _ := t.ready(); f.arn != "" {
+		return f.arn == arn
+	}
+	name, _ := splitRef(arn)
+	own, _ := splitRef(t.ref)
+	return own[strings.LastIndexByte(own, '/')+1:] == name
+}
+
+// alone is an error that names the destinations that have their dead letters in the same queue, if there are any or
+// may be: SQS itself cannot tell whose they are.
 func (d *destination) alone(ctx context.Context) error {
-	dead, err := d.deadLetters(ctx)
+	url, f, err := d.lookUpDead(ctx)
 	if err != nil {
 		return err
 	}
-	url, _, err := dead.lookUp(ctx)
-	if err != nil {
-		return err
+	s := d.sharing(ctx, url, f)
+	switch {
+	case len(s.others) > 0:
+		return fmt.Errorf("its dead-letter queue has those of %s as well", listed(s.others))
+	case len(s.unsure) > 0:
+		return fmt.Errorf("its dead-letter queue may have those of %s as well: %w", listed(s.unsure), s.why)
 	}
-	others := d.sharing(ctx, url)
-	if len(others) == 0 {
-		return nil
+	return nil
+}
+
+func listed(all []*destination) string {
+	names := make([]string, len(all))
+	for i, d := range all {
+		names[i] = fmt.Sprintf("%q", d.name)
 	}
-	names := make([]string, len(others))
-	for i, other := range others {
-		names[i] = fmt.Sprintf("%q", other.name)
-	}
-	return fmt.Errorf("its dead-letter queue has those of %s as well", strings.Join(names, ", "))
+	return strings.Join(names, ", ")
 }
