@@ -254,7 +254,7 @@ func lostWords(rec map[string]any) func(...string) bool {
 // leveled is a field's value without what may differ.
 func leveled(field string, v any, lost func(...string) bool) any {
 	switch field {
-	case "front", "api", "fidelity", "id", "time", "duration_ms", "overhead_ms", "connect_ms":
+	case "front", "api", "fidelity", "id", "time", "duration_ms", "overhead_ms", "access_ms", "connect_ms":
 		return nil
 	case "endpoint":
 		if lost(tapway.FidelityPathDecoded) {
