@@ -258,7 +258,7 @@ func waitUntil(ctx context.Context, at time.Time) error {
 const walkHold = 10 * time.Minute
 
 // walk receives all dead letters of a destination, tens at a time, and makes those visible
-// again that visit did not take away. It ends when SQS twice has nothing new.
+// again that visit did not take away. It ends when SQS twice has nothing, or all that is known once more.
 func (q *Queue) walk(ctx context.Context, name string, visit func(ctx context.Context, d *destination, batch []*item) (takeAway []*item, err error)) (err error) {
 	d, err := q.destination(name)
 	if err != nil {
@@ -280,7 +280,7 @@ func (q *Queue) walk(ctx context.Context, name string, visit func(ctx context.Co
 	others := d.sharing(ctx, url, f)
 	kept := map[string]string{} // receipt handle by message ID
 	defer func() { d.putBack(ctx, dead, kept) }()
-	for nothing := 0; nothing < 2; {
+	for nothing, known := 0, 0; nothing < 2 && known <= len(kept); {
 		raw, err := d.receiveDead(ctx, url)
 		if err != nil {
 			return fmt.Errorf("read the dead letters of destination %q: %w", d.name, err)
@@ -297,11 +297,15 @@ func (q *Queue) walk(ctx context.Context, name string, visit func(ctx context.Co
 			}
 			kept[v.MessageID] = v.Handle
 		}
-		if !fresh {
+		switch {
+		case len(raw) == 0:
 			nothing++
-			continue
+		case !fresh:
+			known += len(raw) // of a long walk: what it saw first is visible again, and others may be behind it
+		default:
+			nothing, known = 0, 0
 		}
-		if nothing = 0; len(batch) == 0 {
+		if len(batch) == 0 {
 			continue
 		}
 		gone, err := visit(ctx, d, batch)
@@ -344,7 +348,7 @@ func (d *destination) putBack(ctx context.Context, dead *target, kept map[string
 func (d *destination) show(ctx context.Context, url string, handles []string) error {
 	n := (len(handles) + maxEntries - 1) / maxEntries
 	failed := make([]error, n)
-	parallel(n, 4, func(i int) {
+	parallel(n, 16, func(i int) { // ten thousand calls for a hundred thousand letters
 		in := &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
 		for j, h := range handles[i*maxEntries : min((i+1)*maxEntries, len(handles))] {
 			in.Entries = append(in.Entries, awssqs.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(j)), ReceiptHandle: &h})

@@ -145,3 +145,24 @@ func TestSharedFullSize(t *testing.T) {
 		})
 	}
 }
+
+// TestSharedSlowly: a redrive that takes longer than letters stay hidden sees those of others again and again, and
+// still does all of its own.
+func TestSharedSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.sqs.Create("b", map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("a-dead", 10)})
+		w.q = w.open(w.config())
+		const each = 150
+		for i := range 2 * each {
+			name := []string{"a", "b"}[1-i/each] // b's are first
+			w.sqs.Put("a-dead", `{"of":"`+name+`"}`, map[string]sqstest.Attribute{AttributeDestination: {DataType: "String", StringValue: &name}})
+		}
+		if r, err := w.q.Redrive(t.Context(), "a", Selection{Rate: 0.1}); err != nil || r != (Result{each, each, each}) {
+			t.Errorf("%+v, %v", r, err)
+		}
+		if n := len(w.sqs.Messages("a-dead")); n != each {
+			t.Errorf("%d dead letters are left, want b's %d", n, each)
+		}
+	})
+}
