@@ -248,9 +248,8 @@ func (a *App) RunNotify(ctx context.Context, ready func()) error {
 	start("alarms", func() error { return a.alarms.watch.Run(upkeep) })
 	start("gateway", func() error { return a.server.Serve(a.listener) })
 	if a.adminLis != nil {
-		start("admin API", func() error {
-			return newAdminListener(a.adminLis, a.config.Admin.Connections, a.log).serve(a.adminServer)
-		})
+		from := newAdminListener(a.adminLis, a.config.Admin.Connections, a.log)
+		start("admin API", func() error { return from.serve(a.adminServer) })
 	}
 	a.health.serving.Store(true)
 	a.log.Info("serving", "gateway", a.Addr(), "admin", a.AdminAddr(), "data", a.config.Data, "queue", a.config.Queue, "destinations", a.destinations.names(), "version", a.options.Version)

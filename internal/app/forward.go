@@ -134,9 +134,8 @@ func (f *Forwarder) RunNotify(ctx context.Context, ready func()) error {
 	start("telemetry", func() error { return f.telemetry.Run(upkeep) })
 	f.destinations.start()
 	if f.adminLis != nil {
-		start("admin API", func() error {
-			return newAdminListener(f.adminLis, f.config.Admin.Connections, f.log).serve(f.adminServer)
-		})
+		from := newAdminListener(f.adminLis, f.config.Admin.Connections, f.log)
+		start("admin API", func() error { return from.serve(f.adminServer) })
 	}
 	f.serving.Store(true)
 	if len(f.config.Alarms.Notify) > 0 {
