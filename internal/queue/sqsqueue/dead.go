@@ -319,7 +319,14 @@ func (q *Queue) walk(ctx context.Context, name string, visit func(ctx context.Co
 	return nil
 }
 
+// receiveDead goes on for a short time when ctx has ended: what SQS gives in an answer that nobody reads would be
+// hidden from everybody.
 func (d *destination) receiveDead(ctx context.Context, url string) (got []awssqs.Message, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.q.c.Patience)
+	defer cancel()
 	err = d.q.try(ctx, func(ctx context.Context) error {
 		out, err := d.q.c.Client.ReceiveMessage(ctx, &awssqs.ReceiveMessageInput{
 			QueueUrl: &url, MaxNumberOfMessages: maxEntries, WaitTimeSeconds: 1, // a long poll asks all of SQS's servers

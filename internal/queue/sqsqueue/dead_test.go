@@ -369,3 +369,41 @@ func TestStats(t *testing.T) {
 		}
 	})
 }
+
+// lookedAway is SQS whose caller leaves as soon as it has given something out.
+type lookedAway struct {
+	Client
+	leave context.CancelFunc
+}
+
+func (c lookedAway) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput) (*awssqs.ReceiveMessageOutput, error) {
+	out, err := c.Client.ReceiveMessage(context.WithoutCancel(ctx), in)
+	c.leave()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return out, err
+}
+
+// Dead letters that were asked for by somebody who has left are not hidden from the next one.
+func TestPeekAndLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, onlyA)
+		w.kill(3)
+		client := w.q.c.Client
+		ctx, leave := context.WithCancel(t.Context())
+		w.q.c.Client = lookedAway{client, leave}
+		for _, err := range w.q.PeekDeadLetters(ctx, "a", 0) {
+			if err != nil {
+				break
+			}
+		}
+		w.q.c.Client = client
+		if ctx.Err() == nil {
+			t.Fatal("nobody has left")
+		}
+		if got := w.peek(); len(got) != 3 {
+			t.Errorf("%d of 3 dead letters are to be seen", len(got))
+		}
+	})
+}
