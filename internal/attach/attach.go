@@ -181,7 +181,7 @@ func (r *Runner) changeRoutes(ctx context.Context, st *State) error {
 		}
 		switch v {
 		case asAfter:
-		case asBefore:
+		case asBefore, partly, halfway: // we broke off in the middle of a route, or of taking it back
 			if err := r.Clients.set(ctx, st, ch, is, asAfter); err != nil {
 				return err
 			}

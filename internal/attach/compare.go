@@ -16,6 +16,7 @@ const (
 	asBefore verdict = iota // untouched, or put back
 	asAfter                 // attached
 	partly                  // put back, but for some of its integration responses
+	halfway                 // attached, but for some of its integration responses
 	foreign                 // changed by somebody else
 	missing                 // deleted by somebody else
 )
@@ -71,21 +72,34 @@ func compareREST(c *Change, now json.RawMessage) (verdict, error) {
 	case reflect.DeepEqual(is, after):
 		return asAfter, nil
 	}
-	part := maps.Clone(before)
-	delete(part, "integrationResponses")
-	rest := maps.Clone(is)
-	delete(rest, "integrationResponses")
-	want, _ := before["integrationResponses"].(map[string]any)
-	have, _ := is["integrationResponses"].(map[string]any)
-	if !reflect.DeepEqual(part, rest) {
-		return foreign, nil
+	switch {
+	case lacksResponses(is, before):
+		return partly, nil
+	case lacksResponses(is, after):
+		return halfway, nil
 	}
+	return foreign, nil
+}
+
+// lacksResponses tells that an integration is what it is to be but for integration responses
+// that are not there: a put makes the integration first, and then each of them.
+func lacksResponses(is, want map[string]any) bool {
+	bare := func(in map[string]any) map[string]any {
+		in = maps.Clone(in)
+		delete(in, "integrationResponses")
+		return in
+	}
+	if !reflect.DeepEqual(bare(is), bare(want)) {
+		return false
+	}
+	responses, _ := want["integrationResponses"].(map[string]any)
+	have, _ := is["integrationResponses"].(map[string]any)
 	for status, r := range have {
-		if !reflect.DeepEqual(want[status], r) {
-			return foreign, nil
+		if !reflect.DeepEqual(responses[status], r) {
+			return false
 		}
 	}
-	return partly, nil
+	return true
 }
 
 // targetOf is the target in a change of an HTTP API's route.

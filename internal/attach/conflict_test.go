@@ -43,6 +43,29 @@ func TestSomebodyPutItBackByHalf(t *testing.T) {
 	w.same(t, before, api, "prod", "detached")
 }
 
+// TestSomebodyTookAResponse: an attached route without its integration responses is somebody's
+// work too; by force it is put back, whichever way it was changed.
+func TestSomebodyTookAResponse(t *testing.T) {
+	for name, change := range map[string]func(*apitest.Integration){
+		"attached": func(i *apitest.Integration) { i.Responses = nil },
+		"put back": func(i *apitest.Integration) {
+			i.Type, i.HTTPMethod, i.URI, i.TimeoutInMillis, i.ConnectionType, i.Responses = "HTTP_PROXY", "POST", "https://orders.example.com/v1/orders", 3000, "INTERNET", nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			api := w.pets(t)
+			before := w.snapshot(api, "prod")
+			r, st := w.attached(t, api, "prod", w.viaFunction())
+			w.edit(api, "POST", "/orders", change)
+			_, err := r.Detach(t.Context(), st, DetachOptions{})
+			fails(t, err, "POST /orders")
+			detach(t, r, load(t, r), DetachOptions{Force: true})
+			w.same(t, before, api, "prod", "detached")
+		})
+	}
+}
+
 // httpAPI has two routes with one integration, in a stage that deploys by itself or not.
 func (w *world) httpAPI(t fataler, auto bool) string {
 	t.Helper()

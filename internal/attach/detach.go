@@ -61,8 +61,8 @@ func (r *Runner) Detach(ctx context.Context, st *State, o DetachOptions) (*Repor
 		return &Report{Restored: []string{}, Proven: true, Equal: true}, nil
 	}
 	phase := Detaching
-	if st.Phase == Undoing {
-		phase = Undoing
+	if st.Phase == Attaching || st.Phase == Undoing {
+		phase = Undoing // the attach was never finished, and may have left routes halfway
 	}
 	return r.back(ctx, st, phase, o)
 }
@@ -241,10 +241,10 @@ func (w *way) compare(st *State, o DetachOptions) error {
 		if err != nil {
 			return err
 		}
-		if v == partly && st.Phase != Undoing && st.Phase != Detaching {
-			v = foreign // only a restore of ours leaves it like that
-		}
 		w.verdicts = append(w.verdicts, v)
+		if !st.leaves(v) {
+			v = foreign
+		}
 		if v == foreign || v == missing {
 			conflict := st.conflict(ch, w.current[ch.place()], v)
 			if o.KeepTheirs && conflict.StillCalls {
@@ -263,6 +263,20 @@ func (w *way) compare(st *State, o DetachOptions) error {
 		return &ConflictError{conflicts}
 	}
 	return nil
+}
+
+// leaves tells whether a route can look like that by what tapway itself has done: a call that
+// broke off leaves some of a route's integration responses out, and in any other phase it was
+// somebody else who took them away.
+func (s *State) leaves(v verdict) bool {
+	unfinished := s.Phase == Attaching || s.Phase == Undoing
+	switch v {
+	case partly:
+		return unfinished || s.Phase == Detaching
+	case halfway:
+		return unfinished
+	}
+	return true
 }
 
 // strangers finds routes of an HTTP API that others led to our integrations: those cannot be

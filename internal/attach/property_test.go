@@ -2,6 +2,8 @@ package attach
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -156,6 +158,52 @@ func (w *world) build(kind Kind, seed uint64) string {
 		return w.BuildREST(&fixed{seed}, 5)
 	}
 	return w.BuildHTTP(&fixed{seed}, 4)
+}
+
+// TestBrokenOffTwice: an attach that broke off at any call, with no way to take it back, and
+// then a detach that broke off at any call: the next detach leaves the API as it was, and so
+// does the end of the attach and a detach. Routes have integration responses here, which are
+// calls of their own.
+func TestBrokenOffTwice(t *testing.T) {
+	for _, way := range []string{"lambda", "url"} {
+		for _, resume := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s resume=%v", way, resume), func(t *testing.T) {
+				t.Parallel()
+				brokenOffTwice(t, way, resume)
+			})
+		}
+	}
+}
+
+func brokenOffTwice(t *testing.T, way string, resume bool) {
+	for first, whole := 1, false; !whole; first++ {
+		for second, end := 1, false; !end; second++ {
+			w := newWorld(t)
+			api, o := w.pets(t), viaURL()
+			if way == "lambda" {
+				o = w.viaFunction()
+			}
+			before, a, r := w.snapshot(api, "prod"), w.read(t, api, "prod"), w.runner()
+			st := w.state(a, w.plan(t, a, o), r)
+			w.Before = apitest.FailNth(first, apitest.Cut, false)
+			whole = r.Attach(t.Context(), st) == nil
+			w.Before = apitest.FailNth(second, apitest.Cut, false)
+			_, err := r.Detach(t.Context(), load(t, r), DetachOptions{})
+			w.Before = nil
+			if end = err == nil; errors.As(err, new(*ConflictError)) {
+				t.Fatalf("calls %d and %d: %v", first, second, err)
+			}
+			if st = load(t, r); resume && st.Phase != Detached {
+				st.Phase = Attaching
+				if err := r.Attach(t.Context(), st); err != nil {
+					t.Fatalf("calls %d and %d, resumed: %v", first, second, err)
+				}
+				w.isAttached(t, st)
+			}
+			detach(t, r, load(t, r), DetachOptions{})
+			w.same(t, before, api, "prod", fmt.Sprintf("broken off at calls %d and %d", first, second))
+		}
+	}
 }
 
 // example makes a small API with two routes or more for either way, nothing undeployed, and

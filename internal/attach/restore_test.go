@@ -238,7 +238,10 @@ func (w *world) content(t fataler, api string, kind Kind, known []string) (out m
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], ",")
 	}
-	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, `"createdDate"`) }) // a new API has its own
+	// A new API has its own; an export's version is the date, too, where the API has none.
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		return strings.Contains(line, `"createdDate"`) || strings.Contains(line, `"version": "20`) && strings.HasSuffix(line, `UTC"`)
+	})
 	slices.Sort(lines)
 	out["working copy"] = strings.Join(lines, "\n")
 	for _, name := range w.stages(api, kind) {

@@ -32,7 +32,7 @@ type RouteStatus struct {
 	Live    bool   `json:"live"` // its calls lead to tapway in the stage, or its canary
 }
 
-var workingText = map[verdict]string{asBefore: "undone", asAfter: "attached", partly: "changed", foreign: "changed", missing: "deleted"}
+var workingText = map[verdict]string{asBefore: "undone", asAfter: "attached", partly: "changed", halfway: "changed", foreign: "changed", missing: "deleted"}
 
 // Status compares an attachment with what there is now. It changes nothing.
 func (r *Runner) Status(ctx context.Context, st *State) (*Status, error) {
