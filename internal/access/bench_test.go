@@ -35,7 +35,7 @@ func everything(t testing.TB, n int) (*Chain, http.Header) {
 		&ClientAddress{Trusted: trusting(t, "10.0.0.0/8")}, &PolicyDecider{Policy: policy},
 		&Concurrency{PerAddress: 100, Total: 1000, State: state}, keys,
 		&Plans{Plans: keys.Plans, Rules: rules, Throttle: state.Throttle("all", fast), State: state},
-		&Methods{Allowed: []string{"GET", "POST"}, Rules: rules}, NewFilteredPaths([]string{"/internal", "/admin", "/debug"}, ""),
+		&Methods{Allowed: []string{"GET", "POST"}, Rules: rules, Policy: policy, Forms: &Bodies{Max: MaxForm, Total: 4 * MaxForm, State: state}}, NewFilteredPaths([]string{"/internal", "/admin", "/debug"}, ""),
 	), header
 }
 
@@ -69,6 +69,33 @@ func BenchmarkAllRules(b *testing.B) {
 			end()
 		})
 	}
+}
+
+// BenchmarkAllRulesJSON is that of one with a JSON body of 1 KiB, which may ask for a method.
+func BenchmarkAllRulesJSON(b *testing.B) {
+	chain, header := everything(b, 10000)
+	gate := new(Gate)
+	gate.Set(chain)
+	body := []byte(`{"name":"` + strings.Repeat("x", 900) + `","items":[{"id":1,"note":"a \"quoted\" one"}],"total":42.5,"currency":"EUR"}`)
+	rest := make([]byte, 4<<10)
+	h := gate.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		for {
+			if _, err := r.Body.Read(rest); err != nil {
+				return
+			}
+		}
+	}))
+	r, w := hotCall(header), &quietWriter{http.Header{}}
+	r.Method, r.ContentLength, r.Header["Content-Type"] = "POST", int64(len(body)), []string{"application/json"}
+	src := &replay{src: http.NoBody}
+	b.ReportAllocs()
+	end := reportCPU(b)
+	for b.Loop() {
+		src.Reset(body)
+		r.Body = src
+		h.ServeHTTP(w, r)
+	}
+	end()
 }
 
 // BenchmarkRefused is the price of a call that is refused, by the rule that refuses it.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 )
 
 const (
@@ -60,6 +61,7 @@ func (ok judge) takes(method string) bool {
 type looked interface {
 	io.ReadCloser
 	ahead() (err error, over bool) // looks on by a step; over: nothing more is to be held for it
+	done() bool                    // nothing more is to be looked at
 	size() int                     // of what is held
 	later(judge)                   // replaces the judge
 }
@@ -77,6 +79,18 @@ type bodyLook struct {
 
 func (l *bodyLook) size() int     { return cap(l.buf) }
 func (l *bodyLook) later(j judge) { *l.may = j }
+func (l *bodyLook) done() bool    { return l.scan.done() }
+
+// pieces are the first pieces of bodies that have been handed on whole.
+var pieces = sync.Pool{New: func() any { return new([firstPiece]byte) }}
+
+// letGo gives back the memory of a body of which all has been handed on.
+func (l *bodyLook) letGo() {
+	if cap(l.buf) == firstPiece {
+		pieces.Put((*[firstPiece]byte)(l.buf[:firstPiece]))
+	}
+	l.buf, l.at = nil, 0
+}
 
 func (l *bodyLook) ahead() (error, bool) {
 	l.step()
@@ -89,7 +103,10 @@ func (l *bodyLook) step() {
 		l.buf = append(l.buf[:0], l.buf[l.at:]...)
 		l.at = 0
 	}
-	if cap(l.buf)-len(l.buf) < firstPiece {
+	switch {
+	case l.buf == nil:
+		l.buf = pieces.Get().(*[firstPiece]byte)[:0]
+	case cap(l.buf)-len(l.buf) < min(firstPiece, cap(l.buf)/2):
 		l.buf = slices.Grow(l.buf, firstPiece)
 	}
 	n, err := l.src.Read(l.buf[len(l.buf):cap(l.buf)])
@@ -122,7 +139,9 @@ func (l *bodyLook) Read(p []byte) (int, error) {
 			return 0, nil
 		case ready > 0:
 			n := copy(p, l.buf[l.at:l.at+ready])
-			l.at += n
+			if l.at += n; l.at == len(l.buf) && (l.err != nil || l.scan.done()) {
+				l.letGo()
+			}
 			return n, nil
 		case l.err != nil:
 			return 0, l.err
@@ -201,7 +220,7 @@ func (m *Methods) look(r *Request, make func(io.ReadCloser, *judge) looked) *Ref
 			}
 			lent = size
 		}
-		if over && err == nil { // the rest comes when r may be another's already
+		if over && err == nil && !body.done() { // the rest comes when r may be another's already
 			list := m.mayLater(r)
 			body.later(func(method string) bool { return slices.Contains(list, method) })
 		}

@@ -127,18 +127,28 @@ func (j *jsonScan) text(c byte) error {
 	case c == '\\':
 		j.escaped = true
 	case c == '"':
-		var text string
-		whole := len(j.name) < maxField
-		readable := whole && json.Unmarshal(j.name, &text) == nil
-		was := j.state
+		was, quoted := j.state, j.name
 		j.state, j.name = jsonPlain, j.name[:0]
 		if was == jsonName {
-			j.field = readable && isField(text)
+			j.field = namesField(quoted)
 			return nil
 		}
-		if !readable || !j.may.takes(text) {
+		var method string
+		if len(quoted) >= maxField || json.Unmarshal(quoted, &method) != nil || !j.may.takes(method) {
 			return errOverride
 		}
 	}
 	return nil
+}
+
+// namesField reports whether a name in its quotes is the field's.
+func namesField(quoted []byte) bool {
+	if len(quoted) >= maxField {
+		return false
+	}
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return isField(string(quoted[1 : len(quoted)-1]))
+	}
+	var name string
+	return json.Unmarshal(quoted, &name) == nil && isField(name)
 }

@@ -128,6 +128,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (l *partLook) size() int     { return l.passed.Cap() }
 func (l *partLook) later(j judge) { *l.may = j }
+func (l *partLook) done() bool    { return false }
 
 func (l *partLook) ahead() (error, bool) {
 	l.step()
