@@ -280,6 +280,9 @@ func TestAccessLogOfCalls(t *testing.T) {
 	tracedCall(t, "GET", w.url+"/a?token=hidden", http.Header{"User-Agent": {"agent \"1\""}})
 	tracedCall(t, "GET", w.url+"/b", nil)
 	record := w.sink.next(t, 0)
+	if other := w.sink.next(t, 1); record["endpoint"] != "/a" { // deliveries may overtake each other
+		record = other
+	}
 	await(t, func() bool { n, _ := w.app.accessLog.Lines(); return n == 2 })
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
