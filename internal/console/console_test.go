@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -76,16 +77,36 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestPreload: the page names every module, so that a browser fetches them side by side.
+// TestPreload: the page names every module that the first view needs, so that a browser fetches them side by side,
+// and no other one.
 func TestPreload(t *testing.T) {
 	page := get("/").Body.String()
+	imported := regexp.MustCompile(`(?m)^(?:import|\}) .*from "\./([a-z]+\.js)";`)
+	needed := map[string]bool{"theme.js": true}
+	for next := []string{"app.js"}; len(next) > 0; next = next[1:] {
+		if needed[next[0]] {
+			continue
+		}
+		needed[next[0]] = true
+		text, err := os.ReadFile("static/js/" + next[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range imported.FindAllSubmatch(text, -1) {
+			next = append(next, string(m[1]))
+		}
+	}
 	names, err := fs.Glob(os.DirFS("static"), "js/*.js")
-	if err != nil || len(names) < 20 {
-		t.Fatalf("%d modules, %v", len(names), err)
+	if err != nil || len(names) < 20 || len(needed) < 10 || len(needed) == len(names) {
+		t.Fatalf("%d modules, %d of them for the first view, %v", len(names), len(needed), err)
 	}
 	for _, name := range names {
-		if strings.Count(page, `"/`+name+`"`) != 1 {
-			t.Errorf("the page does not name %s once", name)
+		want := 0
+		if needed[filepath.Base(name)] {
+			want = 1
+		}
+		if n := strings.Count(page, `"/`+name+`"`); n != want {
+			t.Errorf("the page names %s %d times, want %d", name, n, want)
 		}
 	}
 }

@@ -3,16 +3,13 @@
 import { button, dialog, h, icon, put, s, teach } from "./dom.js";
 import { checkSession, login, logout, place, reach, session } from "./api.js";
 import { traffic } from "./traffic.js";
-import { compare } from "./compare.js";
-import { delivery } from "./delivery.js";
-import { routes } from "./routes.js";
-import { ledger } from "./ledger.js";
-import { overview } from "./overview.js";
-import { keys as keysView } from "./keys.js";
-import { alarms } from "./alarms.js";
 import { news } from "./news.js";
 
-const views = { traffic, exchange: traffic, overview, delivery, routes, keys: keysView, alarms, ledger, compare };
+// The list of calls comes at once, every other view when it is asked for or when the browser has nothing else to do.
+const first = async () => traffic;
+const later = (name) => () => import(`/js/${name}.js`).then((module) => module[name]);
+const views = { traffic: first, exchange: first, overview: later("overview"), delivery: later("delivery"), routes: later("routes"), keys: later("keys"), alarms: later("alarms"), ledger: later("ledger"), compare: later("compare") };
+const fetchAll = () => Object.values(views).forEach((view) => view().catch(() => { /* it is asked for again when it is shown */ }));
 const tabs = [["traffic", "Traffic"], ["overview", "Overview"], ["delivery", "Delivery"], ["routes", "Routes"], ["keys", "Keys"], ["alarms", "Alarms"], ["ledger", "Ledger"]];
 
 let current; // {view, root, leave, keys}
@@ -43,15 +40,17 @@ async function show() {
     return;
   }
   current?.leave?.();
-  current = { view };
+  const mine = current = { view };
   title = tabs.find(([n]) => n === at.name)?.[1] || { compare: "Compare", exchange: "Call" }[at.name];
   entitle();
   try {
-    const p = await place();
+    const [p, build] = await Promise.all([place(), view()]);
     if (p.elsewhere) put(where, `${p.elsewhere.name} in ${p.elsewhere.where}`);
-    if (current.view !== view) return;
-    Object.assign(current, view(main, at, p));
+    if (current !== mine) return;
+    Object.assign(mine, build(main, at, p));
+    setTimeout(fetchAll, 1000);
   } catch (err) {
+    if (current !== mine) return;
     current = undefined;
     if (err.status !== 401) put(main, teach("error", "The console cannot reach tapway", err.message, button("Try again", anew, { kind: "primary" })));
   }
