@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/goccy/go-yaml"
@@ -66,10 +67,53 @@ func installed(t *testing.T) (root string) {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 	}
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(root, "usr/bin/tapway"), "../cmd/tapway").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	program, err := os.ReadFile(builtTapway(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "usr/bin/tapway"), program, 0o755); err != nil {
+		t.Fatal(err)
 	}
 	return root
+}
+
+var built struct {
+	sync.Once
+	dir, problem string
+}
+
+// TestMain removes what was built.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
+}
+
+// builtTapway is a tapway of this source, linked as the packages and the image have it: without C.
+func builtTapway(t *testing.T) string {
+	t.Helper()
+	built.Do(func() {
+		dir, err := os.MkdirTemp("", "tapway-deploy-test")
+		if err != nil {
+			built.problem = err.Error()
+			return
+		}
+		built.dir = dir
+		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "tapway"), "../cmd/tapway")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			built.problem = fmt.Sprintf("%v\n%s", err, out)
+		}
+	})
+	if built.problem != "" {
+		t.Fatal(built.problem)
+	}
+	return filepath.Join(built.dir, "tapway")
 }
 
 // TestInstalled: after an installation the configuration names what is missing only, and with a backend and a
@@ -182,7 +226,7 @@ func TestKubernetesConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	check := func(env ...string) error {
-		cmd := exec.Command("go", "run", "../cmd/tapway", "config", "check", "-c", file)
+		cmd := exec.Command(builtTapway(t), "config", "check", "-c", file)
 		cmd.Env = append(os.Environ(), env...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w\n%s", err, out)
