@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -138,7 +139,7 @@ func TestInstalled(t *testing.T) {
 	edited := string(text)
 	for from, to := range map[string]string{
 		"backend: http://127.0.0.1:3000": "backend: " + backend.URL,
-		"destinations: []":               "destinations: [{name: siem, url: \"" + backend.URL + "/in\"}]\nadmin: {listen: \"127.0.0.1:0\"}",
+		"destinations: []":               "destinations: [{name: siem, url: \"" + backend.URL + "/in\", headers: {Authorization: \"Bearer ${SIEM_TOKEN}\"}}]\nadmin: {listen: \"127.0.0.1:0\"}",
 		"listen: \":8080\"":              "listen: \"127.0.0.1:0\"",
 		"data: /var/lib/tapway":          "data: " + t.TempDir(),
 	} {
@@ -150,10 +151,53 @@ func TestInstalled(t *testing.T) {
 	if err := os.WriteFile(file, []byte(edited), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(tapway, "doctor", "-c", file).CombinedOutput()
+	env := filepath.Join(root, "etc/tapway/tapway.env")
+	text, err = os.ReadFile(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(env, append(text, "SIEM_TOKEN='a token; with $signs'\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	doctor := exec.Command("sh", "-c", strings.ReplaceAll(documented(t, "sudo sh -c "), "/etc/", root+"/etc/"))
+	doctor.Env = append(os.Environ(), "PATH="+filepath.Dir(tapway)+":"+os.Getenv("PATH"))
+	out, err := doctor.CombinedOutput()
 	if err != nil || strings.Contains(string(out), "FAIL") || !strings.Contains(string(out), "siem") {
 		t.Errorf("tapway doctor: %v\n%s", err, out)
 	}
+
+	// Where nothing is configured nothing is wrong either, but for ports that others have on this machine.
+	elsewhere := exec.Command(tapway, "doctor", "--json")
+	elsewhere.Dir = t.TempDir()
+	out, _ = elsewhere.Output()
+	var findings []struct {
+		Check, Detail string
+		OK            bool
+	}
+	if err := json.Unmarshal(out, &findings); err != nil || len(findings) < 3 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, f := range findings {
+		if !f.OK && !strings.HasSuffix(f.Check, "port") {
+			t.Errorf("tapway doctor in an empty directory: %s: %s", f.Check, f.Detail)
+		}
+	}
+}
+
+// documented is what a command of docs/install.md runs.
+func documented(t *testing.T, begins string) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, begins); ok {
+			return strings.Trim(strings.TrimSpace(rest), "'")
+		}
+	}
+	t.Fatalf("docs/install.md has no %s", begins)
+	return ""
 }
 
 // TestUnit: systemd takes the unit, and finds little that an attacker in it could do.
