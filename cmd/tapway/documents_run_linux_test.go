@@ -63,12 +63,14 @@ func TestDocumentsRun(t *testing.T) {
 	t.Logf("%d commands were run, %d kinds of them were not", len(ran), len(notRun))
 }
 
-// notRun are the commands that no test runs as they stand in the documents.
-var notRun = []struct {
+// excused is a kind of commands that no test runs as they stand in the documents.
+type excused struct {
 	line string // how they begin
 	why  string
 	by   string // what is tested instead: a test, or a file with the text behind the colon
-}{
+}
+
+var notRun = []excused{
 	{"make test", "it runs this test", ".ci/run: make test"},
 	{"make lint", "part of .ci/run", ".ci/run: make lint"},
 	{"make fuzz", "part of .ci/run, for a shorter time", ".ci/run: .ci/fuzz"},
@@ -110,10 +112,10 @@ var notRun = []struct {
 }
 
 // exceptionOf is the entry of notRun that a line belongs to.
-func exceptionOf(line string) *struct{ line, why, by string } {
-	for _, e := range notRun {
-		if strings.HasPrefix(line, e.line) {
-			return &struct{ line, why, by string }{e.line, e.why, e.by}
+func exceptionOf(line string) *excused {
+	for i := range notRun {
+		if strings.HasPrefix(line, notRun[i].line) {
+			return &notRun[i]
 		}
 	}
 	return nil
@@ -323,7 +325,7 @@ func (r *documentsRun) means(line string) string {
 		"http://127.0.0.1:3000", r.backend.URL, "http://127.0.0.1:3001", r.backend.URL,
 		"https://gateway.internal:9090", "http://"+r.g.admin, "http://127.0.0.1:9090", "http://"+r.g.admin, "127.0.0.1:9091", "127.0.0.1:0",
 		"/etc/tapway/tapway.yaml", filepath.Join(r.dir, "tapway.yaml"), "/var/lib/tapway", filepath.Join(r.dir, "tapway-data"),
-		"0198c2f0-7c1e-7b3a-9d2e-3f1f7b6a5c4d", id, "go run ./cmd/tapway", "tapway",
+		"0198c2f0-7c1e-7b3a-9d2e-3f1f7b6a5c4d", id, "go run ./cmd/tapway", "tapway", "curl -s ", "curl -sf ",
 	).Replace(line)
 	return regexp.MustCompile(`\bID\b`).ReplaceAllString(line, id)
 }
