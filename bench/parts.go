@@ -27,6 +27,15 @@ func plain(role string) func(string) (*process, func(), error) {
 // profiled counts the tapways that were told to write a profile.
 var profiled int
 
+// withProfile lets a tapway with these arguments write one if that was asked for.
+func withProfile(args ...string) []string {
+	if *profiles == "" {
+		return args
+	}
+	profiled++
+	return append(args, "-profile", filepath.Join(*profiles, fmt.Sprintf("tapway-%02d.pprof", profiled)))
+}
+
 // tapwayWith starts tapway with a fresh data directory; deliveries go nowhere: they are paused.
 func tapwayWith(extra ...string) func(string) (*process, func(), error) {
 	return func(backend string) (*process, func(), error) {
@@ -34,12 +43,7 @@ func tapwayWith(extra ...string) func(string) (*process, func(), error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		args := append([]string{"-backend", backend, "-data", dir}, extra...)
-		if *profiles != "" {
-			profiled++
-			args = append(args, "-profile", filepath.Join(*profiles, fmt.Sprintf("tapway-%02d.pprof", profiled)))
-		}
-		p, err := start("tapway", args...)
+		p, err := start("tapway", withProfile(append([]string{"-backend", backend, "-data", dir}, extra...)...)...)
 		return p, remove, err
 	}
 }
@@ -171,18 +175,18 @@ func benchPipeline() error {
 		return err
 	}
 	defer backend.stop()
-	fmt.Printf("\n## Whole pipeline: capture and delivery in batches of 100 to a local sink, 1 KiB\n\n| | calls/s | CPU µs/call | left undelivered when the load ended |\n|---|---|---|---|\n")
+	fmt.Printf("\n## Whole pipeline: capture and delivery in batches of 100 to a local sink, %d KiB\n\n| | calls/s | CPU µs/call | left undelivered when the load ended |\n|---|---|---|---|\n", *bodySize>>10)
 	var alone, whole, aloneCPU, wholeCPU, left []float64
 	for range *rounds {
 		dir, remove, err := tempData()
 		if err != nil {
 			return err
 		}
-		p, err := start("tapway", append([]string{"-backend", "http://" + backend.addr, "-data", dir}, paused...)...)
+		p, err := start("tapway", withProfile(append([]string{"-backend", "http://" + backend.addr, "-data", dir}, paused...)...)...)
 		if err != nil {
 			return err
 		}
-		r, err := load(p, p.addr, 1<<10, 2*length(), 0)
+		r, err := load(p, p.addr, *bodySize, 2*length(), 0)
 		p.stop()
 		remove()
 		if err != nil {
@@ -197,11 +201,11 @@ func benchPipeline() error {
 		if err != nil {
 			return err
 		}
-		p, err = start("tapway", "-backend", "http://"+backend.addr, "-data", dir, "-sink", "http://"+sink.addr+"/in")
+		p, err = start("tapway", withProfile("-backend", "http://"+backend.addr, "-data", dir, "-sink", "http://"+sink.addr+"/in")...)
 		if err != nil {
 			return err
 		}
-		r, err = load(p, p.addr, 1<<10, 2*length(), 0)
+		r, err = load(p, p.addr, *bodySize, 2*length(), 0)
 		if err != nil {
 			return err
 		}

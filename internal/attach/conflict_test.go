@@ -43,27 +43,58 @@ func TestSomebodyPutItBackByHalf(t *testing.T) {
 	w.same(t, before, api, "prod", "detached")
 }
 
-// TestSomebodyTookAResponse: an attached route without its integration responses is somebody's
-// work too; by force it is put back, whichever way it was changed.
-func TestSomebodyTookAResponse(t *testing.T) {
-	for name, change := range map[string]func(*apitest.Integration){
-		"attached": func(i *apitest.Integration) { i.Responses = nil },
-		"put back": func(i *apitest.Integration) {
-			i.Type, i.HTTPMethod, i.URI, i.TimeoutInMillis, i.ConnectionType, i.Responses = "HTTP_PROXY", "POST", "https://orders.example.com/v1/orders", 3000, "INTERNET", nil
-		},
+// stock is an API of two routes with integration responses that differ from none; one calls a function
+// by itself, and keeps its responses when it is led through tapway's.
+func (w *world) stock(t fataler) string {
+	t.Helper()
+	var api struct{ ID, RootResourceID string }
+	w.call(t, "POST", "/restapis", map[string]any{"name": "stock"}, &api)
+	at := "/restapis/" + api.ID
+	for part, integration := range map[string]map[string]any{
+		"shelves": {"type": "AWS_PROXY", "httpMethod": "POST", "uri": "arn:aws:apigateway:" + w.Region + ":lambda:path/2015-03-31/functions/" + w.AddFunction("stock", false) + "/invocations"},
+		"prices":  {"type": "HTTP", "httpMethod": "GET", "uri": "https://prices.example.com/v1/prices"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			api := w.pets(t)
-			before := w.snapshot(api, "prod")
-			r, st := w.attached(t, api, "prod", w.viaFunction())
-			w.edit(api, "POST", "/orders", change)
-			_, err := r.Detach(t.Context(), st, DetachOptions{})
-			fails(t, err, "POST /orders")
-			detach(t, r, load(t, r), DetachOptions{Force: true})
-			w.same(t, before, api, "prod", "detached")
-		})
+		var r struct{ ID string }
+		w.call(t, "POST", at+"/resources/"+api.RootResourceID, map[string]any{"pathPart": part}, &r)
+		m := at + "/resources/" + r.ID + "/methods/GET"
+		w.call(t, "PUT", m, map[string]any{"authorizationType": "NONE"}, nil)
+		w.call(t, "PUT", m+"/integration", integration, nil)
+		for status, pattern := range map[string]string{"200": "", "404": ".*missing.*"} {
+			w.call(t, "PUT", m+"/responses/"+status, map[string]any{}, nil)
+			w.call(t, "PUT", m+"/integration/responses/"+status, map[string]any{"selectionPattern": pattern, "responseTemplates": map[string]string{"application/json": "{}"}}, nil)
+		}
 	}
+	w.deploy(t, api.ID, "prod")
+	return api.ID
+}
+
+// TestSomebodyTookAResponse: an attached route without one of its integration responses is somebody's
+// work too, and is put back by force.
+func TestSomebodyTookAResponse(t *testing.T) {
+	w := newWorld(t)
+	api := w.stock(t)
+	before := w.snapshot(api, "prod")
+	r, st := w.attached(t, api, "prod", w.viaFunction())
+	w.edit(api, "GET", "/shelves", func(i *apitest.Integration) { delete(i.Responses, "404") })
+	_, err := r.Detach(t.Context(), st, DetachOptions{})
+	fails(t, err, "GET /shelves")
+	detach(t, r, load(t, r), DetachOptions{Force: true})
+	w.same(t, before, api, "prod", "detached")
+}
+
+// TestForcedHalfway: what somebody put back without its integration responses is put back by force.
+func TestForcedHalfway(t *testing.T) {
+	w := newWorld(t)
+	api := w.stock(t)
+	before := w.snapshot(api, "prod")
+	r, st := w.attached(t, api, "prod", viaURL())
+	w.edit(api, "GET", "/prices", func(i *apitest.Integration) {
+		i.URI, i.RequestParameters, i.Responses = "https://prices.example.com/v1/prices", nil, nil
+	})
+	_, err := r.Detach(t.Context(), st, DetachOptions{})
+	fails(t, err, "GET /prices")
+	detach(t, r, load(t, r), DetachOptions{Force: true})
+	w.same(t, before, api, "prod", "detached")
 }
 
 // httpAPI has two routes with one integration, in a stage that deploys by itself or not.

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/content"
 	"github.com/tapway/tapway/internal/jsonstring"
@@ -74,7 +72,7 @@ func render(h tapway.Header, b *tapway.Body) rendered {
 		return rendered{encoding: encodingNone}
 	case !jsonstring.Valid(r.bytes):
 		r.encoding = encodingBase64
-	case !b.Truncated && isJSONType(h) && validJSON(r.bytes):
+	case !b.Truncated && isJSONType(h) && validJSON(r.bytes, maxNesting):
 		r.encoding = encodingJSON
 	case bytes.IndexByte(r.bytes, 0) >= 0:
 		r.encoding = encodingBase64 // binary that happens to be UTF-8; databases refuse NUL in text
@@ -126,42 +124,6 @@ func appendJSON(dst, b []byte) []byte {
 		b = b[min(i+1, len(b)):]
 	}
 	return dst
-}
-
-// validJSON reports whether b is JSON that may be embedded. Nesting is looked at first,
-// because the validator recurses and a stranger chooses the depth.
-func validJSON(b []byte) bool {
-	return !deeperThan(b, maxNesting) && gjson.ValidBytes(b)
-}
-
-// deeperThan reports whether the JSON in b nests more than limit levels.
-func deeperThan(b []byte, limit int) bool {
-	// Counting brackets is many times faster than following them, and nearly always enough.
-	if bytes.Count(b, []byte{'['})+bytes.Count(b, []byte{'{'}) <= limit {
-		return false
-	}
-	depth, quoted := 0, false
-	for i := 0; i < len(b); i++ {
-		switch b[i] {
-		case '"':
-			quoted = !quoted
-		case '\\':
-			if quoted {
-				i++
-			}
-		case '[', '{':
-			if !quoted {
-				if depth++; depth > limit {
-					return true
-				}
-			}
-		case ']', '}':
-			if !quoted {
-				depth--
-			}
-		}
-	}
-	return false
 }
 
 // isJSONType reports whether the body may be taken for JSON: its type says so or there is no type.

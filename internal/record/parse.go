@@ -25,7 +25,7 @@ var ErrRecord = errors.New("not a readable record")
 // that of the bytes that passed. Append makes the same record of the result.
 func Parse(record []byte) (*tapway.Exchange, error) {
 	// One level more than a body may nest: the record's own.
-	if deeperThan(record, maxNesting+1) || !gjson.ValidBytes(record) {
+	if !validJSON(record, maxNesting+1) {
 		return nil, fmt.Errorf("%w: not JSON", ErrRecord)
 	}
 	if !utf8.Valid(record) {
@@ -55,7 +55,7 @@ func Parse(record []byte) (*tapway.Exchange, error) {
 // have neither a version nor an id: it is for telling a record from anything else. Parse may
 // still find fault with it.
 func Plausible(text []byte) bool {
-	if deeperThan(text, maxNesting+1) || !gjson.ValidBytes(text) || !gjson.ParseBytes(text).IsObject() {
+	if !validJSON(text, maxNesting+1) || !gjson.ParseBytes(text).IsObject() {
 		return false
 	}
 	for _, field := range gjson.GetManyBytes(text, "endpoint", "method", "status") {
