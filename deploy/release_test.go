@@ -31,7 +31,7 @@ func TestRelease(t *testing.T) {
 			Args           []string
 		}
 		Checksum struct {
-			Name  string `yaml:"name_template"`
+			Name  string                  `yaml:"name_template"`
 			Extra []struct{ Glob string } `yaml:"extra_files"`
 		}
 	}

@@ -272,7 +272,7 @@ func checkMention(command string) error {
 		if err != nil {
 			return err
 		}
-		if err := cmd.ParseFlags(rest); err != nil && !errors.Is(err, pflag.ErrHelp) && !strings.Contains(err.Error(), "flag needs an argument") {
+		if err := cmd.ParseFlags(rest); err != nil && !errors.Is(err, pflag.ErrHelp) && !strings.Contains(err.Error(), "flag needs an argument") && !strings.Contains(err.Error(), `invalid argument "N"`) {
 			return err
 		}
 		if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {

@@ -64,8 +64,10 @@ func TestHeaderInjection(t *testing.T) {
 	if mapped == 0 {
 		t.Error("no parameter was mapped into a header: this test tests nothing")
 	}
-	for _, path := range []string{"/cr", "/nul", "/folded"} {
-		if answer := raw(t, w.addr, "GET "+path+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(answer, "HTTP/1.1 502 ") {
+	for path, want := range map[string]string{"/cr": "502", "/nul": "502", "/folded": "200"} {
+		answer := raw(t, w.addr, "GET "+path+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		headerLines(t, answer)
+		if !strings.HasPrefix(answer, "HTTP/1.1 "+want+" ") || want == "200" && !strings.Contains(answer, "\r\nX-A: b Injected: y\r\n") { // a folded line becomes one
 			t.Errorf("%s: the client got %q", path, answer)
 		}
 	}
