@@ -47,9 +47,9 @@ func TestHeaderInjection(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t, "openapi: "+export+"\ndestinations: []\n")
-	mapped := 0
 	for _, end := range []string{"%0d%0a", "%0D%0A", "%0a", "%0d", "%00", "%250d%250a", "%E5%98%8A%E5%98%8D", "%c4%8a", "%85", "\\r\\n"} {
 		value := "x" + end + "Injected:%20y" + end
+		mapped := 0
 		for _, target := range []string{"/a/x?q=" + value, "/a/" + value + "?q=x", "/" + value, "/?" + value} {
 			headerLines(t, raw(t, w.addr, "GET "+target+" HTTP/1.1\r\nHost: a\r\nX-In: "+value+"\r\nConnection: close\r\n\r\n"))
 			for len(backend.requests) > 0 {
@@ -60,9 +60,9 @@ func TestHeaderInjection(t *testing.T) {
 				}
 			}
 		}
-	}
-	if mapped == 0 {
-		t.Error("no parameter was mapped into a header: this test tests nothing")
+		if mapped != 1 {
+			t.Errorf("%s: %d headers have the value of the query", end, mapped)
+		}
 	}
 	for path, want := range map[string]string{"/cr": "502", "/nul": "502", "/folded": "200"} {
 		answer := raw(t, w.addr, "GET "+path+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
