@@ -452,6 +452,91 @@ func TestLostIndex(t *testing.T) {
 	}
 }
 
+// TestLyingIndex: whatever rows an index file has, with a checksum that fits or not, no record is passed over or taken for another's,
+// by a reader that begins amid a segment or by one that looks for a position.
+func TestLyingIndex(t *testing.T) {
+	offset := func(data []byte, row int) []byte {
+		rows := int(binary.LittleEndian.Uint32(data[12:]))
+		return data[indexHead+4*(rows+row):][:4]
+	}
+	for name, lie := range map[string]func(data []byte, row int){
+		"far behind the end": func(data []byte, row int) { binary.LittleEndian.PutUint32(offset(data, row), 1<<32-1) },
+		"at the end": func(data []byte, row int) {
+			binary.LittleEndian.PutUint32(offset(data, row), uint32(binary.LittleEndian.Uint64(data[24:])/8))
+		},
+		"in the head":       func(data []byte, row int) { binary.LittleEndian.PutUint32(offset(data, row), 0) },
+		"at a later entry":  func(data []byte, row int) { copy(offset(data, row), offset(data, row+2)) },
+		"at an earlier one": func(data []byte, row int) { copy(offset(data, row+2), offset(data, row)) },
+		"amid an entry":     func(data []byte, row int) { offset(data, row)[0] ^= 1 },
+		"of no such entry":  func(data []byte, row int) { data[indexHead+4*row] ^= 64 },
+	} {
+		for _, signed := range []bool{false, true} {
+			if signed && name == "of no such entry" {
+				continue // an index that is what was written says which entries there are
+			}
+			t.Run(fmt.Sprintf("%s, checksum right: %v", name, signed), func(t *testing.T) {
+				dir, o := t.TempDir(), testOptions(t)
+				o.SegmentBytes = 8 << 10
+				fill(t, dir, o, 80, 200)
+				q := openTest(t, dir, o)
+				if err := q.indexSealed(); err != nil {
+					t.Fatal(err)
+				}
+				s, err := q.Subscribe("a")
+				if err != nil {
+					t.Fatal(err)
+				}
+				// Some at a time, so that what is left begins amid a segment.
+				for left := 30; left > 0; {
+					msgs, err := s.Receive(t.Context(), left)
+					if err != nil {
+						t.Fatal(err)
+					}
+					var all []tapway.Settlement
+					for _, m := range msgs {
+						all = append(all, tapway.Settlement{Message: m, Outcome: tapway.Outcome{Verdict: tapway.Delivered}})
+					}
+					if err := s.Settle(t.Context(), all); err != nil {
+						t.Fatal(err)
+					}
+					left -= len(msgs)
+				}
+				q.Close()
+				indexes, err := filepath.Glob(filepath.Join(dir, "log", "*.idx"))
+				if err != nil || len(indexes) < 3 {
+					t.Fatalf("%d indexes, error %v", len(indexes), err)
+				}
+				for _, path := range indexes {
+					data, err := os.ReadFile(path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for row := 0; row+2 < int(binary.LittleEndian.Uint32(data[12:])); row += 3 {
+						lie(data, row)
+					}
+					if signed {
+						data = mendIndex(data)
+					}
+					if err := os.WriteFile(path, data, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				q = openTest(t, dir, o)
+				if got := received(t, q); !slices.Equal(got, upTo(80)[30:]) {
+					t.Errorf("received %v", got)
+				}
+				q.Close()
+				q = openTest(t, dir, o)
+				for seq := uint64(1); seq <= 80; seq++ {
+					if _, err := q.LoadSeq(t.Context(), seq); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
 // FuzzSegment gives the reader of segments anything for a file.
 func FuzzSegment(f *testing.F) {
 	key := logKey(12345)

@@ -96,6 +96,7 @@ type indexState struct {
 	mu     sync.Mutex
 	live   *index // grows while the segment is being written
 	remade bool   // once it did not lead to a good entry
+	sound  bool   // the file's checksum was right, once
 	again  int64  // the tick from which on a live one that lacks rows is made anew
 	saved  atomic.Bool
 	zone   atomic.Pointer[zone]
@@ -270,7 +271,7 @@ func (s *segment) saveIndexLocked(q *Queue) error {
 		return fmt.Errorf("write index: %w", err)
 	}
 	s.setZone(x)
-	s.ix.live = nil
+	s.ix.live, s.ix.sound = nil, true
 	s.ix.saved.Store(true)
 	s.mu.Lock()
 	s.offs = nil
@@ -356,6 +357,9 @@ func (s *segment) locateInFile(q *Queue, seq uint64) (off int64, present bool, e
 	if err != nil || x.first != s.first || x.covered != s.end.Load() {
 		return 0, false, errDamaged
 	}
+	if err := s.soundIndex(q); err != nil {
+		return 0, false, err
+	}
 	var b [4]byte
 	cell := func(column, row int) uint32 {
 		if _, rerr := f.ReadAt(b[:], int64(indexHead+4*(column*rows+row))); rerr != nil && err == nil {
@@ -372,6 +376,24 @@ func (s *segment) locateInFile(q *Queue, seq uint64) (off int64, present bool, e
 		}
 	}
 	return int64(cell(1, row)) * 8, true, err
+}
+
+// soundIndex looks once whether the index file is what was written: a row of a damaged one could say that an entry is not
+// there, or lead past others. Only locate calls it.
+func (s *segment) soundIndex(q *Queue) error {
+	if s.ix.sound {
+		return nil
+	}
+	data, err := readFile(q.fs, s.indexPath())
+	if err != nil {
+		return err
+	}
+	_, _, sum, err := parseIndexHead(data)
+	if err != nil || crcOf(data[indexHead:]) != sum {
+		return errDamaged
+	}
+	s.ix.sound = true
+	return nil
 }
 
 // readZone reads only the head of the index file, when the queue is opened.

@@ -106,8 +106,11 @@ func (r *reader) enter(last uint64) (ok bool, err error) {
 	r.seg, r.win = seg, window{f: f}
 	r.off = segmentHead
 	if r.next > seg.first {
+		// An index can point anywhere: what lies before the entry that is there would be passed over.
 		if off, present, err := seg.locate(r.q, r.next); err == nil && present {
-			r.off = off
+			if _, err := readEntry(f, r.q.key, off, seg.end.Load(), r.next); err == nil {
+				r.off = off
+			}
 		}
 	}
 	r.next = max(r.next, seg.first)
@@ -187,10 +190,10 @@ func (s *segment) readSeq(q *Queue, seq uint64) ([]byte, error) {
 // readEntry reads the entry at off, mostly in one call. It is errDamaged if that is not the one of
 // seq, and the disk's error if that does not read it.
 func readEntry(f io.ReaderAt, key logKey, off, end int64, seq uint64) ([]byte, error) {
-	buf := make([]byte, min(8<<10, end-off))
-	if len(buf) < entryHead {
-		return nil, errDamaged
+	if off < segmentHead || end-off < entryHead {
+		return nil, errDamaged // an index can say anything
 	}
+	buf := make([]byte, min(8<<10, end-off))
 	n, err := f.ReadAt(buf, off)
 	if n < entryHead {
 		return nil, readError(err)
