@@ -139,6 +139,27 @@ func TestImports(t *testing.T) {
 	}
 }
 
+// TestArchitecture: docs/ARCHITECTURE.md tells of every package; fakes and contracts for tests, and variants of benchmarks, it names by their kind.
+func TestArchitecture(t *testing.T) {
+	text, err := os.ReadFile("docs/ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, p := range listPackages(t) {
+		if p.name == "." || strings.HasSuffix(p.name, "test") || strings.HasPrefix(p.name, "bench/variant") || strings.HasPrefix(p.name, ".ci/") || p.name == "deploy/terraform" {
+			continue
+		}
+		n++
+		if short, _ := strings.CutPrefix(p.name, "internal/"); !strings.Contains(string(text), "`"+p.name+"`") && !strings.Contains(string(text), "`"+short+"`") {
+			t.Errorf("%s is not in docs/ARCHITECTURE.md", p.name)
+		}
+	}
+	if n < 50 {
+		t.Errorf("only %d packages were looked for", n)
+	}
+}
+
 // TestFirewallIsApart: the firewall's rules and their engine are in contrib/waf, a module of its
 // own, so that neither tapway nor the Lambda bootstrap links them.
 func TestFirewallIsApart(t *testing.T) {

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/goccy/go-yaml"
@@ -66,10 +68,53 @@ func installed(t *testing.T) (root string) {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 	}
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(root, "usr/bin/tapway"), "../cmd/tapway").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	program, err := os.ReadFile(builtTapway(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "usr/bin/tapway"), program, 0o755); err != nil {
+		t.Fatal(err)
 	}
 	return root
+}
+
+var built struct {
+	sync.Once
+	dir, problem string
+}
+
+// TestMain removes what was built.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
+}
+
+// builtTapway is a tapway of this source, linked as the packages and the image have it: without C.
+func builtTapway(t *testing.T) string {
+	t.Helper()
+	built.Do(func() {
+		dir, err := os.MkdirTemp("", "tapway-deploy-test")
+		if err != nil {
+			built.problem = err.Error()
+			return
+		}
+		built.dir = dir
+		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "tapway"), "../cmd/tapway")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			built.problem = fmt.Sprintf("%v\n%s", err, out)
+		}
+	})
+	if built.problem != "" {
+		t.Fatal(built.problem)
+	}
+	return filepath.Join(built.dir, "tapway")
 }
 
 // TestInstalled: after an installation the configuration names what is missing only, and with a backend and a
@@ -94,7 +139,7 @@ func TestInstalled(t *testing.T) {
 	edited := string(text)
 	for from, to := range map[string]string{
 		"backend: http://127.0.0.1:3000": "backend: " + backend.URL,
-		"destinations: []":               "destinations: [{name: siem, url: \"" + backend.URL + "/in\"}]\nadmin: {listen: \"127.0.0.1:0\"}",
+		"destinations: []":               "destinations: [{name: siem, url: \"" + backend.URL + "/in\", headers: {Authorization: \"Bearer ${SIEM_TOKEN}\"}}]\nadmin: {listen: \"127.0.0.1:0\"}",
 		"listen: \":8080\"":              "listen: \"127.0.0.1:0\"",
 		"data: /var/lib/tapway":          "data: " + t.TempDir(),
 	} {
@@ -106,10 +151,53 @@ func TestInstalled(t *testing.T) {
 	if err := os.WriteFile(file, []byte(edited), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(tapway, "doctor", "-c", file).CombinedOutput()
+	env := filepath.Join(root, "etc/tapway/tapway.env")
+	text, err = os.ReadFile(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(env, append(text, "SIEM_TOKEN='a token; with $signs'\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	doctor := exec.Command("sh", "-c", strings.ReplaceAll(documented(t, "sudo sh -c "), "/etc/", root+"/etc/"))
+	doctor.Env = append(os.Environ(), "PATH="+filepath.Dir(tapway)+":"+os.Getenv("PATH"))
+	out, err := doctor.CombinedOutput()
 	if err != nil || strings.Contains(string(out), "FAIL") || !strings.Contains(string(out), "siem") {
 		t.Errorf("tapway doctor: %v\n%s", err, out)
 	}
+
+	// Where nothing is configured nothing is wrong either, but for ports that others have on this machine.
+	elsewhere := exec.Command(tapway, "doctor", "--json")
+	elsewhere.Dir = t.TempDir()
+	out, _ = elsewhere.Output()
+	var findings []struct {
+		Check, Detail string
+		OK            bool
+	}
+	if err := json.Unmarshal(out, &findings); err != nil || len(findings) < 3 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, f := range findings {
+		if !f.OK && !strings.HasSuffix(f.Check, "port") {
+			t.Errorf("tapway doctor in an empty directory: %s: %s", f.Check, f.Detail)
+		}
+	}
+}
+
+// documented is what a command of docs/install.md runs.
+func documented(t *testing.T, begins string) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, begins); ok {
+			return strings.Trim(strings.TrimSpace(rest), "'")
+		}
+	}
+	t.Fatalf("docs/install.md has no %s", begins)
+	return ""
 }
 
 // TestUnit: systemd takes the unit, and finds little that an attacker in it could do.
@@ -182,7 +270,7 @@ func TestKubernetesConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	check := func(env ...string) error {
-		cmd := exec.Command("go", "run", "../cmd/tapway", "config", "check", "-c", file)
+		cmd := exec.Command(builtTapway(t), "config", "check", "-c", file)
 		cmd.Env = append(os.Environ(), env...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w\n%s", err, out)

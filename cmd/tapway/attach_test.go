@@ -40,6 +40,10 @@ func newGatewayWorld(t *testing.T) *gatewayWorld {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", w.Server)
+	mux.HandleFunc("GET /2015-03-31/event-source-mappings", func(rw http.ResponseWriter, _ *http.Request) { // nothing feeds a function
+		rw.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(rw, `{"EventSourceMappings":[]}`)
+	})
 	mux.HandleFunc("POST /{$}", func(rw http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "GraniteServiceVersion20100801.") { // a CloudWatch that knows nothing
 			rw.Header().Set("Content-Type", "application/x-amz-json-1.0")

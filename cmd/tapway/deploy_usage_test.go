@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -84,38 +82,4 @@ func TestTune(t *testing.T) {
 		t.Errorf("set and put back in %d changes", n)
 	}
 	fails(t, dir, 1, "is not JSON", "tune", "--function", "x", "--event", write(t, dir, "event", "{"))
-}
-
-var inDocument = regexp.MustCompile("(?m)(?:^|`|/bin/)tapway ([a-z][^`\n#|]*)")
-
-// TestDocumentedCommands: every command that these documents name exists, with the flags it gives.
-func TestDocumentedCommands(t *testing.T) {
-	t.Parallel()
-	for path, least := range map[string]int{
-		"../../docs/deploy.md": 12, "../../docs/cost.md": 4, "../../docs/scale.md": 4, "../../deploy/github/tapway.yml": 3,
-		"../../deploy/terraform/tapway/README.md": 3, "../../deploy/terraform/gate/README.md": 2, "../../deploy/terraform/example-api/README.md": 2,
-	} {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := 0
-		for _, m := range inDocument.FindAllStringSubmatch(string(text), -1) {
-			cmd, args, err := newRoot().Find(strings.Fields(m[1]))
-			if err != nil || cmd == nil || !cmd.HasParent() {
-				t.Errorf("%s: tapway %s: %v", path, m[1], err)
-				continue
-			}
-			for _, arg := range args {
-				name, isFlag := strings.CutPrefix(arg, "--")
-				if name, _, _ = strings.Cut(name, "="); isFlag && cmd.Flags().Lookup(name) == nil {
-					t.Errorf("%s: %s has no --%s", path, cmd.CommandPath(), name)
-				}
-			}
-			n++
-		}
-		if n < least {
-			t.Errorf("%s names %d commands", path, n)
-		}
-	}
 }

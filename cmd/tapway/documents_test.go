@@ -219,23 +219,16 @@ func TestDocumentsCommands(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(string(makefile), -1) {
 		targets[m[1]] = true
 	}
-	n, readme := 0, 0
-	for _, file := range documents(t) {
-		for _, b := range blocksOf(t, file) {
-			text := b.text
-			switch {
-			case b.is("sh"):
-			case len(b.tags) == 0 || b.is("console"): // what somebody typed, between what came of it
-				text = ""
-				for line := range strings.Lines(b.text) {
-					if command, ok := strings.CutPrefix(line, "$ "); ok {
-						text += command
-					}
-				}
-			default:
-				continue
+	n, readme, inline := 0, 0, 0
+	for _, file := range append(documents(t), root+"/deploy/github/tapway.yml") {
+		for _, command := range inlineOf(t, file) {
+			inline++
+			if err := checkMention(command); err != nil {
+				t.Errorf("%s: %s: %v", file, command, err)
 			}
-			for _, words := range commandsOf(text) {
+		}
+		for _, b := range blocksOf(t, file) {
+			for _, words := range commandsOf(strings.Join(linesOf(b), "\n")) {
 				known, err := checkCommand(words, targets)
 				if err != nil {
 					t.Errorf("%s: %s: %v", b, strings.Join(words, " "), err)
@@ -249,8 +242,54 @@ func TestDocumentsCommands(t *testing.T) {
 			}
 		}
 	}
-	if n < 150 || readme < 10 {
-		t.Errorf("the documents have %d commands, the README %d: the test does not find them", n, readme)
+	if n < 150 || readme < 10 || inline < 150 {
+		t.Errorf("the documents have %d commands, the README %d, and %d are mentioned: the test does not find them", n, readme, inline)
+	}
+}
+
+var (
+	span = regexp.MustCompile("`(tapway [a-z][^`]*)`")
+	step = regexp.MustCompile("/bin/(tapway [a-z][^`\n|]*)")
+)
+
+// inlineOf are the commands of tapway that a text mentions, and those of a workflow.
+func inlineOf(t *testing.T, file string) (all []string) {
+	t.Helper()
+	text := read(t, "", file)
+	for _, m := range append(span.FindAllStringSubmatch(text, -1), step.FindAllStringSubmatch(text, -1)...) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+// checkMention tells whether a command that is mentioned, often without its arguments, exists with its flags.
+func checkMention(command string) error {
+	for _, words := range commandsOf(command) {
+		if words[0] != "tapway" {
+			continue
+		}
+		cmd, rest, err := newRoot().Find(words[1:])
+		if err != nil {
+			return err
+		}
+		if err := cmd.ParseFlags(rest); err != nil && !errors.Is(err, pflag.ErrHelp) && !strings.Contains(err.Error(), "flag needs an argument") && !strings.Contains(err.Error(), `invalid argument "N"`) {
+			return err
+		}
+		if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
+			return fmt.Errorf("%s has no command %s", cmd.CommandPath(), args[0])
+		}
+	}
+	return nil
+}
+
+func TestCheckMention(t *testing.T) {
+	for command, good := range map[string]bool{
+		"tapway dlq": true, "tapway dlq redrive --rate": true, "tapway attach": true, "tapway attach --via url:…": true, "tapway dlq list|show": true, "tapway tail FILTER": true,
+		"tapway dql": false, "tapway dlq redrvie": false, "tapway attach --promot": false, "tapway nothing at all": false,
+	} {
+		if err := checkMention(command); (err == nil) != good {
+			t.Errorf("%s: %v", command, err)
+		}
 	}
 }
 
@@ -353,6 +392,50 @@ func checkConfiguration(text, dir string) error {
 	s.Resolve = func([]config.Ref) (map[string]string, map[string]error) { return nil, nil }
 	_, err := config.Load(s)
 	return err
+}
+
+var (
+	ours     = regexp.MustCompile("`((?:access|access_log|admin|alarms|aws|cache|capture|egress|lambda|limits|log|proxy|storage|telemetry|tls)[.][a-z_.]+)(?:: [^`]*)?`")
+	variable = regexp.MustCompile("Environment: ([^.]+)[.]")
+)
+
+// TestDocumentsKeys: every key of the configuration that a text mentions exists.
+func TestDocumentsKeys(t *testing.T) {
+	reference, n := config.Reference(), 0
+	for _, file := range documents(t) {
+		for _, m := range ours.FindAllStringSubmatch(read(t, "", file), -1) {
+			key := strings.TrimSuffix(m[1], ".")
+			if strings.HasSuffix(key, ".json") || strings.HasSuffix(key, ".md") || strings.HasSuffix(key, ".amazonaws.com") {
+				continue
+			}
+			n++
+			if !strings.Contains(reference, "`"+key+"`") && !strings.Contains(reference, "`"+key+"[") {
+				t.Errorf("%s: there is no key %s", file, key)
+			}
+		}
+	}
+	if n < 100 {
+		t.Errorf("the documents mention %d keys: the test does not find them", n)
+	}
+}
+
+// TestMigration: the notes tell what becomes of each variable of the older systems, which are those that do not begin with our name.
+func TestMigration(t *testing.T) {
+	notes, n := read(t, root, "docs/migrate.md"), 0
+	for _, m := range variable.FindAllStringSubmatch(config.Reference(), -1) {
+		for _, name := range strings.Split(m[1], ", ") {
+			if name = strings.Trim(name, "`"); strings.HasPrefix(name, "TAPWAY_") {
+				continue
+			}
+			n++
+			if !strings.Contains(notes, "| `"+name) {
+				t.Errorf("docs/migrate.md does not tell of %s", name)
+			}
+		}
+	}
+	if n < 8 {
+		t.Errorf("%d variables were looked for", n)
+	}
 }
 
 func TestCheckConfiguration(t *testing.T) {

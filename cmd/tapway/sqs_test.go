@@ -58,16 +58,24 @@ func newAWSWith(t *testing.T, names ...string) *sqsWorld {
 	}
 	front := httptest.NewServer(w.sqs)
 	t.Cleanup(front.Close)
-	objects := s3mem.New()
-	if err := objects.CreateBucket("records"); err != nil {
-		t.Fatal(err)
-	}
-	bucket := httptest.NewServer(gofakes3.New(objects, gofakes3.WithLogger(gofakes3.StdLog(log.New(io.Discard, "", 0)))).Server())
-	t.Cleanup(bucket.Close)
-	w.connect(front.URL, bucket.URL, sqstest.URL+"/"+sqstest.Account+"/")
+	w.connect(front.URL, newS3(t, "records"), sqstest.URL+"/"+sqstest.Account+"/")
 	write(t, w.dir, "tapway.yaml", "admin: {listen: \"off\"}\nqueue: sqs://records-{destination}\nbucket: records\n"+
 		"destinations:\n  - {name: siem, url: http://127.0.0.1:1/}\n  - {name: lake, url: http://127.0.0.1:1/}\n")
 	return w
+}
+
+// newS3 runs S3 in this process, with these buckets, and gives its URL.
+func newS3(t *testing.T, buckets ...string) string {
+	t.Helper()
+	objects := s3mem.New()
+	for _, name := range buckets {
+		if err := objects.CreateBucket(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := httptest.NewServer(gofakes3.New(objects, gofakes3.WithLogger(gofakes3.StdLog(log.New(io.Discard, "", 0)))).Server())
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // connect makes the clients of the test itself, and the environment of the commands.
