@@ -89,6 +89,7 @@ type Request struct {
 
 	Caller Caller // by phase Authentication; the zero Caller is anonymous
 	APIKey string // by phase Authentication, when the key is not in the header; never logged
+	Keyed  bool   // by phase Authentication: APIKey counts in place of the header, also when it is ""
 
 	// Dry is set when somebody only asks what would be decided.
 	Dry bool

@@ -31,10 +31,13 @@ func (c *ClientAddress) Decide(r *Request) *Refusal {
 	r.Secure = in.TLS != nil
 	r.Client = peer
 	if c.Trusted.Contains(peer) {
-		r.Client = c.behind(peer, in.Header)
-		if lines := in.Header["X-Forwarded-Proto"]; len(lines) > 0 {
-			proto, _, _ := strings.Cut(lines[0], ",")
-			r.Secure = strings.EqualFold(strings.Trim(proto, " \t"), "https")
+		client, hops, proto := c.behind(peer, in.Header)
+		r.Client = client
+		if !c.Forwarded {
+			proto = protoAt(in.Header["X-Forwarded-Proto"], hops)
+		}
+		if proto != "" {
+			r.Secure = strings.EqualFold(proto, "https")
 		}
 	}
 	r.Call.ClientIP = text(r.Client, peer, in.RemoteAddr)
@@ -53,32 +56,50 @@ func (c *ClientAddress) Decide(r *Request) *Refusal {
 	return nil
 }
 
-// behind walks from a trusted peer to the client.
-func (c *ClientAddress) behind(peer netip.Addr, h http.Header) netip.Addr {
+// behind walks from a trusted peer to the client, and tells how many elements it went over and what Forwarded says of the
+// client's connection.
+func (c *ClientAddress) behind(peer netip.Addr, h http.Header) (client netip.Addr, hops int, proto string) {
 	name := "X-Forwarded-For"
 	if c.Forwarded {
 		name = "Forwarded"
 	}
-	client := peer
+	client = peer
 	for lines := h[name]; len(lines) > 0; lines = lines[:len(lines)-1] {
 		rest, more := lines[len(lines)-1], true
 		for more {
 			var element string
 			rest, element, more = cutLast(rest, c.Forwarded)
+			told := ""
 			if c.Forwarded {
-				element = forwardedFor(element)
+				element, told = forwardedPair(element, "for"), forwardedPair(element, "proto")
 			}
 			addr := parseElement(element)
 			if !addr.IsValid() {
-				return client
+				return client, hops, proto
 			}
-			client = addr
+			client, proto, hops = addr, told, hops+1
 			if !c.Trusted.Contains(client) {
-				return client
+				return client, hops, proto
 			}
 		}
 	}
-	return client
+	return client, hops, proto
+}
+
+// protoAt gives the element of X-Forwarded-Proto that belongs to the last of so many of X-Forwarded-For, counted from the
+// right: further left anybody may have written. A proxy that sets it anew leaves fewer.
+func protoAt(lines []string, hops int) (proto string) {
+	for ; len(lines) > 0; lines = lines[:len(lines)-1] {
+		rest, more := lines[len(lines)-1], true
+		for more {
+			rest, proto, more = cutLast(rest, false)
+			if proto = strings.Trim(proto, " \t"); hops <= 1 {
+				return proto
+			}
+			hops--
+		}
+	}
+	return proto
 }
 
 // cutLast parts a list at its last comma; with quotes, one inside a quoted string parts nothing.
@@ -104,15 +125,14 @@ func cutLast(list string, quotes bool) (rest, last string, more bool) {
 	return list[:comma], list[comma+1:], true
 }
 
-// forwardedFor is the value of "for" in one element of Forwarded (RFC 7239 §4), "" when it has
-// none or two, or names something else than an address.
-func forwardedFor(element string) string {
+// forwardedPair is the value of "for" or "proto" in one element of Forwarded (RFC 7239 §4), "" when it has none or two.
+func forwardedPair(element, want string) string {
 	value, found := "", false
 	for more := true; more; {
 		var pair string
 		pair, element, more = cutPair(element)
 		name, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=")
-		if !ok || !strings.EqualFold(name, "for") {
+		if !ok || !strings.EqualFold(name, want) {
 			continue
 		}
 		if found {

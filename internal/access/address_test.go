@@ -106,26 +106,70 @@ func TestForwardedFor(t *testing.T) {
 
 // TestSecure: whether the client's connection was TLS is a proxy's word only when it is trusted.
 func TestSecure(t *testing.T) {
-	by := &ClientAddress{Trusted: trusting(t, "10.0.0.0/8")}
 	for _, tt := range []struct {
 		peer  string
 		tls   bool
+		xff   []string
 		proto []string
 		want  bool
 	}{
-		{"1.1.1.1:1", false, nil, false},
-		{"1.1.1.1:1", true, nil, true},
-		{"1.1.1.1:1", false, []string{"https"}, false},
-		{"1.1.1.1:1", true, []string{"http"}, true},
-		{"10.0.0.1:1", false, []string{"https"}, true},
-		{"10.0.0.1:1", false, []string{"HTTPS, http"}, true},
-		{"10.0.0.1:1", true, []string{"http"}, false},
-		{"10.0.0.1:1", true, []string{"javascript"}, false},
-		{"10.0.0.1:1", true, nil, true},
+		{"1.1.1.1:1", false, nil, nil, false},
+		{"1.1.1.1:1", true, nil, nil, true},
+		{"1.1.1.1:1", false, nil, []string{"https"}, false},
+		{"1.1.1.1:1", true, nil, []string{"http"}, true},
+		{"10.0.0.1:1", false, nil, []string{"https"}, true},
+		{"10.0.0.1:1", true, nil, []string{"http"}, false},
+		{"10.0.0.1:1", true, nil, []string{"javascript"}, false},
+		{"10.0.0.1:1", true, nil, nil, true},
+		{"10.0.0.1:1", true, nil, []string{""}, true},
+		{"10.0.0.1:1", false, nil, []string{"HTTPS, http"}, false}, // who stands left of the proxy's own word is anybody
+		{"10.0.0.1:1", false, []string{"1.1.1.1"}, []string{"https, http"}, false},
+		{"10.0.0.1:1", false, []string{"1.1.1.1"}, []string{"https", "http"}, false}, // a proxy that adds a line of its own
+		{"10.0.0.1:1", false, []string{"1.1.1.1"}, []string{"http", "https"}, true},
+		{"10.0.0.1:1", false, []string{"1.1.1.1"}, []string{"http, https,"}, false},
+		{"10.0.0.1:1", false, []string{"1.1.1.1, 10.0.0.2"}, []string{"https, http"}, true}, // TLS ends at the first of two
+		{"10.0.0.1:1", false, []string{"1.1.1.1", "10.0.0.2"}, []string{"HTTPS", "http"}, true},
+		{"10.0.0.1:1", false, []string{"1.1.1.1, 10.0.0.2"}, []string{"https, http, http"}, false},
+		{"10.0.0.1:1", false, []string{"6.6.6.6, 1.1.1.1, 10.0.0.2"}, []string{"https, http, http"}, false},
+		{"10.0.0.1:1", false, []string{"1.1.1.1, 10.0.0.3, 10.0.0.2"}, []string{"https"}, true}, // set anew, not added to
 	} {
-		r := &Request{HTTP: &http.Request{RemoteAddr: tt.peer, Header: http.Header{"X-Forwarded-Proto": tt.proto}}, Call: new(tapway.Call)}
+		by := &ClientAddress{Trusted: trusting(t, "10.0.0.0/8")}
+		r := &Request{HTTP: &http.Request{RemoteAddr: tt.peer, Header: http.Header{"X-Forwarded-For": tt.xff, "X-Forwarded-Proto": tt.proto}}, Call: new(tapway.Call)}
 		if tt.tls {
 			r.HTTP.TLS = overTLS
+		}
+		by.Decide(r)
+		if r.Secure != tt.want {
+			t.Errorf("%+v: %v", tt, r.Secure)
+		}
+	}
+}
+
+// TestSecureByForwarded: where Forwarded is read, X-Forwarded-Proto is anybody's.
+func TestSecureByForwarded(t *testing.T) {
+	by := &ClientAddress{Trusted: trusting(t, "10.0.0.0/8"), Forwarded: true}
+	for _, tt := range []struct {
+		peer, forwarded string
+		tls, want       bool
+	}{
+		{"1.1.1.1:1", "for=2.2.2.2;proto=https", false, false},
+		{"10.0.0.1:1", "", false, false},
+		{"10.0.0.1:1", "for=1.1.1.1", false, false},
+		{"10.0.0.1:1", "for=1.1.1.1", true, true},
+		{"10.0.0.1:1", "for=1.1.1.1;proto=https", false, true},
+		{"10.0.0.1:1", `For=1.1.1.1;Proto="HTTPS"`, false, true},
+		{"10.0.0.1:1", "for=1.1.1.1;proto=http", true, false},
+		{"10.0.0.1:1", "for=6.6.6.6;proto=https, for=1.1.1.1;proto=http", false, false},
+		{"10.0.0.1:1", "for=6.6.6.6;proto=https, for=1.1.1.1", false, false},
+		{"10.0.0.1:1", "for=1.1.1.1;proto=https, for=10.0.0.2;proto=http", false, true},
+		{"10.0.0.1:1", "for=1.1.1.1;proto=https;proto=http", false, false}, // which?
+		{"10.0.0.1:1", "proto=https", false, false},
+		{"10.0.0.1:1", "for=_hidden;proto=https", false, false},
+	} {
+		r := &Request{HTTP: &http.Request{RemoteAddr: tt.peer, Header: http.Header{"Forwarded": {tt.forwarded}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-For": {"6.6.6.6"}}}, Call: new(tapway.Call)}
+		if tt.tls {
+			r.HTTP.TLS = overTLS
+			r.HTTP.Header.Set("X-Forwarded-Proto", "http")
 		}
 		by.Decide(r)
 		if r.Secure != tt.want {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -49,7 +50,7 @@ func (b *Bodies) read(r *Request) ([]byte, *Refusal) {
 	}
 	r.bodies = b
 	var buf []byte
-	for {
+	for began := time.Now(); ; {
 		if len(buf) == cap(buf) {
 			size := min(int64(max(2*cap(buf), firstPiece)), most+1) // the one more is for EOF
 			if size <= int64(len(buf)) {
@@ -71,12 +72,46 @@ func (b *Bodies) read(r *Request) ([]byte, *Refusal) {
 		if err != nil {
 			return nil, b.broken(err)
 		}
+		if tooSlow(len(buf), in.ContentLength, began) {
+			return nil, bodySlow
+		}
 	}
 	r.body, r.bodyRead = buf, true
 	again := &replay{src: in.Body}
 	again.Reset(buf)
 	in.Body = again // the length and what follows the body stay what they were
 	return buf, nil
+}
+
+// A body that is waited for has to come at some pace, or a client could hold its memory and its connection for hours with a
+// byte now and then: slowRate bytes a second, when slowGrace is over.
+const (
+	slowRate  = 500
+	slowGrace = 20 * time.Second
+)
+
+// tooSlow reports whether n bytes are too few for the time since began. length is that of all, below 0 if it is not known: what
+// is there as a whole is never too late.
+func tooSlow(n int, length int64, began time.Time) bool {
+	beyond := time.Since(began) - slowGrace
+	return beyond > 0 && int64(n) != length && float64(n) < slowRate*beyond.Seconds()
+}
+
+// paced is a body that is waited for until it is off.
+type paced struct {
+	io.ReadCloser
+	length int64 // below 0: it is not known
+	began  time.Time
+	n      int
+	off    bool
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	n, err := p.ReadCloser.Read(b)
+	if p.n += n; err == nil && !p.off && tooSlow(p.n, p.length, p.began) {
+		err = os.ErrDeadlineExceeded
+	}
+	return n, err
 }
 
 func (b *Bodies) broken(err error) *Refusal {

@@ -108,7 +108,7 @@ func (m *Methods) Decide(r *Request) *Refusal {
 			return &overrideRefused
 		}
 	}
-	if r.HTTP.Method != http.MethodPost || r.Dry || m.Forms == nil || !m.byMethod(r) {
+	if !strings.EqualFold(r.HTTP.Method, http.MethodPost) || r.Dry || m.Forms == nil || !m.byMethod(r) {
 		return nil // no framework overrides another
 	}
 	return m.body(r)

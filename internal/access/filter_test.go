@@ -66,7 +66,7 @@ func TestFilteredPathIsAnswered(t *testing.T) {
 
 // A path that normalises to a filtered path or below it is blocked, and so is the same path encoded once more.
 func FuzzFilter(f *testing.F) {
-	for _, s := range []string{"/foobar", "/x/..%2FFooBar", "/%2566oobar;a=b", `\foobar\..`, "/a/b%00c", "//..;/x ./y"} {
+	for _, s := range []string{"/foobar", "/x/..%2FFooBar", "/%2566oobar;a=b", `\foobar\..`, "/a/b%00c", "//..;/x ./y", "/%u0066oobar", "/x%c0%af..%e0%80%affoobar", "/ｆoobar", "/foobar%25u002fx"} {
 		f.Add(s, "/foobar")
 	}
 	f.Fuzz(func(t *testing.T, path, filtered string) {

@@ -209,6 +209,9 @@ func (s *sigV4) check(credential, signed string) *Refusal {
 // signers differ in whether dot segments and doubled slashes of a path are resolved, and in
 // whether parameters are sorted before they are encoded; each stands for the same call.
 func (s *sigV4) matches(r *Request, secret tapway.Secret, payload string) *Refusal {
+	if s.dropped(r.HTTP.Header["Connection"]) {
+		return sigIncomplete("A signed header is named by Connection.")
+	}
 	headers, ok := s.canonicalHeaders(r.HTTP)
 	if !ok {
 		return sigIncomplete("A signed header is not there.")
@@ -237,6 +240,19 @@ func (s *sigV4) matches(r *Request, secret tapway.Secret, payload string) *Refus
 		return sigWrong
 	}
 	return nil
+}
+
+// dropped reports whether Connection names a signed header: the proxy would take it out, and the backend get less than what
+// was signed. Nobody needs to have signed Connection itself.
+func (s *sigV4) dropped(connection []string) bool {
+	for _, line := range connection {
+		for token := range strings.SplitSeq(line, ",") {
+			if slices.Contains(s.signedHeaders, strings.ToLower(strings.Trim(token, " \t"))) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func signingKey(secret tapway.Secret, date, region, service string) []byte {

@@ -26,6 +26,7 @@ type JWT struct {
 	Scopes     []string          // one of them is needed where no rule says otherwise; nil: none is
 	Header     string            // that the token is in, with or without "Bearer "; "" is Authorization
 	Leeway     time.Duration     // between clocks
+	APIKey     string            // claim that holds the caller's API key, for Keys; "" is none
 	Headers    map[string]string // to the backend: header and the claim it gets; nobody else may send them
 	Keys       *Keyring
 
@@ -110,6 +111,7 @@ func (j *JWT) Decide(r *Request) *Refusal {
 	if refusal := j.scopes(r, v); refusal != nil {
 		return refusal
 	}
+	j.tellKey(r, v)
 	if r.Dry {
 		r.Because("the token is valid until %s, with the scopes %q", v.expires.UTC().Format(time.RFC3339), strings.Join(v.scopes, " "))
 		return nil
@@ -219,6 +221,13 @@ func (j *JWT) scopes(r *Request, v *verified) *Refusal {
 	return nil
 }
 
+// tellKey gives the decider of API keys the one that the token holds.
+func (j *JWT) tellKey(r *Request, v *verified) {
+	if j.APIKey != "" {
+		r.APIKey, r.Keyed = v.apiKey, true
+	}
+}
+
 // explainUnverified judges all but the signature, for those who ask where no keys are fetched.
 func (j *JWT) explainUnverified(r *Request, token string) *Refusal {
 	t, err := parseJWS(token)
@@ -239,6 +248,7 @@ func (j *JWT) explainUnverified(r *Request, token string) *Refusal {
 	if refusal := j.scopes(r, v); refusal != nil {
 		return refusal
 	}
+	j.tellKey(r, v)
 	r.Because("what the token says is right; its signature is not checked here, because the keys are not fetched (--fetch-keys does)")
 	return nil
 }

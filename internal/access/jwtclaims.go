@@ -44,6 +44,7 @@ type verified struct {
 	expires, notBefore, issued time.Time // notBefore and issued are zero when they are not there
 	scopes                     []string
 	headers                    []headerClaim
+	apiKey                     string
 	keys                       uint64 // number of the key set
 }
 
@@ -85,6 +86,9 @@ func (j *JWT) claims(payload []byte) (*verified, tokenFault) {
 			return nil, tokenMalformed
 		}
 		v.scopes = append(v.scopes, list...)
+	}
+	if raw, there := fields[j.APIKey]; there && j.APIKey != "" && !isString(raw, &v.apiKey) {
+		return nil, tokenMalformed
 	}
 	return v, j.headerClaims(v, fields)
 }

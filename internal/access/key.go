@@ -65,6 +65,7 @@ func (*Keys) Name() string { return "api_key" }
 
 var (
 	keyMissing = Forbidden("api key: missing")
+	keyTwice   = Forbidden("api key: there more than once")
 	keyUnknown = Forbidden("api key: unknown")
 	keyNoPlan  = Forbidden("api key: its usage plan is not configured")
 )
@@ -76,13 +77,18 @@ func (k *Keys) Decide(r *Request) *Refusal {
 		return nil
 	}
 	value := r.APIKey
-	if value == "" {
-		if lines := r.HTTP.Header["X-Api-Key"]; len(lines) > 0 {
+	if value == "" && !r.Keyed {
+		lines := r.HTTP.Header["X-Api-Key"]
+		if len(lines) > 1 { // the backend might take another than the one that was checked
+			r.Because("there is more than one x-api-key")
+			return keyTwice
+		}
+		if len(lines) > 0 {
 			value = lines[0]
 		}
 	}
 	if value == "" {
-		r.Because("an API key is required and there is none in x-api-key")
+		r.Because("an API key is required and there is none in %s", map[bool]string{false: "x-api-key", true: "the token"}[r.Keyed])
 		return keyMissing
 	}
 	client := k.find(value)

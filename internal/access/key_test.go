@@ -113,6 +113,28 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestKeyTwice: which of two keys counts would be anybody's choice, the backend's too.
+func TestKeyTwice(t *testing.T) {
+	s := newShop(t)
+	for _, keys := range [][]string{{goldKey, goldKey}, {goldKey, "x"}, {"x", goldKey}, {"", goldKey}, {goldKey, ""}} {
+		res := s.get(t, "/x", "X-Api-Key", keys[0], "X-Api-Key", keys[1])
+		if res.status != 403 || s.call.Error != "api key: there more than once" || s.used() != 0 {
+			t.Errorf("%q: %d %s", keys, res.status, s.call.Error)
+		}
+	}
+	for _, key := range []string{goldKey + ", " + goldKey, " " + goldKey, goldKey + "\t", strings.ToUpper(goldKey), goldKey[1:], strings.Repeat("k", MaxKey+1)} {
+		if res := s.get(t, "/x?x-api-key="+goldKey, "X-Api-Key", key); res.status != 403 || s.call.Error != "api key: unknown" {
+			t.Errorf("%q: %d %s", key, res.status, s.call.Error)
+		}
+	}
+	if res := s.get(t, "/x?x-api-key="+goldKey); res.status != 403 || s.call.Error != "api key: missing" {
+		t.Errorf("a key in the query: %d %s", res.status, s.call.Error)
+	}
+	if res := s.get(t, "/x", "X-Api-Key", goldKey); res.status != 200 || s.used() != 1 {
+		t.Errorf("once: %d, %d counted", res.status, s.used())
+	}
+}
+
 // TestKeyRequiredOnRoutes: where no key is asked for, a rule can ask for one, in whatever spelling
 // the path comes.
 func TestKeyRequiredOnRoutes(t *testing.T) {

@@ -33,6 +33,7 @@ var overrideRefused = Refusal{Status: http.StatusForbidden, Type: methodRefused.
 func (r *Request) methods() (list []string, ok bool) {
 	if r.asked == nil {
 		r.asked = append(r.askedRoom[:0], r.HTTP.Method)
+		r.ask(r.HTTP.Method) // in small letters it is another method, but many frameworks take "delete" for DELETE
 		for _, line := range r.overrideLines() {
 			for one := range strings.SplitSeq(line, ",") { // Express takes the first
 				r.ask(one)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 const (
@@ -204,7 +205,8 @@ func (m *Methods) look(r *Request, make func(io.ReadCloser, *judge) looked) *Ref
 	if coded := strings.ToLower(strings.TrimSpace(strings.Join(codings, ","))); coded != "" && coded != "identity" {
 		return m.unpacked(r, coded, func(src io.ReadCloser) looked { return make(src, &may) })
 	}
-	body := make(in.Body, &may)
+	src := &paced{ReadCloser: in.Body, length: in.ContentLength, began: time.Now()}
+	body := make(src, &may)
 	if r.bodies == nil {
 		r.bodies = m.Forms
 	}
@@ -225,6 +227,7 @@ func (m *Methods) look(r *Request, make func(io.ReadCloser, *judge) looked) *Ref
 			body.later(func(method string) bool { return slices.Contains(list, method) })
 		}
 	}
+	src.off = true
 	in.Body = body
 	return nil
 }

@@ -12,7 +12,8 @@ const maxDecodings = 4
 // Readings are what a backend may take r's path for: as it was sent; percent-decoded (again and
 // again, because some backends decode twice); "\" as "/"; doubled slashes as one; dot segments
 // resolved before or after that; ";parameters" of segments dropped; cut at an encoded NUL, "?"
-// or "#"; without white space and dots at a segment's end, as Windows reads file names. ok is
+// or "#"; without white space and dots at a segment's end, as Windows reads file names; and all of
+// this with the spellings of ASCII that only some servers know (see decodeOdd). ok is
 // false when the path is encoded more often than that can be followed: no honest client does
 // that, so a rule that has to hold must take the call for one of its own.
 //
@@ -29,16 +30,16 @@ func (r *Request) Readings() (paths []string, ok bool) {
 	return r.cases, !r.overdone
 }
 
-// folded are the readings in lower case.
+// foldedReadings are the readings in lower case, as fold makes it.
 func (r *Request) foldedReadings() (paths []string, ok bool) {
 	if r.folded == nil {
 		paths, _ := r.Readings()
 		if len(paths) == 1 {
-			r.readings[1] = strings.ToLower(paths[0])
+			r.readings[1] = fold(paths[0])
 			r.folded = r.readings[1:2:2]
 		} else {
 			for _, path := range paths {
-				r.folded = appendNew(r.folded, strings.ToLower(path))
+				r.folded = appendNew(r.folded, fold(path))
 			}
 		}
 	}
@@ -62,7 +63,20 @@ func plain(path string) bool {
 
 // readings are those of a path that is not plain. overdone: there would be more.
 func readings(path string) (out []string, overdone bool) {
+	out, odd, overdone := follow(nil, path, decodeOnce)
+	if odd {
+		more := false
+		out, _, more = follow(out, path, decodeOdd)
+		overdone = overdone || more
+	}
+	return out, overdone
+}
+
+// follow adds the readings of a path as it comes out of one way to decode it, again and again. odd: some servers decode it in
+// another way.
+func follow(out []string, path string, decode func(string) string) (all []string, odd, overdone bool) {
 	for range maxDecodings + 1 {
+		odd = odd || isOdd(path)
 		slashed := strings.ReplaceAll(cut(path), `\`, "/")
 		bare := bareSegments(slashed)
 		for _, one := range [...]string{
@@ -71,13 +85,13 @@ func readings(path string) (out []string, overdone bool) {
 		} {
 			out = appendNew(out, one)
 		}
-		decoded := decodeOnce(path)
+		decoded := decode(path)
 		if decoded == path {
-			return out, false
+			return out, odd, false
 		}
 		path = decoded
 	}
-	return out, true
+	return out, odd, true
 }
 
 func appendNew(list []string, s string) []string {
@@ -97,7 +111,7 @@ func Normalise(path string) string {
 		}
 		path = decoded
 	}
-	return resolveDots(collapse(bareSegments(strings.ReplaceAll(cut(strings.ToLower(path)), `\`, "/"))))
+	return resolveDots(collapse(bareSegments(strings.ReplaceAll(cut(fold(path)), `\`, "/"))))
 }
 
 // decodeOnce replaces every %XX by its byte; what is not an escape stays.

@@ -148,7 +148,7 @@ func ParsePattern(text string) (Pattern, error) {
 	for i, s := range segments {
 		switch inner, param := strings.CutPrefix(s, "{"); {
 		case !param && !strings.ContainsAny(s, "{}"):
-			p.segments = append(p.segments, strings.ToLower(decodeOnce(s)))
+			p.segments = append(p.segments, fold(decodeOnce(s)))
 		case !param || !strings.HasSuffix(inner, "}") || strings.ContainsAny(inner[:len(inner)-1], "{}/") || len(inner) < 2:
 			return p, fmt.Errorf("%q: %q is neither a text nor a parameter; write {name}", text, s)
 		case strings.HasSuffix(inner, "+}"):

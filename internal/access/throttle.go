@@ -18,6 +18,9 @@ type Rate struct {
 const (
 	minRate = 1.0 / (365 * 24 * 3600)
 	maxRate = 1e6
+
+	// maxRefill is how long a burst may take to come back, in seconds: a hundred years. Nanoseconds are counted in 63 bits.
+	maxRefill = 100 * 365 * 24 * 3600
 )
 
 // Check tells what is wrong with a rate.
@@ -27,6 +30,9 @@ func (r Rate) Check() error {
 	}
 	if r.Burst < 0 || r.Burst > maxRate {
 		return fmt.Errorf("%d is not a burst; write a whole number up to a million", r.Burst)
+	}
+	if back := float64(r.burst()) / r.PerSecond; back > maxRefill {
+		return fmt.Errorf("a burst of %d takes %.0f years to come back at %v per second; write less, or a higher rate", r.burst(), back/(365*24*3600), r.PerSecond)
 	}
 	return nil
 }

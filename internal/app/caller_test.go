@@ -7,12 +7,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/config"
 )
 
 // TestIAM: a call signed by AWS's own signer comes through both ends and every stage between.
@@ -94,6 +99,75 @@ backend: %s
 				t.Errorf("%s: recorded %q", name, got)
 			}
 			n++
+		}
+	}
+}
+
+// TestTruststoreReload: a certificate of a CA that has gone from the truststore does not come in by a session of before.
+func TestTruststoreReload(t *testing.T) {
+	authority, other := newCA(t), newCA(t)
+	cert, key := authority.issue("front")
+	clientCert, clientKey := authority.issue("ada")
+	pair, err := tls.LoadX509KeyPair(clientCert, clientKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := filepath.Join(t.TempDir(), "clients.pem")
+	var front certificate
+	trust := func(ca string) *tls.Config {
+		t.Helper()
+		text, err := os.ReadFile(ca)
+		if err == nil {
+			err = os.WriteFile(store, text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings, err := front.load(&config.ServerTLS{Cert: cert, Key: tapway.Secret(key), ClientCA: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return settings
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", trust(authority.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				io.WriteString(c, "ok")
+				c.Close()
+			}()
+		}
+	}()
+	settings := &tls.Config{RootCAs: authority.pool(), Certificates: []tls.Certificate{pair}, ClientSessionCache: tls.NewLRUClientSessionCache(4)}
+	dial := func() (admitted, resumed bool) {
+		c, err := tls.Dial("tcp", l.Addr().String(), settings)
+		if err != nil {
+			return false, false
+		}
+		defer c.Close()
+		text, _ := io.ReadAll(c)
+		return string(text) == "ok", c.ConnectionState().DidResume
+	}
+	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
+		settings.MaxVersion = version
+		trust(authority.file)
+		if admitted, _ := dial(); !admitted {
+			t.Fatalf("TLS %x: not admitted", version)
+		}
+		if admitted, resumed := dial(); !admitted || !resumed {
+			t.Errorf("TLS %x: admitted %v, resumed %v", version, admitted, resumed)
+		}
+		trust(other.file)
+		if admitted, resumed := dial(); admitted {
+			t.Errorf("TLS %x: admitted by a CA that has gone, resumed %v", version, resumed)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"net/http"
 	"strings"
+	"unicode/utf8"
 )
 
 func schemeOf(r *http.Request) string {
@@ -42,21 +43,27 @@ func (s *Settings) plain(r *http.Request, path string, route Route) bool {
 	}
 	// Some backends do not mind letter case and a slash at the end. A rule of its own for what they
 	// take it for counts; that there is none does not make it another place.
-	if lower := strings.ToLower(path); lower != path && !same(lower, false) {
-		return false
+	loosely := func(reading string) bool {
+		lower := fold(reading)
+		for _, one := range [...]string{lower, withoutSlash(reading), withoutSlash(lower)} {
+			if one != reading && !same(one, false) {
+				return false
+			}
+		}
+		return true
 	}
-	if bare := strings.TrimRight(path, "/"); bare != path && bare != "" && !same(bare, false) {
+	if !loosely(path) {
 		return false
 	}
 	if !isTwisted(path) {
 		return true
 	}
 	for range maxDecodings {
-		if strings.Contains(path, "%u") || strings.Contains(path, "%U") { // a coding that some servers have on top
+		if isOdd(path) {
 			return false
 		}
 		for _, reading := range readings(path) {
-			if reading != path && !same(reading, true) {
+			if reading != path && !(same(reading, true) && loosely(reading)) {
 				return false
 			}
 		}
@@ -65,16 +72,41 @@ func (s *Settings) plain(r *http.Request, path string, route Route) bool {
 			return true
 		}
 		path = decoded
-		if !same(path, true) {
+		if !same(path, true) || !loosely(path) {
 			return false
 		}
 	}
 	return false
 }
 
+// fold is a text in lower case, by way of upper case: some backends compare so, and to them "ſ" is "s".
+func fold(s string) string {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return strings.ToLower(strings.ToUpper(s))
+		}
+	}
+	return strings.ToLower(s)
+}
+
+// withoutSlash is a path without slashes at its end, but for the root.
+func withoutSlash(path string) string {
+	if bare := strings.TrimRight(path, "/"); bare != "" {
+		return bare
+	}
+	return path
+}
+
+// isOdd reports whether a path has what some servers decode beyond RFC 3986: %uXXXX, UTF-8 in longer forms than need be, which
+// are none, and full-width forms.
+func isOdd(path string) bool {
+	return strings.Contains(path, "%u") || strings.Contains(path, "%U") || !utf8.ValidString(path) ||
+		strings.ContainsFunc(path, func(r rune) bool { return r >= '\uff01' && r <= '\uff5e' })
+}
+
 // isTwisted reports whether a path has anything that is read in more than one way.
 func isTwisted(path string) bool {
-	return strings.ContainsAny(path, "%;\\?#\x00\r\n") || strings.Contains(path, "//") || strings.Contains(path, "/.")
+	return strings.ContainsAny(path, "%;\\?#\x00\r\n") || strings.Contains(path, "//") || strings.Contains(path, "/.") || strings.Contains(path, "./") || strings.HasSuffix(path, ".") || isOdd(path)
 }
 
 // decode is a path decoded once. What is no escape stays, as it does in many backends.
@@ -108,11 +140,12 @@ func unhex(c byte) byte {
 	return 16
 }
 
-// readings are what a path is when it is not decoded any further: without parameters, cut where
-// some backends think that it ends, with slashes taken together, with dot segments resolved.
+// readings are what a path is when it is not decoded any further: without parameters, and blanks and dots at the end of
+// segments, cut where some backends think that it ends, with slashes taken together, with dot segments resolved.
 func readings(path string) []string {
-	out := make([]string, 0, 12)
-	starts := []string{path, withoutParameters(path)}
+	out := make([]string, 0, 16)
+	bare := withoutParameters(path)
+	starts := []string{path, bare, withoutTails(bare)}
 	if end := strings.IndexAny(path, ";?#\x00\r\n"); end > 0 {
 		starts = append(starts, path[:end])
 	}
@@ -135,6 +168,17 @@ func withoutParameters(path string) string {
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
 		segments[i], _, _ = strings.Cut(s, ";")
+	}
+	return strings.Join(segments, "/")
+}
+
+// withoutTails takes blanks and dots off the end of every segment, as Windows does with file names.
+func withoutTails(path string) string {
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if s != "." && s != ".." {
+			segments[i] = strings.TrimRightFunc(s, func(r rune) bool { return r == '.' || r <= ' ' })
+		}
 	}
 	return strings.Join(segments, "/")
 }

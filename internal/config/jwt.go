@@ -19,6 +19,7 @@ type JWT struct {
 	IdentitySource string            `yaml:"identity_source" def:"$request.header.Authorization" doc:"The header that the token is in, with or without Bearer before it."`
 	Leeway         Duration          `yaml:"leeway" def:"30s" doc:"How far the issuer's clock may be from ours; at most 10m."`
 	Headers        map[string]string `yaml:"headers" doc:"What the backend is told: header and the claim it gets. Texts and numbers as they are, the rest as JSON. What clients send under these names is taken away from every call."`
+	APIKey         string            `yaml:"api_key" example:"usage_key" doc:"Claim that holds the caller's API key, as an authorizer's usageIdentifierKey in API Gateway: for calls with a token it counts in place of x-api-key."`
 	Refresh        Duration          `yaml:"refresh" def:"1h" doc:"How often the keys are fetched anew. A token with an unknown key also makes tapway look, at most twice a minute."`
 	Keep           Duration          `yaml:"keep" def:"24h" doc:"How long keys serve on while they cannot be fetched anew, counted from when they were fetched. They are kept in the data directory (on Lambda in /tmp), so that a restart does not need the issuer."`
 }

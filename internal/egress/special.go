@@ -68,6 +68,16 @@ func within(a netip.Addr) []netip.Addr {
 	if !a.Is6() {
 		return nil
 	}
+	list := byPrefix(a)
+	b := a.As16()
+	if b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe { // ISATAP (RFC 5214 §6.1), below any prefix
+		list = append(list, netip.AddrFrom4([4]byte(b[12:])))
+	}
+	return list
+}
+
+// byPrefix gives those of them that a prefix tells of.
+func byPrefix(a netip.Addr) []netip.Addr {
 	b := a.As16()
 	v4 := func(i, j, k, l int) netip.Addr { return netip.AddrFrom4([4]byte{b[i], b[j], b[k], b[l]}) }
 	switch {

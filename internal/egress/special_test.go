@@ -96,6 +96,16 @@ func TestEmbedded(t *testing.T) {
 		{"64:ff9b:1:0:a9:fea9:fe00:0", "default transition", "default metadata"},         // /64
 		{"64:ff9b:1:ffff:ffff:ffff:a9fe:a9fe", "default transition", "default metadata"}, // /96
 		{"64:ff9b:1::808:808", "default transition", Named},
+		{"2600::5efe:10.0.0.1", "default private", Named}, // ISATAP
+		{"2600::200:5efe:10.0.0.1", "default private", Named},
+		{"2600:1:2:3:0:5efe:a9fe:a9fe", "default metadata", "default metadata"},
+		{"2600:1:2:3:200:5efe:7f00:1", "default loopback", Named},
+		{"2600::5efe:8.8.8.8", public, Named},
+		{"2600::5eff:10.0.0.1", public, Named},
+		{"2600::5efd:10.0.0.1", public, Named},
+		{"2600::100:5efe:10.0.0.1", public, Named},
+		{"2600::1:0:5efe:10.0.0.1", "default private", Named},
+		{"2002:808:808::5efe:a9fe:a9fe", "default transition", "default metadata"}, // within 6to4
 		{"fe80::1%eth0", "default link-local", "default link-local"},
 		{"2600::1", public, Named},
 	} {

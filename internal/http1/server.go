@@ -43,7 +43,7 @@ type Server struct {
 	// BadRequest answers requests that are refused before Handler can see them; nil writes
 	// {"message": reason} with err.Status. r holds whatever was understood so far: Method may be
 	// empty, URL, Header and Body are never nil, RequestURI is as it was sent. The connection is
-	// closed afterwards. What is wrong in HTTP/2, net/http's server refuses by itself.
+	// closed afterwards. What is wrong in HTTP/2, net/http's server refuses by itself, but for too many headers.
 	BadRequest func(w http.ResponseWriter, r *http.Request, err *ProtocolError)
 
 	ReadHeaderTimeout time.Duration // from a request's first byte to the end of its headers, also for the TLS handshake and a connection's first byte; default 10s
@@ -134,7 +134,7 @@ func (s *Server) setup() {
 		}
 		s.h2conns = &handoverListener{conns: make(chan net.Conn), done: make(chan struct{})}
 		s.h2 = &http.Server{
-			Handler:                      s.Handler,
+			Handler:                      http.HandlerFunc(s.serveH2),
 			DisableGeneralOptionsHandler: true,
 			ReadHeaderTimeout:            orNone(s.ReadHeaderTimeout),
 			IdleTimeout:                  orNone(s.IdleTimeout),

@@ -81,7 +81,6 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	deciders = append(deciders, a.keys(c, rules, plans)...)
 	methods := &access.Methods{
 		Allowed: c.Access.Methods, Rules: rules, Policy: policy,
 		Forms: &access.Bodies{Max: access.MaxForm, Total: int64(c.Access.BodyMemory), State: a.State, Status: bodyStatus},
@@ -95,7 +94,11 @@ func (a Access) Chain(c *config.Config) (*access.Chain, error) {
 			methods.IAM = signed
 		}
 	}
-	deciders = append(deciders, callers...)
+	if keys := a.keys(c, rules, plans); c.Access.JWT != nil && c.Access.JWT.APIKey != "" {
+		deciders = append(append(deciders, callers...), keys...) // the token has the key
+	} else {
+		deciders = append(append(deciders, keys...), callers...) // to look a key up costs least
+	}
 	if bounds := a.bounds(c, rules, plans); bounds != nil {
 		deciders = append(deciders, bounds)
 	}

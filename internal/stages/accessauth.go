@@ -80,7 +80,7 @@ func (a Access) jwt(j config.JWT, auth access.Auth, rules *access.Rules) access.
 	}
 	return &access.JWT{
 		Default: auth, Rules: rules, Issuer: j.Issuer, Audience: j.Audience, Algorithms: j.Algorithms, Scopes: j.Scopes,
-		Header: j.Header(), Leeway: j.Leeway.D(), Headers: j.Headers,
+		Header: j.Header(), Leeway: j.Leeway.D(), APIKey: j.APIKey, Headers: j.Headers,
 		Keys: a.State.Keyring(source, access.KeyTimes{Refresh: j.Refresh.D(), Keep: j.Keep.D()}, client, a.Log),
 	}
 }
