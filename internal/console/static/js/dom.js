@@ -83,10 +83,13 @@ export async function copy(text, what) {
     await navigator.clipboard.writeText(text);
   } catch { // clipboards want a secure context: plain HTTP off loopback has none
     const area = h("textarea", { class: "offscreen", value: text });
+    const held = document.activeElement;
     (document.querySelector("dialog[open]") || document.body).append(area);
+    area.focus(); // what has no focus is not copied
     area.select();
     document.execCommand("copy");
     area.remove();
+    held?.focus();
   }
   toast(`Copied ${what}`);
 }

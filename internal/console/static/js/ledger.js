@@ -11,7 +11,7 @@ const sum = (o) => Object.values(o || {}).reduce((a, b) => a + b, 0);
 export function ledger(main, at, place) {
   const stop = new AbortController();
   const box = h("div", {});
-  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Ledger"), h("span", { class: "grow" }), h("p", { class: "hint" }, place.elsewhere ? "Every call ends delivered, queued, dead, or dropped with a reason. CloudWatch adds up what the functions have counted." : "Every call ends delivered, queued, dead, or dropped with a reason. The parts are counted where they happen; they must add up.")), box));
+  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Ledger")), h("p", { class: "lead hint" }, place.elsewhere ? "Every call ends delivered, queued, dead, or dropped with a reason. CloudWatch adds up what the functions have counted." : "Every call ends delivered, queued, dead, or dropped with a reason. The parts are counted where they happen; they must add up."), box));
   let timer;
   async function tick() {
     await awake();
@@ -28,9 +28,10 @@ export function ledger(main, at, place) {
   function verdict(difference, scope) {
     if (difference === null) return null;
     if (difference === 0) return h("p", { class: "balance even" }, icon("check"), "It balances.");
-    if (scope === "window") return h("p", { class: "balance" }, `${num(Math.abs(difference))} were under way, or their metrics are not there yet.`);
-    if (scope) return h("p", { class: "balance" }, `${num(Math.abs(difference))} are counted by other processes: this ledger knows its own part only.`);
-    return h("p", { class: "balance odd", role: "alert" }, icon("warn"), `${num(Math.abs(difference))} ${difference > 0 ? "are missing" : "too many"}. `, h("span", {}, "Run ", h("code", {}, "tapway queue check"), ": it names the place."));
+    const n = Math.abs(difference), one = n === 1;
+    if (scope === "window") return h("p", { class: "balance" }, one ? "1 was under way, or its metrics are not there yet." : `${num(n)} were under way, or their metrics are not there yet.`);
+    if (scope) return h("p", { class: "balance" }, `${num(n)} ${one ? "is" : "are"} counted by other processes: this ledger knows its own part only.`);
+    return h("p", { class: "balance odd", role: "alert" }, icon("warn"), `${num(n)} ${difference < 0 ? "too many" : one ? "is missing" : "are missing"}. `, h("span", {}, "Run ", h("code", {}, "tapway queue check"), ": it names the place."));
   }
 
   function draw(l) {

@@ -1,22 +1,38 @@
 // Routes: where calls go, and how each route has fared lately.
 
-import { h, put, teach } from "./dom.js";
+import { calm, h, put, teach } from "./dom.js";
 import { ms, num } from "./format.js";
-import { all, query } from "./api.js";
+import { all, awake, query } from "./api.js";
 
 const LOOK = 2000; // calls that are looked at
+const EVERY = 15000;
 
 export function routes(main, at, place) {
   const stop = new AbortController();
   const box = h("div", {});
   const note = h("p", { class: "hint" });
-  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Routes"), h("span", { class: "grow" }), note), box));
+  const problem = h("div", {});
+  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Routes"), h("span", { class: "grow" }), note), problem, box));
   if (!place.routes?.length) {
     put(box, teach("", "No routes here", place.elsewhere?.notes.routes || "This process delivers records and passes no calls on. The gateway's own console shows its routes."));
     return {};
   }
+  let timer, drawn = false;
   draw(new Map());
-  if (place.history && !place.elsewhere) usage().catch((err) => { if (err.name !== "AbortError") note.textContent = err.message; });
+  if (place.history && !place.elsewhere) tick();
+
+  // tick looks again now and then: the numbers are of the last calls.
+  async function tick() {
+    await awake();
+    try {
+      await usage();
+      drawn = true;
+    } catch (err) {
+      if (err.name === "AbortError") return;
+      if (err.status || !drawn) put(problem, teach("error", "The calls cannot be read", err.message, "Where calls go is told below all the same."));
+    }
+    if (!stop.signal.aborted) timer = setTimeout(tick, EVERY);
+  }
 
   async function usage() {
     const calls = await all(`/api/v1/exchanges?${query({ limit: LOOK })}`, { signal: stop.signal });
@@ -29,6 +45,9 @@ export function routes(main, at, place) {
       if (c.status >= 500 || !c.status) u.server++;
       else if (c.status >= 400) u.client++;
     }
+    await calm();
+    if (stop.signal.aborted) return;
+    put(problem);
     note.textContent = calls.length ? `Numbers are of the last ${num(calls.length)} calls` : "No calls yet";
     draw(by);
   }
@@ -52,5 +71,5 @@ export function routes(main, at, place) {
       })))),
       place.routes.some((r) => r.match === "$default") ? h("p", { class: "hint" }, h("code", {}, "$default"), " takes every call that no other route takes.") : null);
   }
-  return { leave: () => stop.abort() };
+  return { leave() { stop.abort(); clearTimeout(timer); } };
 }
