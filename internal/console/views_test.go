@@ -270,7 +270,7 @@ func TestViews(t *testing.T) {
 			for _, name := range []string{"traffic", "overview", "delivery", "routes", "keys", "alarms", "ledger"} {
 				b.open(w.console + "#/" + name)
 				b.until(name, ready[name])
-				b.until("the badge", `document.querySelector("nav .badge:not([hidden])")?.textContent.startsWith("1")`)
+				b.until("the badge, in sight on a phone too", fmt.Sprintf(`document.querySelector("nav .badge:not([hidden])")?.textContent.startsWith("1") && document.querySelector("a.loud.critical").checkVisibility() === %v`, size.name == "phone"))
 				view(name)
 			}
 			b.open(w.console + "#/traffic?filter=" + url.QueryEscape(`status >= 400 || method == POST`))

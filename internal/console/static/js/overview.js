@@ -15,7 +15,7 @@ const share = (n, all) => (!n || !all ? "0 %" : n / all < 0.0005 ? "< 0.1 %" : `
 export const between = (from, to) => `time >= ${JSON.stringify(new Date(from).toISOString())} && time < ${JSON.stringify(new Date(to).toISOString())}`;
 
 export function overview(main, at, place) {
-  const page = h("div", { class: "page wide" });
+  const page = h("div", { class: "page" });
   put(main, page);
   if (!place.charts) {
     put(page, h("div", { class: "pagehead" }, h("h1", {}, "Overview")), teach("", "No calls pass here", place.elsewhere?.notes.overview || "This process delivers records and passes no calls on. The gateway's own console has its charts.", h("a", { class: "btn primary", href: "#/delivery" }, "To the deliveries")));
