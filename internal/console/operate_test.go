@@ -237,3 +237,51 @@ func TestDownload(t *testing.T) {
 	}
 	b.quiet()
 }
+
+// TestWays: what is shown in one view leads to the next: a fact to a filter, a call to its link, two calls to each other,
+// a route, a failure and a dead letter to their calls.
+func TestWays(t *testing.T) {
+	w, b := newWorld(t, ""), newBrowser(t)
+	w.send("GET /users/1", "GET /fail/1", "GET /users/2")
+	b.eventually("a dead letter", func() bool { return w.dead() == 1 })
+	b.look("light", 1360, 860)
+	b.open(w.console)
+	b.until("three calls", rows+`.length === 3`)
+	b.js(`navigator.clipboard.writeText = async (t) => { window.copied = t; }`)
+	b.find("/users/1")
+	b.click("[aria-label='Copy a link to this call']")
+	b.until("its address", `window.copied === location.href && location.hash.startsWith("#/exchange/")`)
+	b.js(`document.querySelector(".side > details:last-of-type").open = true`)
+	b.push(".side .facts", "GET /users/{id}")
+	b.until("those of its route, and the call still open", rows+`.length === 2 && document.querySelector("#filter").value === 'route == "GET /users/{id}"' && document.querySelector(".side h2").textContent.includes("/users/1")`)
+	b.key("Escape")
+	b.until("the list alone", `document.querySelector(".side").hidden`)
+	for _, index := range []string{"0", "1"} {
+		b.js(`document.querySelector('.vrow[data-index="` + index + `"] .mark').click()`)
+	}
+	b.click("#compare")
+	b.until("both", `document.querySelectorAll(".duo a").length === 2`)
+	order := b.js(`[...document.querySelectorAll(".duo a")].map((a) => a.hash).join()`).(string)
+	b.push(".pagehead", "Swap")
+	one, two, _ := strings.Cut(order, ",")
+	b.until("the other way round", fmt.Sprintf(`[...document.querySelectorAll(".duo a")].map((a) => a.hash).join() === %q`, two+","+one))
+	b.click(".duo a")
+	b.until("one of them", fmt.Sprintf(`location.hash === %q && document.querySelector(".side h2")`, two))
+
+	b.open(w.console + "#/routes")
+	b.until("the routes", `document.querySelectorAll("td.n .meter").length === 2`)
+	b.js(`[...document.querySelectorAll("tbody th a")].find((a) => a.textContent.includes("/{proxy+}")).click()`)
+	b.until("its calls", rows+`.length === 1 && location.hash.startsWith("#/traffic?filter=route")`)
+	b.open(w.console + "#/overview")
+	b.until("a failure", `document.querySelector("a.tile.bad b")?.textContent === "33.3 %"`)
+	b.js(`document.querySelector("a.tile.bad").click()`)
+	b.until("the failed call", rows+`.length === 1 && document.querySelector("#filter").value.startsWith("status == 5xx && time >=")`)
+	b.open(w.console + "#/delivery")
+	b.until("a dead letter, at its destination too", `document.querySelector(".dest .bad a")`)
+	b.js(`document.querySelector(".dest .bad a").click()`)
+	b.until("those of the destination", `location.hash === "#/delivery/dead?destination=strict" && document.querySelector("section select").value === "strict"`)
+	b.until("the letter", `(document.querySelector(".group").open = true) && document.querySelector(".letters tbody a")`)
+	b.js(`document.querySelector(".letters tbody a").click()`)
+	b.until("its call", `document.querySelector(".side h2")?.textContent.includes("/fail/1") && document.querySelector(".side .state.dead")`)
+	b.quiet()
+}
