@@ -123,16 +123,16 @@ func TestDeepLinks(t *testing.T) {
 		"traffic?filter=" + url.QueryEscape(`path == "/nothing"`): `document.querySelector(".over .teach")?.textContent.includes("No call matches")`,
 		"delivery/dead?destination=strict":                        `document.querySelector(".group .count")?.textContent === "1" && document.querySelector("section select").value === "strict"`,
 		"delivery/dead?destination=siem":                          `document.querySelector("section .teach.good")`,
-		"delivery":  `document.querySelectorAll(".dest").length === 2 && document.querySelector(".group")`,
-		"routes":    `document.querySelectorAll("tbody tr").length === 2 && document.querySelector("td.n .meter")`,
-		"keys":      `document.querySelector(".teach")?.textContent.includes("tapway keys create")`,
-		"alarms":    `document.querySelector("h1").textContent === "Alarms" && document.querySelector("#main h2")`,
-		"ledger":    `document.querySelectorAll(".even").length === 3`,
+		"delivery":                                                `document.querySelectorAll(".dest").length === 2 && document.querySelector(".group")`,
+		"routes":                                                  `document.querySelectorAll("tbody tr").length === 2 && document.querySelector("td.n .meter")`,
+		"keys":                                                    `document.querySelector(".teach")?.textContent.includes("tapway keys create")`,
+		"alarms":                                                  `document.querySelector("h1").textContent === "Alarms" && document.querySelector("#main h2")`,
+		"ledger":                                                  `document.querySelectorAll(".even").length === 3`,
 		"traffic?filter=" + url.QueryEscape("status >= 500"):                 rows + `.length === 1 && document.querySelector("#filter").value === "status >= 500"`,
 		"delivery/dead?filter=" + url.QueryEscape(`path == "/fail/1"`):       `document.querySelector(".group .count")?.textContent === "1" && document.querySelector("#dead-filter").value === 'path == "/fail/1"'`,
 		"overview?from=2026-01-01T00:00:00.000Z&to=2026-01-01T06:00:00.000Z": `document.querySelector(".segments [aria-current]").textContent === "selection" && document.querySelector(".tile b").textContent === "0"`,
 		"overview?range=24h": `document.querySelector(".segments [aria-current]").textContent === "24 h"`,
-		"nowhere":                                                 rows + `.length === 3`,
+		"nowhere":            rows + `.length === 3`,
 	} {
 		b.open("about:blank")
 		b.open(w.console + "#/" + hash)

@@ -71,7 +71,7 @@ func draw(t *testing.T) {
 	first := newWorldIn(t, data, "", yaml)
 	b := newBrowser(t)
 	for i := range 12 {
-		first.send(fmt.Sprintf("GET /fail/report/%d", i))
+		first.send(fmt.Sprintf("GET /fail/report/%d", i), "GET /users/1")
 	}
 	b.eventually("twelve dead letters", func() bool { return first.dead() == 12 })
 	first.stop()
