@@ -115,6 +115,6 @@ func TestAWS(t *testing.T) {
 	b.until("it is back", `document.querySelector("dialog .good")?.textContent.includes("1 letter back in the queue")`)
 	b.shoot("aws-redriven-light")
 	b.click("#done")
-	b.until("none is left of them", `document.querySelector("section .teach.good")?.textContent.includes("No dead letter matches")`)
+	b.until("none is left of them", `document.querySelector("section .teach.none")?.textContent.includes("No dead letter matches")`)
 	b.quiet()
 }

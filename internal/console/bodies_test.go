@@ -26,7 +26,7 @@ func TestBodies(t *testing.T) {
 		}
 		return true
 	}
-	for path, body := range map[string]string{"/form": "name=neo&password=hunter2&note=a+b%26c", "/long": `{"password": "hunter2`} {
+	for path, body := range map[string]string{"/form": "name=neo&password=hunter2&note=a+b%26c", "/long": `{"password": "hunter2`, "/short": `{"password": "hunter2, and more of it than its mark is long"}`} {
 		kind := map[bool]string{true: "application/x-www-form-urlencoded", false: "application/json"}[path == "/form"]
 		resp, err := http.Post(w.gateway+path, kind, strings.NewReader(body))
 		if err != nil {
@@ -38,7 +38,7 @@ func TestBodies(t *testing.T) {
 	b := newBrowser(t)
 	b.look("light", 1360, 860)
 	b.open(w.console)
-	b.until("two calls", rows+`.length === 2`)
+	b.until("three calls", rows+`.length === 3`)
 	forms := `[...document.querySelectorAll(".side .form[aria-pressed=true]")].map((f) => f.textContent).join()`
 	b.js(rows + `.find((r) => r.querySelector(".p").textContent === "/form").click()`)
 	b.until("a form and bytes", forms+` === "Form,Hex"`)
@@ -52,6 +52,11 @@ func TestBodies(t *testing.T) {
 		t.Error("a secret is shown")
 	}
 	b.shoot("cut-light")
+	b.js(rows + `.find((r) => r.querySelector(".p").textContent === "/short").click()`)
+	b.until("a body that redaction made shorter, which is whole", `document.querySelector(".side .code")?.textContent.includes('"password": "[REDACTED]"') && !document.querySelector(".side").textContent.includes("cut off")`)
+	if text := b.js(`document.body.textContent`).(string); strings.Contains(text, "hunter2") {
+		t.Error("a secret is shown")
+	}
 
 	// Where the clipboard cannot be had, the old way is tried.
 	b.js(`navigator.clipboard.writeText = async () => { throw new Error("no clipboard here"); }`)

@@ -172,7 +172,7 @@ func TestRedrive(t *testing.T) {
 		t.Errorf("the bar went %s", got)
 	}
 	b.click("#done")
-	b.until("none is left of them", `document.querySelector("section .teach.good")?.textContent.includes("No dead letter matches")`)
+	b.until("none is left of them", `document.querySelector("section .teach.none")?.textContent.includes("No dead letter matches")`)
 	b.click("section[aria-label='Dead letters'] .clear")
 	b.until("the others", `document.querySelector(".group .count")?.textContent === "4"`)
 

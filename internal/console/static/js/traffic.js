@@ -219,7 +219,7 @@ export function traffic(main, at, place) {
     if (feed.search?.state === "broken") return teach("error", "The calls cannot be read", feed.search.error.message, button("Try again", () => feed.more(true), { kind: "primary" }));
     if (feed.search) return feed.search.total ? h("p", { class: "boot" }, feed.search.state === "runs" ? "Nothing found so far." : "Nothing found up to here.") : h("p", { class: "boot" }, "Loading…");
     if (!feed.loaded) return h("p", { class: "boot" }, "Loading…");
-    if (filter) return teach("", "No call matches", h("p", {}, "Nothing recorded, and nothing new so far, satisfies ", h("code", {}, filter)), button("Show all calls", () => box.set(""), { kind: "primary" }));
+    if (filter) return teach("none", "No call matches", h("p", {}, "Nothing recorded, and nothing new so far, satisfies ", h("code", {}, filter)), button("Show all calls", () => box.set(""), { kind: "primary" }));
     if (place.elsewhere) return teach("", "No calls to show", place.elsewhere.notes.traffic, h("a", { class: "btn primary", href: "#/delivery" }, "To the dead letters"));
     return teach("", "No calls yet", "Send one through the gateway and it appears here:", place.gateway ? h("pre", { class: "mono" }, `curl -i ${place.gateway}/`) : null);
   }
