@@ -121,7 +121,7 @@ func TestTrouble(t *testing.T) {
 	for _, view := range []string{"traffic", "overview", "delivery", "delivery/dead?destination=siem", "routes", "keys", "alarms", "ledger", "exchange/00000000-0000-7000-8000-000000000001", "compare/a/b"} {
 		b.open("about:blank")
 		b.open(w.console + "#/" + view)
-		b.until(view+" tells of it", `[...document.querySelectorAll("main .teach.error")].some((e) => e.textContent.includes("the disk is away"))`)
+		b.until(view+" tells of it", `[...document.querySelectorAll("main .teach.error")].some((e) => e.textContent.includes("The disk is away"))`)
 		name, _, _ := strings.Cut(view, "/")
 		b.shoot("away-" + name + "-light")
 		check(view)

@@ -77,9 +77,12 @@ func TestReplayElsewhere(t *testing.T) {
 	b.until("the dialog, with the body", `[...document.querySelectorAll("dialog[open] textarea")][1]?.value.includes("morpheus")`)
 	b.until("a word about what was redacted", `document.querySelector("dialog .hints").textContent.includes("Authorization") || document.querySelector("dialog .hints").textContent.includes("[REDACTED]")`)
 	b.choose("#replay-to", "")
-	b.until("a place for the URL", `!document.querySelector("[aria-label='Another URL']").hidden`)
+	b.until("a place for the URL", `document.querySelector("[aria-label='Another URL']").checkVisibility()`)
 	b.click("#replay-send")
-	b.until("what is missing", `document.querySelector("dialog .teach.error")?.textContent.includes("http://")`)
+	b.until("what is missing", `document.querySelector("dialog .callerror")?.textContent.includes("https://") && document.activeElement.ariaLabel === "Another URL"`)
+	b.write("[aria-label='Another URL']", "staging")
+	b.click("#replay-send")
+	b.until("that it is no URL", `document.querySelector("dialog .callerror")?.textContent.startsWith("Not sent: to: say which http://")`)
 	b.write("[aria-label='Another URL']", staging.URL+"/base")
 	b.write("[aria-label=Method]", "PUT")
 	b.write("[aria-label='Path and query']", "/v2/users?dry=1")
@@ -107,7 +110,7 @@ func TestReplayElsewhere(t *testing.T) {
 
 	b.write("[aria-label='Another URL']", closed.URL)
 	b.click("#replay-send")
-	b.until("that nobody answers", `document.querySelector("dialog .teach.error")?.textContent.includes("got no answer")`)
+	b.until("that nobody answers", `document.querySelector("dialog .callerror")?.textContent.includes("got no answer")`)
 	b.shoot("replay-unanswered-light")
 	if n := w.calls.Load(); n != before {
 		t.Errorf("the backend got %d calls meant for others", n-before)

@@ -106,7 +106,7 @@ func draw(t *testing.T) {
 	b.click("#compare")
 	b.until("two of them", `document.querySelectorAll(".diff").length === 5`)
 	b.picture(filepath.Join(images, "console-compare.png"))
-	show("delivery", "light", 1360, 860, "delivery", "dead letters", `document.querySelectorAll(".dest").length === 2 && (document.querySelector(".group").open = true) && document.querySelectorAll(".letters tbody tr").length > 3`)
+	show("delivery", "light", 1360, 860, "delivery", "dead letters", `document.querySelectorAll(".dest").length === 2 && (document.querySelector(".group").open = true) && document.querySelectorAll(".letters tbody tr").length > 3 && document.querySelector(".spark b").textContent !== "–"`)
 	show("routes", "light", 1360, 860, "routes", "their calls", ready["routes"])
 	show("keys", "light", 1360, 860, "keys", "the keys", ready["keys"])
 	show("alarms", "light", 1360, 860, "alarms", "the alarms", `document.querySelector(".alarm.firing") && document.querySelectorAll(".notifier").length === 2`)

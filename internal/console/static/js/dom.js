@@ -27,6 +27,7 @@ export function put(el, ...children) {
 }
 
 const paths = {
+  stop: "M7 7h10v10H7z",
   pause: "M7 5v14M17 5v14", play: "M8 5l11 7-11 7z", sun: "M12 4V2M12 22v-2M4 12H2M22 12h-2M5.6 5.6L4.2 4.2M19.8 19.8l-1.4-1.4M5.6 18.4l-1.4 1.4M19.8 4.2l-1.4 1.4M12 8a4 4 0 100 8 4 4 0 000-8z",
   moon: "M20 14.5A8 8 0 119.5 4a6.5 6.5 0 0010.5 10.5z", help: "M9 9a3 3 0 115 2.2c-1.2.9-2 1.4-2 2.8M12 18v.5", close: "M6 6l12 12M18 6L6 18", copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   replay: "M4 12a8 8 0 108-8H6M9 1L6 4l3 3", star: "M12 3l2.7 5.8 6.3.8-4.6 4.3 1.2 6.2L12 17l-5.6 3.1 1.2-6.2L3 9.6l6.3-.8z", download: "M12 3v12M7 11l5 5 5-5M4 20h16", compare: "M4 5h6v14H4zM14 5h6v14h-6z",
@@ -42,10 +43,13 @@ export function button(label, onclick, { icon: name, quiet, kind = "", title, di
     name ? icon(name) : null, quiet ? null : h("span", {}, label));
 }
 
+// sentence begins with a capital letter; what the admin API says does not.
+const sentence = (t) => (/^(tapway|https?:)/.test(t) ? t : t.charAt(0).toUpperCase() + t.slice(1));
+
 // teach is an empty or an error state: what it is, and what to do. Its kind is "error", "good", "none" where a filter takes nothing, or "".
 export function teach(kind, title, ...lines) {
   return h("div", { class: `teach ${kind}`, role: kind === "error" ? "alert" : null }, icon({ error: "warn", good: "check", none: "search" }[kind] || "info"),
-    h("h2", {}, title), lines.map((l) => (typeof l === "string" ? h("p", {}, l) : l)));
+    h("h2", {}, title), lines.map((l) => (typeof l === "string" ? h("p", {}, sentence(l)) : l)));
 }
 
 let pressed = 0; // since when a button of the mouse or a finger is down

@@ -165,7 +165,7 @@ export function letters(box, at, place, onchange) {
         }
         if (running.signal.aborted) return;
       }
-      put(bottom, button("Stop", () => running.abort(), { icon: "pause" }));
+      put(bottom, button("Stop", () => running.abort(), { icon: "stop" }));
       const sum = { ok: 0, failed: 0, error: "" };
       try {
         for (const sel of selections) {

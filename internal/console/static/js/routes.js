@@ -18,7 +18,7 @@ export function routes(main, at, place) {
     return {};
   }
   let timer, drawn = false;
-  draw(new Map());
+  draw(null);
   if (place.history && !place.elsewhere) tick();
 
   // tick looks again now and then: the numbers are of the last calls.
@@ -54,11 +54,12 @@ export function routes(main, at, place) {
 
   function draw(by) {
     const list = [...place.routes];
-    if (by.has("")) list.push({ match: "(no route)", backend: "", none: true });
-    const most = Math.max(1, ...[...by.values()].map((u) => u.n));
+    if (by?.has("")) list.push({ match: "(no route)", backend: "", none: true });
+    const most = Math.max(1, ...[...(by?.values() || [])].map((u) => u.n));
+    const count = (n) => (by ? num(n) : "–"); // not known yet
     put(box, h("div", { class: "scroll card flush" }, h("table", { class: "wide" }, h("thead", {}, h("tr", {}, ["Route", place.elsewhere ? "Before it was attached" : "Backend", ...(place.elsewhere ? [] : ["Calls", "4xx", "5xx", "Median", "p95"])].map((t, i) => h("th", { scope: "col", class: i > 1 ? "n" : i ? "roomy" : "" }, t)))),
       h("tbody", {}, list.map((r) => {
-        const u = by.get(r.none ? "" : r.match) || { n: 0, client: 0, server: 0, took: [] };
+        const u = by?.get(r.none ? "" : r.match) || { n: 0, client: 0, server: 0, took: [] };
         u.took.sort((a, b) => a - b);
         const q = (p) => (u.took.length ? ms(u.took[Math.min(u.took.length - 1, Math.floor(p * u.took.length))]) : "–");
         const [method, path] = r.match.includes(" ") && !r.none ? r.match.split(" ") : ["", r.match];
@@ -67,7 +68,7 @@ export function routes(main, at, place) {
         meter.style.width = `${(100 * u.n) / most}%`;
         const where = r.unsupported ? `not served: ${r.unsupported}` : r.none ? "answered by tapway" : r.backend;
         return h("tr", {}, h("th", { scope: "row", class: "mono" }, h("a", { href: `#/traffic?${query({ filter })}` }, method ? h("b", {}, method, " ") : null, path), h("small", { class: "hint narrow" }, where)),
-          h("td", { class: `mono ${r.unsupported ? "callerror" : "hint"} roomy` }, where), ...(place.elsewhere ? [] : [h("td", { class: "n" }, num(u.n), meter), h("td", { class: `n ${u.client ? "warn" : ""}` }, num(u.client)), h("td", { class: `n ${u.server ? "bad" : ""}` }, num(u.server)), h("td", { class: "n" }, q(0.5)), h("td", { class: "n" }, q(0.95))]));
+          h("td", { class: `mono ${r.unsupported ? "callerror" : "hint"} roomy` }, where), ...(place.elsewhere ? [] : [h("td", { class: "n" }, count(u.n), meter), h("td", { class: `n ${u.client ? "warn" : ""}` }, count(u.client)), h("td", { class: `n ${u.server ? "bad" : ""}` }, count(u.server)), h("td", { class: "n" }, q(0.5)), h("td", { class: "n" }, q(0.95))]));
       })))),
       place.routes.some((r) => r.match === "$default") ? h("p", { class: "hint" }, h("code", {}, "$default"), " takes every call that no other route takes.") : null);
   }

@@ -197,7 +197,7 @@ export function traffic(main, at, place) {
     if (key !== toolsKey) { toolsKey = key; tools(); }
     const state = feed.paused ? "paused" : feed.state;
     status.className = `livestate ${state}`;
-    status.textContent = { live: "Live", connecting: "Connecting…", lost: "Connection lost, trying again…", still: "Nothing new comes here", error: "Stopped", paused: "Paused" }[state];
+    status.textContent = { live: "Live", connecting: "Connecting…", lost: feed.error?.status ? "Failed, trying again…" : "Connection lost, trying again…", still: "Nothing new comes here", error: "Stopped", paused: "Paused" }[state];
     status.title = `${num(feed.rows.length)} calls in this list`;
     notice.hidden = !feed.skipped && !(place.elsewhere && feed.rows.length && !understood);
     notice.classList.toggle("info", Boolean(place.elsewhere));
