@@ -288,3 +288,22 @@ func TestWays(t *testing.T) {
 	b.until("its call", `document.querySelector(".side h2")?.textContent.includes("/fail/1") && document.querySelector(".side .state.dead")`)
 	b.quiet()
 }
+
+// TestCircuit: a destination that fails is said to be left alone, for how long, why, and when it is tried again; one that is
+// paused says that.
+func TestCircuit(t *testing.T) {
+	w, b := newWorld(t, ""), newBrowser(t)
+	for i := range 12 {
+		w.send(fmt.Sprintf("GET /fail/%d", i))
+	}
+	b.look("light", 1360, 860)
+	b.open(w.console + "#/delivery")
+	card := `document.querySelector("#pause-strict").closest(".dest")`
+	b.until("the circuit to be open", card+`.querySelector(".state.open")?.textContent === "circuit open" && /^Left alone for \d+ s · next probe /.test(`+card+`.querySelector(".reason").textContent) && /422 .*failures in a row/.test(`+card+`.querySelector(".lasterror").textContent)`)
+	b.shoot("circuit-light")
+	b.axe()("a circuit that is open")
+	b.click("#pause-siem")
+	b.click("#do-pause")
+	b.until("paused", `/Paused for \d+ s/.test(document.querySelector("#pause-siem").closest(".dest").querySelector(".reason").textContent)`)
+	b.quiet()
+}

@@ -3,6 +3,7 @@ package console_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -79,7 +80,11 @@ func TestRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, err = io.Copy(io.Discard, resp.Body) // who goes before the end stops it
 	resp.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
 	heard(b, "resolved")
 	b.open("about:blank")
 	b.open(w.console + "#/alarms")

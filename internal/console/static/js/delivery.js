@@ -96,7 +96,7 @@ export function delivery(main, at, place) {
       h("header", {}, h("h2", {}, d.destination), live ? h("span", { class: `state ${live.state}` }, words[live.state] || live.state) : h("span", { class: "state" }, "not configured"), h("span", { class: "grow" }),
         live ? button(paused ? "Resume" : "Pause", () => control(d.destination, paused), { icon: paused ? "play" : "pause", kind: paused ? "primary" : "", id: `pause-${d.destination}` }) : null),
       live ? h("p", { class: "mono hint url" }, live.url) : null,
-      live && live.state !== "closed" ? h("p", { class: "reason" }, [live.reason, live.since ? `since ${ago(live.since)}` : "", live.next ? `next probe ${new Date(live.next) > new Date() ? `in ${span((new Date(live.next) - Date.now()) / 1000)}` : "now"}` : ""].filter(Boolean).join(" · ")) : null,
+      live && live.state !== "closed" ? h("p", { class: "reason" }, [live.reason === live.last_error ? "" : live.reason, live.since ? `${paused ? "Paused" : "Left alone"} for ${span((Date.now() - new Date(live.since)) / 1000)}` : "", live.next ? `next probe ${new Date(live.next) > new Date() ? `in ${span((new Date(live.next) - Date.now()) / 1000)}` : "now"}` : ""].filter(Boolean).join(" · ")) : null,
       spark(rates, rate),
       h("dl", { class: "numbers" },
         fact("Queued", num(d.queued), d.queued > 0 ? "some" : ""), fact("Oldest", d.oldest_queued ? span((Date.now() - new Date(d.oldest_queued)) / 1000) : "–"), fact("Retrying", num(d.retrying), d.retrying ? "warn" : ""),
