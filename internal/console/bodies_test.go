@@ -134,6 +134,7 @@ func TestTrouble(t *testing.T) {
 	b.open(w.console + "#/ledger")
 	b.until("what is missing, and what is too much", fmt.Sprintf(`[...document.querySelectorAll(".balance.odd")].map((e) => e.textContent).join() === %q`,
 		"1 is missing. Run tapway queue check: it names the place.,2 too many. Run tapway queue check: it names the place."))
+	b.until("that it is no equation", `[...document.querySelectorAll(".equation")].map((e) => e.textContent).join() === "5 calls ≠ 4 stored,4 captured ≠ 6 delivered"`)
 	b.shoot("ledger-odd-light")
 	check("a ledger that does not balance")
 	b.harmless()

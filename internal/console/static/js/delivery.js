@@ -101,7 +101,7 @@ export function delivery(main, at, place) {
       h("dl", { class: "numbers" },
         fact("Queued", num(d.queued), d.queued > 0 ? "some" : ""), fact("Oldest", d.oldest_queued ? span((Date.now() - new Date(d.oldest_queued)) / 1000) : "–"), fact("Retrying", num(d.retrying), d.retrying ? "warn" : ""),
         fact("Dead", d.dead ? h("a", { href: `#/delivery/dead?${new URLSearchParams({ destination: d.destination })}` }, num(d.dead)) : "0", d.dead ? "bad" : ""),
-        line.delivered !== undefined ? fact("Delivered", num(line.delivered)) : null, settled && line.delivered !== undefined ? fact("Success", `${((100 * line.delivered) / settled).toFixed(line.delivered === settled ? 0 : 2)} %`, line.delivered === settled ? "" : "bad") : null,
+        line.delivered !== undefined ? fact("Delivered", num(line.delivered)) : null, settled && line.delivered !== undefined ? fact("Success", `${+((100 * line.delivered) / settled).toFixed(2)} %`, line.delivered === settled ? "" : "bad") : null,
         m ? fact("Attempts", num(tries)) : null, m?.count ? fact("Latency, mean", ms((1000 * m.sum) / m.count)) : null, m?.count ? fact("Latency, p95", quantile(m, 0.95)) : null, live ? fact("In flight", num(live.in_flight)) : null),
       live?.last_error && (live.consecutive_failures || live.state !== "closed") ? h("p", { class: "lasterror" }, h("b", {}, "Last error "), live.last_error, live.consecutive_failures ? ` (${plural(live.consecutive_failures, "failure")} in a row)` : "") : null,
       live?.last_success ? h("p", { class: "hint" }, `Last success ${ago(live.last_success)}`) : null);

@@ -68,7 +68,8 @@ export function ledger(main, at, place) {
   function account(title, whole, total, parts, difference, scope) {
     if (!total && !sum(Object.fromEntries(parts))) return h("section", { class: "card account" }, h("header", {}, h("h2", {}, title), verdict(difference, scope)), h("p", { class: "hint nothing" }, scope === "window" ? "Nothing in this time." : "Nothing so far."), h("p", { class: "equation" }, h("b", {}, "0"), ` ${whole}`));
     const shown = parts.filter(([, n], i) => n > 0 || i === 0);
-    const label = `${num(total)} ${whole} = ${shown.map(([name, n]) => `${num(n)} ${name}`).join(" + ")}`;
+    const equals = difference && !scope ? "≠" : "=";
+    const label = `${num(total)} ${whole} ${equals} ${shown.map(([name, n]) => `${num(n)} ${name}`).join(" + ")}`;
     const H = Math.max(120, shown.length * 46), GAP = 14, top = 6;
     const room = H - 2 * top - GAP * (shown.length - 1);
     const all = Math.max(1, shown.reduce((a, [, n]) => a + n, 0), total);
@@ -89,7 +90,7 @@ export function ledger(main, at, place) {
     });
     return h("section", { class: "card account" }, h("header", {}, h("h2", {}, title), verdict(difference, scope)),
       s("svg", { viewBox: `0 -8 560 ${H + 24}`, role: "img", "aria-label": label, class: "sankey" }, s("rect", { class: "whole", x: 14, y: start, width: 12, height: Math.max(2, left), rx: 2 }), flows),
-      h("p", { class: "equation" }, h("b", {}, num(total)), ` ${whole} = `, shown.map(([name, n, kind], i) => [i ? " + " : "", h("span", { class: `term ${kind}` }, h("b", {}, num(n)), ` ${name}`)])));
+      h("p", { class: "equation" }, h("b", {}, num(total)), ` ${whole} ${equals} `, shown.map(([name, n, kind], i) => [i ? " + " : "", h("span", { class: `term ${kind}` }, h("b", {}, num(n)), ` ${name}`)])));
   }
   tick();
   return { leave() { stop.abort(); clearTimeout(timer); } };
