@@ -104,7 +104,7 @@ export function delivery(main, at, place) {
         line.delivered !== undefined ? fact("Delivered", num(line.delivered)) : null, settled && line.delivered !== undefined ? fact("Success", `${+((100 * line.delivered) / settled).toFixed(2)} %`, line.delivered === settled ? "" : "bad") : null,
         m ? fact("Attempts", num(tries)) : null, m?.count ? fact("Latency, mean", ms((1000 * m.sum) / m.count)) : null, m?.count ? fact("Latency, p95", quantile(m, 0.95)) : null, live ? fact("In flight", num(live.in_flight)) : null),
       live?.last_error && (live.consecutive_failures || live.state !== "closed") ? h("p", { class: "lasterror" }, h("b", {}, "Last error "), live.last_error, live.consecutive_failures ? ` (${plural(live.consecutive_failures, "failure")} in a row)` : "") : null,
-      live?.last_success ? h("p", { class: "hint" }, `Last success ${ago(live.last_success)}`) : null);
+      live?.last_success || (tries && tries < settled) ? h("p", { class: "hint" }, [live?.last_success ? `Last success ${ago(live.last_success)}` : "", tries && tries < settled ? "attempts and latency since tapway started" : ""].filter(Boolean).join(" · ")) : null);
   }
 
   // spark is the throughput of the last minutes.
