@@ -17,7 +17,7 @@ LAMBDA  := -trimpath -buildvcs=false -tags lambda.norpc -gcflags=github.com/aws/
 # A single place is excused where it stands: #nosec, the rule, and the reason.
 GOSEC := -quiet -tests=false -exclude=G103,G104,G115,G304,G407,G602
 
-.PHONY: help test lint fuzz bench bench-peers bench-rules bench-lambda bench-waf torture soak build lambda waf sbom snapshot clean
+.PHONY: help test lint fuzz bench bench-peers bench-rules bench-lambda bench-waf torture soak build lambda waf sbom pictures snapshot clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-lambda: lambda ## measure the Lambda functions (Linux, and python3 with ur
 
 bench-waf: ## measure what the firewall adds to a call
 	cd contrib/waf && $(GO) test -run '^$$' -bench Price -benchtime 3s .
+
+pictures: ## draw docs/images anew, by Chromium and moto
+	$(GO) test ./internal/console -count=1 -run '^(TestAWS|TestPictures)$$' -pictures
 
 # The clock jumps in a program built with a standard library of its own, which takes minutes the first time.
 TORTURE_CLOCK ?= jumps

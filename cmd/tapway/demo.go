@@ -169,6 +169,7 @@ Try, in another terminal:
   curl -i http://%[1]s/api/v1/slow    # two seconds
   curl -i http://%[1]s/api/v1/fail    # a 500 from the API
   %[6]s tail --admin http://%[2]s
+  %[6]s top --admin http://%[2]s
   %[6]s ledger --admin http://%[2]s
   %[6]s export --admin http://%[2]s --format har -o calls.har
 

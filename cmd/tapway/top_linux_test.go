@@ -305,3 +305,38 @@ func TestTopOffline(t *testing.T) {
 		t.Errorf("q ends with %d", code)
 	}
 }
+
+// TestTailOnTerminal: on a terminal tail follows in colours, one line a call that does not wrap; NO_COLOR and a
+// terminal that knows none get none.
+func TestTailOnTerminal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	g := serve(t, w.dir)
+	long := "/fail/" + strings.Repeat("long/", 40)
+	g.calls(t, "/before/1", long)
+	for _, c := range []struct {
+		name    string
+		env     []string
+		colours bool
+	}{{"as usual", nil, true}, {"NO_COLOR", []string{"NO_COLOR=1"}, false}, {"dumb", []string{"TERM=dumb"}, false}} {
+		term := terminaltest.Open(t, 80, 24)
+		cmd := command(w.dir, "tail", "-f", "status >= 500")
+		exited := onTerminal(t, term, cmd, c.env...)
+		term.Wait("the earlier one", func(s *terminaltest.Screen) bool { return strings.Contains(s.Main, "/fail/long/") })
+		g.calls(t, "/fine", "/fail/now")
+		term.Wait("the new one", func(s *terminaltest.Screen) bool { return strings.Contains(s.Main, "/fail/now") })
+		cmd.Process.Signal(os.Interrupt)
+		wait(t, "the end", exited)
+		if sent := term.Sent(); strings.Contains(sent, "\x1b") != c.colours || strings.Contains(sent, "/fine") || strings.Contains(sent, "/before") || strings.Contains(sent, long) {
+			t.Errorf("%s: tail sent %q", c.name, sent)
+		}
+		term.Look(func(s *terminaltest.Screen) {
+			if s.Colours != c.colours || len(s.Strange) > 0 {
+				t.Errorf("%s: colours %v, strange %v", c.name, s.Colours, s.Strange)
+			}
+		})
+		if code := cmd.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("%s: Ctrl-C ends it with %d", c.name, code)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -28,6 +29,7 @@ type world struct {
 	calls   atomic.Int64
 
 	answer func(http.ResponseWriter, *http.Request) bool // the backend's instead, where it says true; nil: none
+	stop   func()                                        // ends it before the test does
 }
 
 const attack = `<!doctype html><html><body><h1>Hi</h1><script>window.pwned = 1; parent.pwned = 1; top.pwned = 1</script><img src=x onerror="window.pwned = 2"><svg onload="window.pwned = 3"></svg></body></html>`
@@ -64,12 +66,13 @@ func newWorldIn(t *testing.T, data, more, yaml string) *world {
 	done, ready := make(chan error, 1), make(chan struct{})
 	go func() { done <- a.RunNotify(ctx, func() { close(ready) }) }()
 	<-ready
-	t.Cleanup(func() {
+	w.stop = sync.OnceFunc(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(w.stop)
 	w.gateway, w.console = "http://"+a.Addr(), "http://"+a.AdminAddr()+"/"
 	return w
 }
@@ -326,9 +329,8 @@ func TestDelivery(t *testing.T) {
 	b.js(`document.querySelector(".letters tbody .btn").click()`)
 	b.until("it counts first", `document.querySelector("#do-it")?.textContent === "Redrive 1"`)
 	b.shoot("redrive-light")
-	b.js(`import("/js/letters.js").then((m) => { m.undo.seconds = 1; })`)
+	b.js(`import("/js/letters.js").then((m) => { m.undo.seconds = 0; })`)
 	b.click("#do-it")
-	b.until("it can be called off", `[...document.querySelectorAll("dialog .btn")].some((x) => x.textContent === "Undo")`)
 	b.until("it is back", `document.querySelector("dialog .good")?.textContent.includes("1 letter back in the queue")`)
 	b.click("#done")
 	b.until("eleven are left", `document.querySelector(".group .count")?.textContent === "11"`)

@@ -243,16 +243,24 @@ func (b *browser) look(theme string, width, height int) {
 	b.do("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 720})
 }
 
-// shoot keeps a picture in $TAPWAY_SCREENSHOTS, if that is set.
+// shoot keeps a picture in $TAPWAY_SCREENSHOTS, if that is set, and among those of the documents, if they have it.
 func (b *browser) shoot(name string) {
-	dir := os.Getenv("TAPWAY_SCREENSHOTS")
-	if dir == "" {
-		return
+	b.t.Helper()
+	if dir := os.Getenv("TAPWAY_SCREENSHOTS"); dir != "" {
+		b.picture(filepath.Join(dir, name+".png"))
 	}
+	if *pictures && documented[name] != "" {
+		b.picture(filepath.Join(images, documented[name]))
+	}
+}
+
+// picture writes what is in sight to a file.
+func (b *browser) picture(file string) {
+	b.t.Helper()
 	got := b.do("Page.captureScreenshot", map[string]any{"format": "png"})
 	png, err := base64.StdEncoding.DecodeString(got["data"].(string))
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
+		err = os.WriteFile(file, png, 0o644)
 	}
 	if err != nil {
 		b.t.Error(err)

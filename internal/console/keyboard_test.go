@@ -19,9 +19,11 @@ func TestKeyboard(t *testing.T) {
 	b.open(w.console)
 	b.until("four calls", rows+`.length === 4`)
 	for key, view := range map[string]string{"o": "overview", "d": "delivery", "r": "routes", "k": "keys", "a": "alarms", "l": "ledger", "t": "traffic"} {
-		b.key("g")
-		b.key(key)
-		b.until("the view of g "+key, `location.hash === "#/`+view+`" && document.querySelector("nav [aria-current]").dataset.view === "`+view+`"`)
+		b.eventually("the view of g "+key, func() bool { // the second key has to come soon, which a busy machine may fail to do
+			b.key("g")
+			b.key(key)
+			return b.js(`location.hash === "#/`+view+`" && document.querySelector("nav [aria-current]").dataset.view === "`+view+`"`) == true
+		})
 	}
 	b.open(w.console + "#/traffic")
 	b.until("the calls again", rows+`.length === 4`)
@@ -62,7 +64,7 @@ func TestKeyboard(t *testing.T) {
 	b.key("Enter")
 	b.until("the failed one", rows+`.length === 1`)
 	b.js(`document.querySelector("[aria-label='Saved filters']").click()`)
-	b.js(`[...document.querySelectorAll("dialog .btn")].find((x) => x.textContent === "Save the filter of now").click()`)
+	b.js(`[...document.querySelectorAll("dialog .btn")].find((x) => x.textContent === "Save this filter").click()`)
 	b.until("it is kept", `document.querySelector("dialog .saved .pick")?.textContent === "status >= 500"`)
 	b.axe()("saved filters")
 	b.js(`document.querySelector("dialog").close()`)
@@ -121,8 +123,16 @@ func TestDeepLinks(t *testing.T) {
 		"traffic?filter=" + url.QueryEscape(`path == "/nothing"`): `document.querySelector(".over .teach")?.textContent.includes("No call matches")`,
 		"delivery/dead?destination=strict":                        `document.querySelector(".group .count")?.textContent === "1" && document.querySelector("section select").value === "strict"`,
 		"delivery/dead?destination=siem":                          `document.querySelector("section .teach.good")`,
-		"overview?range=24h":                                      `document.querySelector(".segments [aria-current]").textContent === "24 h"`,
-		"nowhere":                                                 rows + `.length === 3`,
+		"delivery":                                                `document.querySelectorAll(".dest").length === 2 && document.querySelector(".group")`,
+		"routes":                                                  `document.querySelectorAll("tbody tr").length === 2 && document.querySelector("td.n .meter")`,
+		"keys":                                                    `document.querySelector(".teach")?.textContent.includes("tapway keys create")`,
+		"alarms":                                                  `document.querySelector("h1").textContent === "Alarms" && document.querySelector("#main h2")`,
+		"ledger":                                                  `document.querySelectorAll(".even").length === 3`,
+		"traffic?filter=" + url.QueryEscape("status >= 500"):                 rows + `.length === 1 && document.querySelector("#filter").value === "status >= 500"`,
+		"delivery/dead?filter=" + url.QueryEscape(`path == "/fail/1"`):       `document.querySelector(".group .count")?.textContent === "1" && document.querySelector("#dead-filter").value === 'path == "/fail/1"'`,
+		"overview?from=2026-01-01T00:00:00.000Z&to=2026-01-01T06:00:00.000Z": `document.querySelector(".segments [aria-current]").textContent === "selection" && document.querySelector(".tile b").textContent === "0"`,
+		"overview?range=24h": `document.querySelector(".segments [aria-current]").textContent === "24 h"`,
+		"nowhere":            rows + `.length === 3`,
 	} {
 		b.open("about:blank")
 		b.open(w.console + "#/" + hash)

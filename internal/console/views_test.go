@@ -36,6 +36,29 @@ const (
 // newBusyWorld is a world with a day behind it, keys that were used, dead letters and alarms.
 func newBusyWorld(t *testing.T) (*world, *alarmDesk) {
 	t.Helper()
+	w := newWorldIn(t, busyData(t), "", gate)
+	for i := range 12 {
+		w.send(fmt.Sprintf("GET /users/%d", i), fmt.Sprintf("GET /fail/%d", i%3), "POST /users", "GET /attack")
+	}
+	w.useKeys()
+	desk := newAlarmDesk(w)
+	return w, desk
+}
+
+// useKeys uses one key nearly up, and the other.
+func (w *world) useKeys() {
+	w.t.Helper()
+	for range 33 {
+		w.sendAs(partnerKey, "/secure/report")
+	}
+	for range 4 {
+		w.sendAs(batchKey, "/secure/batch")
+	}
+}
+
+// busyData is a data directory with the charts of a day and two keys, one of them revoked.
+func busyData(t *testing.T) string {
+	t.Helper()
 	data := filepath.Join(t.TempDir(), "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
@@ -49,18 +72,7 @@ func newBusyWorld(t *testing.T) (*world, *alarmDesk) {
 	if _, err := access.RevokeKey(app.KeysFile(data), "old-app", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	w := newWorldIn(t, data, "", gate)
-	for i := range 12 {
-		w.send(fmt.Sprintf("GET /users/%d", i), fmt.Sprintf("GET /fail/%d", i%3), "POST /users", "GET /attack")
-	}
-	for range 33 {
-		w.sendAs(partnerKey, "/secure/report")
-	}
-	for range 4 {
-		w.sendAs(batchKey, "/secure/batch")
-	}
-	desk := newAlarmDesk(w)
-	return w, desk
+	return data
 }
 
 func (w *world) sendAs(key, path string) {
@@ -130,17 +142,17 @@ func newAlarmDesk(w *world) *alarmDesk {
 	ago := func(d time.Duration) string { return time.Now().Add(-d).UTC().Format(time.RFC3339) }
 	desk := &alarmDesk{state: map[string]any{
 		"alarms": []map[string]any{
-			{"name": "disk", "destination": "", "severity": "warning", "state": "ok", "since": ago(26 * time.Hour), "value": .61, "threshold": .1, "unit": "ratio", "message": "", "command": "tapway queue stats"},
+			{"name": "disk", "destination": "", "severity": "warning", "state": "ok", "since": ago(26 * time.Hour), "value": 52 << 30, "threshold": 1 << 30, "unit": "bytes", "message": "52 GiB are free in the data directory (alarm: less than 1 GiB)", "command": "tapway doctor"},
 			{"name": "dead_letters", "destination": "strict", "severity": "critical", "state": "firing", "since": ago(7 * time.Minute), "value": 12, "threshold": 0, "unit": "records",
-				"message": "12 records of strict were given up on.", "last_error": "422 Unprocessable Entity", "records": []string{id + "1", id + "2", id + "3"}, "command": "tapway dlq list --destination strict"},
-			{"name": "error_rate", "destination": "", "severity": "warning", "state": "pending", "since": ago(40 * time.Second), "value": .071, "threshold": .05, "unit": "ratio", "message": "7.1 % of the calls of the last five minutes failed at the backend.", "command": "tapway tail 'status >= 500'"},
+				"message": "12 records of strict are dead letters, more than 0", "last_error": "422 Unprocessable Entity", "records": []string{id + "1", id + "2", id + "3"}, "command": "tapway dlq list --destination strict"},
+			{"name": "error_rate", "destination": "", "severity": "warning", "state": "pending", "since": ago(40 * time.Second), "value": .071, "threshold": .05, "unit": "ratio", "message": "7.1 % of the calls that went to the backend in the last 5m failed, more than 5 %", "command": `tapway search "status >= 500" --since 10m`},
 			{"name": "oldest_age", "destination": "siem", "severity": "warning", "state": "ok", "since": ago(3 * time.Hour), "value": 2, "threshold": 300, "unit": "seconds", "message": ""},
 			{"name": "oldest_age", "destination": "strict", "severity": "warning", "state": "ok", "since": ago(3 * time.Hour), "value": 0, "threshold": 300, "unit": "seconds", "message": ""},
 		},
 		"history": []map[string]any{
-			{"at": ago(40 * time.Second), "name": "error_rate", "destination": "", "from": "ok", "to": "pending", "value": .071, "message": "7.1 % of the calls failed at the backend."},
-			{"at": ago(7 * time.Minute), "name": "dead_letters", "destination": "strict", "from": "ok", "to": "firing", "value": 12, "message": "12 records of strict were given up on."},
-			{"at": ago(3 * time.Hour), "name": "oldest_age", "destination": "siem", "from": "firing", "to": "ok", "value": 2, "message": "siem is delivered to again."},
+			{"at": ago(40 * time.Second), "name": "error_rate", "destination": "", "from": "ok", "to": "pending", "value": .071, "message": "7.1 % of the calls that went to the backend in the last 5m failed, more than 5 %"},
+			{"at": ago(7 * time.Minute), "name": "dead_letters", "destination": "strict", "from": "ok", "to": "firing", "value": 12, "message": "12 records of strict are dead letters, more than 0"},
+			{"at": ago(3 * time.Hour), "name": "oldest_age", "destination": "siem", "from": "firing", "to": "ok", "value": 2, "message": "the oldest record for siem has waited for 2s (alarm: more than 5m)"},
 		},
 		"notify": []map[string]any{
 			{"name": "ops", "kind": "email", "format": "", "last_sent": ago(7 * time.Minute), "last_error": "", "failures": 0},
@@ -258,7 +270,7 @@ func TestViews(t *testing.T) {
 			for _, name := range []string{"traffic", "overview", "delivery", "routes", "keys", "alarms", "ledger"} {
 				b.open(w.console + "#/" + name)
 				b.until(name, ready[name])
-				b.until("the badge", `document.querySelector("nav .badge:not([hidden])")?.textContent.startsWith("1")`)
+				b.until("the badge, in sight on a phone too", fmt.Sprintf(`document.querySelector("nav .badge:not([hidden])")?.textContent.startsWith("1") && document.querySelector("a.loud.critical").checkVisibility() === %v`, size.name == "phone"))
 				view(name)
 			}
 			b.open(w.console + "#/traffic?filter=" + url.QueryEscape(`status >= 400 || method == POST`))

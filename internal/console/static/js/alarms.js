@@ -14,7 +14,7 @@ const order = { firing: 0, pending: 1, ok: 2 };
 function value(v, unit) {
   if (v === undefined || v === null) return "–";
   if (unit === "seconds") return span(v);
-  if (unit === "ratio") return `${+(100 * v).toFixed(v < 0.1 ? 2 : 1)} %`;
+  if (unit === "ratio") return `${+(100 * v).toFixed(1)} %`;
   if (unit === "bytes") return size(v);
   return `${num(v)}${unit === "records" ? (v === 1 ? " record" : " records") : ""}`;
 }

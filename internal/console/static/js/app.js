@@ -92,7 +92,7 @@ function shell() {
     h("header", { class: "top" },
       h("a", { href: "#/traffic", class: "brand", "aria-label": "tapway, to the traffic" }, logo, h("b", {}, "tapway")),
       h("nav", { "aria-label": "Views" }, tabs.map(([name, label]) => h("a", { href: `#/${name}`, "data-view": name }, label, name === "alarms" ? badge : null))),
-      h("span", { class: "grow" }), where, h("span", { class: "version" }, session.version),
+      loud, h("span", { class: "grow" }), where, h("span", { class: "version" }, session.version),
       button("Keyboard shortcuts", help, { icon: "help", quiet: true, kind: "ghost" }), themeButton(),
       session.needed ? button("Log out", async () => { await logout(); location.reload(); }, { icon: "out", quiet: true, kind: "ghost" }) : null),
     main);
@@ -108,13 +108,16 @@ reach.addEventListener("change", () => {
   if (!reach.lost && main.querySelector(".teach.error")) anew();
 });
 
+// On a phone the tab of the alarms may be out of sight: loud is seen beside the tabs.
+const loud = h("a", { class: "loud", href: "#/alarms", hidden: true });
 const badge = h("span", { class: "badge", hidden: true });
 news.addEventListener("change", () => {
   const n = news.firing.length;
-  badge.hidden = !n;
+  badge.hidden = loud.hidden = !n;
   put(badge, String(n), h("span", { class: "offscreen" }, " firing"));
+  put(loud, icon("warn"), String(n), h("span", { class: "offscreen" }, n === 1 ? " alarm fires" : " alarms fire"));
   entitle();
-  badge.classList.toggle("critical", news.firing.some((a) => a.severity === "critical"));
+  for (const el of [badge, loud]) el.classList.toggle("critical", news.firing.some((a) => a.severity === "critical"));
 });
 
 function askLogin() {

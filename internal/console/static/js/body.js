@@ -40,7 +40,7 @@ export function bodyView(box, d, side) {
     put(box, h("p", { class: "hint" }, m.size ? `None of its ${size(m.size)} are recorded.` : "No body."));
     return leave;
   }
-  const cut = m.truncated || m.kept < m.size;
+  const cut = m.truncated; // what was redacted is shorter than it was, too
   const content = h("div", { class: "content" });
   const tabs = h("div", { class: "forms", role: "group", "aria-label": `Form of the ${side} body` });
   put(box, tabs, content);

@@ -44,6 +44,8 @@ function byName(a, b) {
   });
 }
 
+const differ = (n) => (n === 1 ? "1 differs" : `${n} differ`);
+
 const table = (label, pairs) => h("table", { class: "diff mono", "aria-label": label }, h("tbody", {}, pairs.map(([a, b]) => h("tr", { class: a === b ? "" : "differs" }, h("td", { class: a === undefined ? "none" : a === b ? "" : "gone" }, a ?? ""), h("td", { class: b === undefined ? "none" : a === b ? "" : "came" }, b ?? "")))));
 
 async function bodyLines(d, side) {
@@ -69,7 +71,7 @@ export function compare(main, at) {
     const line = (d) => [`${d.method} ${d.path}${d.query ? `?${d.query}` : ""}`, statusText(d.status), `took ${ms(d.duration_ms)}, first byte ${ms(d.first_byte_ms)}`, `${size(d.request_size)} in, ${size(d.response_size)} out`, `from ${d.client_ip || "?"}, route ${d.route || "none"}`];
     const facts = line(a).map((t, i) => [t, line(b)[i]]);
     const none = (pairs) => (pairs.length ? pairs : [["(none)", "(none)"]]);
-    const section = (title, pairs) => h("section", { class: "card" }, h("h2", {}, title, h("small", {}, pairs.some(([x, y]) => x !== y) ? `${pairs.filter(([x, y]) => x !== y).length} differ` : "the same")), table(title, none(pairs)));
+    const section = (title, pairs) => h("section", { class: "card" }, h("h2", {}, title, h("small", {}, pairs.some(([x, y]) => x !== y) ? differ(pairs.filter(([x, y]) => x !== y).length) : "the same")), table(title, none(pairs)));
     put(box, h("div", { class: "pagehead" }, h("h1", {}, "Compare"), button("Swap", () => { location.hash = `#/compare/${two}/${one}`; }, { icon: "compare" }), h("span", { class: "grow" }), h("a", { class: "btn", href: "#/traffic" }, "Back to the traffic")),
       h("div", { class: "duo" }, [a, b].map((d) => h("a", { class: "mono", href: `#/exchange/${d.id}` }, `${clock(d.time)}  ${d.method} ${d.path}`))),
       section("Overview", facts), section("Request headers", byName(a.request.headers, b.request.headers)), section("Request body", diff(bodies[0], bodies[1])),

@@ -96,15 +96,15 @@ export function delivery(main, at, place) {
       h("header", {}, h("h2", {}, d.destination), live ? h("span", { class: `state ${live.state}` }, words[live.state] || live.state) : h("span", { class: "state" }, "not configured"), h("span", { class: "grow" }),
         live ? button(paused ? "Resume" : "Pause", () => control(d.destination, paused), { icon: paused ? "play" : "pause", kind: paused ? "primary" : "", id: `pause-${d.destination}` }) : null),
       live ? h("p", { class: "mono hint url" }, live.url) : null,
-      live && live.state !== "closed" ? h("p", { class: "reason" }, [live.reason, live.since ? `since ${ago(live.since)}` : "", live.next ? `next probe ${new Date(live.next) > new Date() ? `in ${span((new Date(live.next) - Date.now()) / 1000)}` : "now"}` : ""].filter(Boolean).join(" · ")) : null,
+      live && live.state !== "closed" ? h("p", { class: "reason" }, [live.reason === live.last_error ? "" : live.reason, live.since ? `${paused ? "Paused" : "Left alone"} for ${span((Date.now() - new Date(live.since)) / 1000)}` : "", live.next ? `next probe ${new Date(live.next) > new Date() ? `in ${span((new Date(live.next) - Date.now()) / 1000)}` : "now"}` : ""].filter(Boolean).join(" · ")) : null,
       spark(rates, rate),
       h("dl", { class: "numbers" },
         fact("Queued", num(d.queued), d.queued > 0 ? "some" : ""), fact("Oldest", d.oldest_queued ? span((Date.now() - new Date(d.oldest_queued)) / 1000) : "–"), fact("Retrying", num(d.retrying), d.retrying ? "warn" : ""),
         fact("Dead", d.dead ? h("a", { href: `#/delivery/dead?${new URLSearchParams({ destination: d.destination })}` }, num(d.dead)) : "0", d.dead ? "bad" : ""),
-        line.delivered !== undefined ? fact("Delivered", num(line.delivered)) : null, settled && line.delivered !== undefined ? fact("Success", `${((100 * line.delivered) / settled).toFixed(line.delivered === settled ? 0 : 2)} %`, line.delivered === settled ? "" : "bad") : null,
+        line.delivered !== undefined ? fact("Delivered", num(line.delivered)) : null, settled && line.delivered !== undefined ? fact("Success", `${+((100 * line.delivered) / settled).toFixed(2)} %`, line.delivered === settled ? "" : "bad") : null,
         m ? fact("Attempts", num(tries)) : null, m?.count ? fact("Latency, mean", ms((1000 * m.sum) / m.count)) : null, m?.count ? fact("Latency, p95", quantile(m, 0.95)) : null, live ? fact("In flight", num(live.in_flight)) : null),
       live?.last_error && (live.consecutive_failures || live.state !== "closed") ? h("p", { class: "lasterror" }, h("b", {}, "Last error "), live.last_error, live.consecutive_failures ? ` (${plural(live.consecutive_failures, "failure")} in a row)` : "") : null,
-      live?.last_success ? h("p", { class: "hint" }, `Last success ${ago(live.last_success)}`) : null);
+      live?.last_success || (tries && tries < settled) ? h("p", { class: "hint" }, [live?.last_success ? `Last success ${ago(live.last_success)}` : "", tries && tries < settled ? "attempts and latency since tapway started" : ""].filter(Boolean).join(" · ")) : null);
   }
 
   // spark is the throughput of the last minutes.

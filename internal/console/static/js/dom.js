@@ -27,10 +27,11 @@ export function put(el, ...children) {
 }
 
 const paths = {
+  stop: "M7 7h10v10H7z",
   pause: "M7 5v14M17 5v14", play: "M8 5l11 7-11 7z", sun: "M12 4V2M12 22v-2M4 12H2M22 12h-2M5.6 5.6L4.2 4.2M19.8 19.8l-1.4-1.4M5.6 18.4l-1.4 1.4M19.8 4.2l-1.4 1.4M12 8a4 4 0 100 8 4 4 0 000-8z",
   moon: "M20 14.5A8 8 0 119.5 4a6.5 6.5 0 0010.5 10.5z", help: "M9 9a3 3 0 115 2.2c-1.2.9-2 1.4-2 2.8M12 18v.5", close: "M6 6l12 12M18 6L6 18", copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   replay: "M4 12a8 8 0 108-8H6M9 1L6 4l3 3", star: "M12 3l2.7 5.8 6.3.8-4.6 4.3 1.2 6.2L12 17l-5.6 3.1 1.2-6.2L3 9.6l6.3-.8z", download: "M12 3v12M7 11l5 5 5-5M4 20h16", compare: "M4 5h6v14H4zM14 5h6v14h-6z",
-  check: "M5 13l4 4L19 7", warn: "M12 4l9 16H3zM12 10v4M12 17v.5", back: "M15 5l-7 7 7 7", search: "M11 4a7 7 0 100 14 7 7 0 000-14zM16 16l5 5", out: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9", link: "M10 14a4 4 0 006 0l3-3a4 4 0 00-6-6l-1 1M14 10a4 4 0 00-6 0l-3 3a4 4 0 006 6l1-1", mute: "M6 9a6 6 0 0110-4M18 11v3l2 3H8M6 10v4l-2 3h2M10 20h4M4 3l17 18", mail: "M3 6h18v12H3zM3 7l9 7 9-7", columns: "M4 5h16v14H4zM10 5v14M15 5v14", trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
+  check: "M5 13l4 4L19 7", info: "M12 3a9 9 0 100 18 9 9 0 000-18zM12 11.5v5M12 7.5v.5", warn: "M12 4l9 16H3zM12 10v4M12 17v.5", back: "M15 5l-7 7 7 7", search: "M11 4a7 7 0 100 14 7 7 0 000-14zM16 16l5 5", out: "M10 4H5v16h5M14 8l4 4-4 4M18 12H9", link: "M10 14a4 4 0 006 0l3-3a4 4 0 00-6-6l-1 1M14 10a4 4 0 00-6 0l-3 3a4 4 0 006 6l1-1", mute: "M6 9a6 6 0 0110-4M18 11v3l2 3H8M6 10v4l-2 3h2M10 20h4M4 3l17 18", mail: "M3 6h18v12H3zM3 7l9 7 9-7", columns: "M4 5h16v14H4zM10 5v14M15 5v14", trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
 };
 
 // icon is a drawing that says nothing to a screen reader: the label is the button's.
@@ -42,10 +43,13 @@ export function button(label, onclick, { icon: name, quiet, kind = "", title, di
     name ? icon(name) : null, quiet ? null : h("span", {}, label));
 }
 
-// teach is an empty or an error state: what it is, and what to do.
+// sentence begins with a capital letter; what the admin API says does not.
+const sentence = (t) => (/^(tapway|https?:)/.test(t) ? t : t.charAt(0).toUpperCase() + t.slice(1));
+
+// teach is an empty or an error state: what it is, and what to do. Its kind is "error", "good", "none" where a filter takes nothing, or "".
 export function teach(kind, title, ...lines) {
-  return h("div", { class: `teach ${kind}`, role: kind === "error" ? "alert" : null }, icon(kind === "error" ? "warn" : kind === "good" ? "check" : "search"),
-    h("h2", {}, title), lines.map((l) => (typeof l === "string" ? h("p", {}, l) : l)));
+  return h("div", { class: `teach ${kind}`, role: kind === "error" ? "alert" : null }, icon({ error: "warn", good: "check", none: "search" }[kind] || "info"),
+    h("h2", {}, title), lines.map((l) => (typeof l === "string" ? h("p", {}, sentence(l)) : l)));
 }
 
 let pressed = 0; // since when a button of the mouse or a finger is down
@@ -83,10 +87,13 @@ export async function copy(text, what) {
     await navigator.clipboard.writeText(text);
   } catch { // clipboards want a secure context: plain HTTP off loopback has none
     const area = h("textarea", { class: "offscreen", value: text });
+    const held = document.activeElement;
     (document.querySelector("dialog[open]") || document.body).append(area);
+    area.focus(); // what has no focus is not copied
     area.select();
     document.execCommand("copy");
     area.remove();
+    held?.focus();
   }
   toast(`Copied ${what}`);
 }

@@ -125,7 +125,7 @@ export function filterBox({ value = "", label = "Filter", use, id = "filter" }) 
         button("Remove", () => { save(saved().filter((o) => o !== t)); show(); }, { icon: "trash", quiet: true, kind: "ghost" }))),
         saved().length ? null : h("li", { class: "hint" }, "None yet. Type a filter and save it here; it stays in this browser."));
       show();
-      return h("div", { class: "stack" }, input.value.trim() ? h("p", {}, button("Save the filter of now", () => { save([input.value.trim(), ...saved().filter((o) => o !== input.value.trim())]); show(); }, { icon: "star", kind: "primary" }), " ", h("code", {}, input.value)) : null, list,
+      return h("div", { class: "stack" }, input.value.trim() ? h("p", {}, button("Save this filter", () => { save([input.value.trim(), ...saved().filter((o) => o !== input.value.trim())]); show(); }, { icon: "star", kind: "primary" }), " ", h("code", {}, input.value)) : null, list,
         h("h3", {}, "Examples"), h("ul", { class: "saved" }, examples.map((t) => h("li", {}, h("button", { class: "pick mono", type: "button", onclick: () => { close(); set(t); } }, t)))));
     });
   }

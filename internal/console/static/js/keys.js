@@ -67,7 +67,7 @@ export function keys(main, at, place) {
     const fact = (name, value, more) => h("div", {}, h("dt", {}, name), h("dd", {}, value, more ? h("small", {}, ` ${more}`) : null));
     return h("article", { class: "card plan" }, h("header", {}, h("h2", {}, p.name), h("span", { class: "state" }, plural(p.keys, "key"))),
       h("dl", { class: "numbers" }, fact("Rate", p.rate === undefined ? "no bound" : num(p.rate), p.rate === undefined ? "" : "a second"), p.rate === undefined ? null : fact("Burst", num(p.burst || p.rate), "at once"),
-        fact("Quota", p.quota ? num(p.quota.limit) : "none", p.quota ? periods[p.quota.period] : ""), p.quota ? fact("Begins anew", `in ${span((new Date(p.quota.resets) - Date.now()) / 1000)}`) : null),
+        fact("Quota", p.quota ? num(p.quota.limit) : "none", p.quota ? periods[p.quota.period] : ""), p.quota ? fact("Resets", `in ${span((new Date(p.quota.resets) - Date.now()) / 1000)}`) : null),
       p.routes?.length ? h("p", { class: "hint" }, "Other rates: ", p.routes.map((r, i) => [i ? ", " : "", h("code", {}, r.match), ` ${num(r.rate)} a second`])) : null,
       p.quota && p.keys ? h("p", { class: "hint" }, `All its keys together have used ${num(p.quota.used)}; each has ${num(p.quota.limit)} for itself.`) : null);
   }

@@ -11,7 +11,7 @@ const sum = (o) => Object.values(o || {}).reduce((a, b) => a + b, 0);
 export function ledger(main, at, place) {
   const stop = new AbortController();
   const box = h("div", {});
-  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Ledger"), h("span", { class: "grow" }), h("p", { class: "hint" }, place.elsewhere ? "Every call ends delivered, queued, dead, or dropped with a reason. CloudWatch adds up what the functions have counted." : "Every call ends delivered, queued, dead, or dropped with a reason. The parts are counted where they happen; they must add up.")), box));
+  put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Ledger")), h("p", { class: "lead hint" }, place.elsewhere ? "Every call ends delivered, queued, dead, or dropped with a reason. CloudWatch adds up what the functions have counted." : "Every call ends delivered, queued, dead, or dropped with a reason. The parts are counted where they happen; they must add up."), box));
   let timer;
   async function tick() {
     await awake();
@@ -28,9 +28,10 @@ export function ledger(main, at, place) {
   function verdict(difference, scope) {
     if (difference === null) return null;
     if (difference === 0) return h("p", { class: "balance even" }, icon("check"), "It balances.");
-    if (scope === "window") return h("p", { class: "balance" }, `${num(Math.abs(difference))} were under way, or their metrics are not there yet.`);
-    if (scope) return h("p", { class: "balance" }, `${num(Math.abs(difference))} are counted by other processes: this ledger knows its own part only.`);
-    return h("p", { class: "balance odd", role: "alert" }, icon("warn"), `${num(Math.abs(difference))} ${difference > 0 ? "are missing" : "too many"}. `, h("span", {}, "Run ", h("code", {}, "tapway queue check"), ": it names the place."));
+    const n = Math.abs(difference), one = n === 1;
+    if (scope === "window") return h("p", { class: "balance" }, one ? "1 was under way, or its metrics are not there yet." : `${num(n)} were under way, or their metrics are not there yet.`);
+    if (scope) return h("p", { class: "balance" }, `${num(n)} ${one ? "is" : "are"} counted by other processes: this ledger knows its own part only.`);
+    return h("p", { class: "balance odd", role: "alert" }, icon("warn"), `${num(n)} ${difference < 0 ? "too many" : one ? "is missing" : "are missing"}. `, h("span", {}, "Run ", h("code", {}, "tapway queue check"), ": it names the place."));
   }
 
   function draw(l) {
@@ -67,7 +68,8 @@ export function ledger(main, at, place) {
   function account(title, whole, total, parts, difference, scope) {
     if (!total && !sum(Object.fromEntries(parts))) return h("section", { class: "card account" }, h("header", {}, h("h2", {}, title), verdict(difference, scope)), h("p", { class: "hint nothing" }, scope === "window" ? "Nothing in this time." : "Nothing so far."), h("p", { class: "equation" }, h("b", {}, "0"), ` ${whole}`));
     const shown = parts.filter(([, n], i) => n > 0 || i === 0);
-    const label = `${num(total)} ${whole} = ${shown.map(([name, n]) => `${num(n)} ${name}`).join(" + ")}`;
+    const equals = difference && !scope ? "≠" : "=";
+    const label = `${num(total)} ${whole} ${equals} ${shown.map(([name, n]) => `${num(n)} ${name}`).join(" + ")}`;
     const H = Math.max(120, shown.length * 46), GAP = 14, top = 6;
     const room = H - 2 * top - GAP * (shown.length - 1);
     const all = Math.max(1, shown.reduce((a, [, n]) => a + n, 0), total);
@@ -88,7 +90,7 @@ export function ledger(main, at, place) {
     });
     return h("section", { class: "card account" }, h("header", {}, h("h2", {}, title), verdict(difference, scope)),
       s("svg", { viewBox: `0 -8 560 ${H + 24}`, role: "img", "aria-label": label, class: "sankey" }, s("rect", { class: "whole", x: 14, y: start, width: 12, height: Math.max(2, left), rx: 2 }), flows),
-      h("p", { class: "equation" }, h("b", {}, num(total)), ` ${whole} = `, shown.map(([name, n, kind], i) => [i ? " + " : "", h("span", { class: `term ${kind}` }, h("b", {}, num(n)), ` ${name}`)])));
+      h("p", { class: "equation" }, h("b", {}, num(total)), ` ${whole} ${equals} `, shown.map(([name, n, kind], i) => [i ? " + " : "", h("span", { class: `term ${kind}` }, h("b", {}, num(n)), ` ${name}`)])));
   }
   tick();
   return { leave() { stop.abort(); clearTimeout(timer); } };

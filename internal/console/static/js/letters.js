@@ -69,7 +69,7 @@ export function letters(box, at, place, onchange) {
     put(tools, list.length ? [button(`Redrive ${what}`, () => act("redrive", chosen()), { icon: "replay", kind: "primary", id: "redrive" }), button(`Purge ${what}`, () => act("purge", chosen()), { icon: "trash", id: "purge" })] : null);
     if (state === "error") return put(groups, teach("error", "The dead letters cannot be read", problem.message));
     if (state === "loading" && !list.length) return put(groups, h("p", { class: "boot" }, "Loading…"));
-    if (!list.length) return put(groups, teach("good", filter ? "No dead letter matches" : "No dead letters", filter ? h("p", {}, "Nothing satisfies ", h("code", {}, filter)) : "A record that a destination will not take, however often it is tried, is kept here with the reason, until you redrive or purge it."));
+    if (!list.length) return put(groups, teach(filter ? "none" : "good", filter ? "No dead letter matches" : "No dead letters", filter ? h("p", {}, "Nothing satisfies ", h("code", {}, filter)) : "A record that a destination will not take, however often it is tried, is kept here with the reason, until you redrive or purge it."));
     const by = new Map();
     for (const l of list) {
       const g = `${l.destination}\n${l.unreadable ? "record cannot be read" : l.reason}`;
@@ -165,7 +165,7 @@ export function letters(box, at, place, onchange) {
         }
         if (running.signal.aborted) return;
       }
-      put(bottom, button("Stop", () => running.abort(), { icon: "pause" }));
+      put(bottom, button("Stop", () => running.abort(), { icon: "stop" }));
       const sum = { ok: 0, failed: 0, error: "" };
       try {
         for (const sel of selections) {

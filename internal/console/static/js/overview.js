@@ -15,7 +15,7 @@ const share = (n, all) => (!n || !all ? "0 %" : n / all < 0.0005 ? "< 0.1 %" : `
 export const between = (from, to) => `time >= ${JSON.stringify(new Date(from).toISOString())} && time < ${JSON.stringify(new Date(to).toISOString())}`;
 
 export function overview(main, at, place) {
-  const page = h("div", { class: "page wide" });
+  const page = h("div", { class: "page" });
   put(main, page);
   if (!place.charts) {
     put(page, h("div", { class: "pagehead" }, h("h1", {}, "Overview")), teach("", "No calls pass here", place.elsewhere?.notes.overview || "This process delivers records and passes no calls on. The gateway's own console has its charts.", h("a", { class: "btn primary", href: "#/delivery" }, "To the deliveries")));
@@ -45,7 +45,8 @@ export function overview(main, at, place) {
     timeChart({ ...shared, title: "Bodies", bars: true, bytes: true, write: (v, axis) => (axis ? size(v).replace(".0 ", " ") : size(v)), lines: [
       { name: "responses", kind: "out", of: (p) => p.bytes_out }, { name: "requests", kind: "in", of: (p) => p.bytes_in }] }),
   ];
-  put(page, h("div", { class: "pagehead" }, h("h1", {}, "Overview"), h("span", { class: "grow" }), chips), far ? h("p", { class: "lead hint" }, far.notes.overview) : null, problem, tiles, picked, h("div", { class: "charts" }, charts.map((c) => c.el)), h("h2", { class: "part" }, "Behind the calls"), behind);
+  const figures = h("div", {}, tiles, h("div", { class: "charts" }, charts.map((c) => c.el)), h("h2", { class: "part" }, "Behind the calls"), behind);
+  put(page, h("div", { class: "pagehead" }, h("h1", {}, "Overview"), h("span", { class: "grow" }), chips), far ? h("p", { class: "lead hint" }, far.notes.overview) : null, problem, picked, figures);
 
   function change(now) {
     const one = now.params.get("range");
@@ -72,9 +73,12 @@ export function overview(main, at, place) {
       await calm();
       if (signal.aborted) return;
       put(problem);
+      figures.hidden = false;
       draw(c, q);
     } catch (err) {
       if (err.name === "AbortError") return;
+      if (page.hasAttribute("aria-busy")) figures.hidden = true; // they are of another time, or there are none
+      page.removeAttribute("aria-busy");
       if (err.status || !got.points.length) put(problem, teach("error", "The charts cannot be read", err.message));
     }
     if (!signal.aborted && !fixed) timer = setTimeout(tick, range[1] > 3600 || far ? 30000 : 2000);

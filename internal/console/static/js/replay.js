@@ -1,6 +1,6 @@
 // Sending a recorded request again, as it was or edited.
 
-import { button, dialog, h, put, teach } from "./dom.js";
+import { button, dialog, h, put } from "./dom.js";
 import { ms } from "./format.js";
 import { all, json, query } from "./api.js";
 import { fetchBody } from "./body.js";
@@ -23,6 +23,7 @@ export function replayDialog(d, place) {
     const row = (label, el) => h("label", { class: "row" }, h("span", {}, label), el);
     const to = h("select", { id: "replay-to" }, place.gateway ? h("option", { value: place.gateway }, `Through the gateway (recorded): ${place.gateway}`) : null, backends(place).map((b) => h("option", { value: b }, `To the backend: ${b}`)), h("option", { value: "" }, "Another URL…"));
     const other = h("input", { type: "url", class: "mono", placeholder: "https://staging.example.com", "aria-label": "Another URL" });
+    const where = row("URL", other);
     const method = h("input", { class: "mono", value: d.method, size: 8, "aria-label": "Method" });
     const path = h("input", { class: "mono grow", value: d.path + (d.query ? `?${d.query}` : ""), "aria-label": "Path and query" });
     const own = d.request.headers.filter(([n]) => !HOP.test(n)); // the others belong to the first connection
@@ -46,7 +47,7 @@ export function replayDialog(d, place) {
     }
     const hintBox = h("ul", { class: "hints" }, hints.map((t) => h("li", {}, t)));
     const hint = (t) => hintBox.append(h("li", {}, t));
-    const swap = () => { other.hidden = to.value !== ""; };
+    const swap = () => { where.hidden = to.value !== ""; };
     to.addEventListener("change", swap);
     swap();
 
@@ -60,6 +61,10 @@ export function replayDialog(d, place) {
         headers: lines.map((l) => [l.slice(0, l.indexOf(":")).trim(), l.slice(l.indexOf(":") + 1).trim()]).filter(([n]) => !(coding && /^content-encoding$/i.test(n))),
       };
       if (!same) body.body = encode(bodyText.value);
+      if (!body.to) {
+        put(result, h("p", { class: "callerror", role: "alert" }, "Write the URL that it is to be sent to, such as https://staging.example.com"));
+        return other.focus();
+      }
       send.disabled = true;
       put(result, h("p", { class: "hint" }, "Sending…"));
       try {
@@ -68,7 +73,7 @@ export function replayDialog(d, place) {
         put(result, h("p", { class: "good" }, "Answered ", h("b", {}, got.status), ` in ${ms(got.duration_ms)}; the recorded call got `, h("b", {}, d.status || "no status"), ` in ${ms(d.duration_ms)}.`),
           to.value === place.gateway && place.history ? await found(started) : h("p", { class: "hint" }, "What was answered is not shown: only what goes through the gateway is redacted and recorded."));
       } catch (err) {
-        put(result, teach("error", "Not sent, or not answered", err.message));
+        put(result, h("p", { class: "callerror", role: "alert" }, h("b", {}, err.status === 502 ? "No answer: " : "Not sent: "), err.message));
       }
       send.disabled = false;
     }
@@ -83,6 +88,6 @@ export function replayDialog(d, place) {
       }
       return null;
     }
-    return h("div", { class: "stack replay" }, row("To", to), other, h("div", { class: "row" }, h("span", {}, "Request"), h("div", { class: "reqline" }, method, path)), row("Headers", heads), row("Body", bodyText), hintBox, result, h("p", { class: "end" }, send));
+    return h("div", { class: "stack replay" }, row("To", to), where, h("div", { class: "row" }, h("span", {}, "Request"), h("div", { class: "reqline" }, method, path)), row("Headers", heads), row("Body", bodyText), hintBox, result, h("p", { class: "end" }, send));
   }, { wide: true });
 }

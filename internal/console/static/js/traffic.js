@@ -38,7 +38,7 @@ function columnDialog(use) {
     use();
   }
   dialog("Columns", (close) => h("div", { class: "stack" }, h("p", { class: "hint" }, "Status, method and path are always there. The choice stays in this browser."), h("div", { class: "choices" }, boxes.map(([, box, head]) => h("label", {}, box, head))),
-    h("p", { class: "end" }, button("As usual", () => { boxes.forEach(([n, b]) => { b.checked = usual.includes(n); }); save(); }, {}), " ", button("Done", close, { kind: "primary" }))));
+    h("p", { class: "end" }, button("Reset", () => { boxes.forEach(([n, b]) => { b.checked = usual.includes(n); }); save(); }, {}), " ", button("Done", close, { kind: "primary" }))));
 }
 
 // searchStrip tells how far the look at what was before is, where that takes a while.
@@ -197,7 +197,7 @@ export function traffic(main, at, place) {
     if (key !== toolsKey) { toolsKey = key; tools(); }
     const state = feed.paused ? "paused" : feed.state;
     status.className = `livestate ${state}`;
-    status.textContent = { live: "Live", connecting: "Connecting…", lost: "Connection lost, trying again…", still: "Nothing new comes here", error: "Stopped", paused: "Paused" }[state];
+    status.textContent = { live: "Live", connecting: "Connecting…", lost: feed.error?.status ? "Failed, trying again…" : "Connection lost, trying again…", still: "Nothing new comes here", error: "Stopped", paused: "Paused" }[state];
     status.title = `${num(feed.rows.length)} calls in this list`;
     notice.hidden = !feed.skipped && !(place.elsewhere && feed.rows.length && !understood);
     notice.classList.toggle("info", Boolean(place.elsewhere));
@@ -214,10 +214,12 @@ export function traffic(main, at, place) {
   function emptyState() {
     if (feed.rows.length) return null;
     if (feed.state === "error") return teach("error", "That did not work", feed.error.message, button("Show all calls", () => box.set(""), {}));
+    if (feed.error?.status) return teach("error", "The calls cannot be read", feed.error.message, "It is tried again by itself.");
     if (feed.state === "lost") return teach("error", "tapway does not answer", "The list continues by itself as soon as it does.");
+    if (feed.search?.state === "broken") return teach("error", "The calls cannot be read", feed.search.error.message, button("Try again", () => feed.more(true), { kind: "primary" }));
     if (feed.search) return feed.search.total ? h("p", { class: "boot" }, feed.search.state === "runs" ? "Nothing found so far." : "Nothing found up to here.") : h("p", { class: "boot" }, "Loading…");
     if (!feed.loaded) return h("p", { class: "boot" }, "Loading…");
-    if (filter) return teach("", "No call matches", h("p", {}, "Nothing recorded, and nothing new so far, satisfies ", h("code", {}, filter)), button("Show all calls", () => box.set(""), { kind: "primary" }));
+    if (filter) return teach("none", "No call matches", h("p", {}, "Nothing recorded, and nothing new so far, satisfies ", h("code", {}, filter)), button("Show all calls", () => box.set(""), { kind: "primary" }));
     if (place.elsewhere) return teach("", "No calls to show", place.elsewhere.notes.traffic, h("a", { class: "btn primary", href: "#/delivery" }, "To the dead letters"));
     return teach("", "No calls yet", "Send one through the gateway and it appears here:", place.gateway ? h("pre", { class: "mono" }, `curl -i ${place.gateway}/`) : null);
   }
