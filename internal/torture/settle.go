@@ -25,6 +25,7 @@ func (w *world) settle(ctx context.Context) error {
 		k.set(func(k *sink) { k.share, k.down = 0, false })
 	}
 	last := life{no: w.lives, conf: conf{guest: true}}
+	w.api = nil
 	w.mu.Lock()
 	w.current = last
 	w.mu.Unlock()
@@ -107,6 +108,7 @@ func (w *world) judge(l admin.LedgerState) {
 			w.problem("a record went the wrong way at picky", "%s %s in life %d", c.method, c.path, c.life)
 		}
 	}
+	w.judgeAPI(dead)
 	w.o.Log("calls that ended without a record, by why they may: %v; dropped by the ledger: %v", missing, l.Dropped)
 	w.judgeLedger(l, missing)
 }

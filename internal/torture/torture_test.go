@@ -37,10 +37,22 @@ func TestPlan(t *testing.T) {
 				t.Errorf("life %d: event %+v of %v", no, e, l.length)
 			}
 		}
+		if l.behind == nil {
+			continue
+		}
+		done[fmt.Sprintf("http %v auto %v", l.behind.http, l.behind.auto)] = true
+		for i, s := range l.behind.steps {
+			done[s.kind], done[s.fault], done[fmt.Sprintf("once %v killed %v", s.once, s.killed)] = true, true, true
+			if s.at < 1 || s.pause <= 0 || i == 0 && s.kind != doAttach || s.fault != "" && apiFaults[s.fault] == nil {
+				t.Errorf("life %d: step %+v", no, s)
+			}
+		}
 	}
 	for _, what := range []string{
 		doReload, doPause, doRedrive, doFullDisk, doCheck, doSearch, doOutage, doClock,
 		nothing, tornWrite, cutTail, flipTail, indexLost, tornStore, tornNames, tornMeta, stateBroken,
+		doAttach, doDetach, doStatus, "cut", "lost", "broken", "refused", "throttled", "concurrent", "once true killed false", "once false killed false",
+		"once true killed true", "http false auto false", "http true auto false", "http true auto true",
 	} {
 		if !done[what] {
 			t.Errorf("%q is never done", what)
