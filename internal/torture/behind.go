@@ -49,14 +49,17 @@ type behind struct {
 func behindOf(seed uint64, no int) (b *behind, is bool) {
 	r := rand.New(rand.NewPCG(seed, uint64(no)|1<<54))
 	is = r.IntN(3) == 0
-	b = &behind{http: r.IntN(2) == 0, auto: r.IntN(3) == 0, whole: r.IntN(2) == 0, finish: r.IntN(2) == 0}
+	b = &behind{http: r.IntN(2) == 0, auto: r.IntN(3) == 0, whole: r.IntN(4) > 0, finish: r.IntN(2) == 0}
 	b.auto = b.auto && b.http
 	names := slices.Sorted(maps.Keys(apiFaults))
-	for i := range 2 + r.IntN(4) {
-		s := step{kind: doAttach, pause: time.Duration(50+r.IntN(400)) * time.Millisecond, at: 1 + r.IntN(50), once: r.IntN(4) > 0}
-		other := []string{doDetach, doDetach, doDetach, doAttach, doAttach, doStatus}[r.IntN(6)]
-		if i > 0 {
-			s.kind = other
+	next := []string{doAttach}
+	for range 2 + r.IntN(4) {
+		s := step{pause: time.Duration(50+r.IntN(500)) * time.Millisecond, kind: next[r.IntN(len(next))], at: 1 + r.IntN(26), once: r.IntN(4) > 0}
+		switch s.kind {
+		case doAttach:
+			next = []string{doDetach, doDetach, doDetach, doAttach, doStatus}
+		case doDetach:
+			next = []string{doAttach, doAttach, doAttach, doDetach, doStatus}
 		}
 		switch r.IntN(4) {
 		case 0:

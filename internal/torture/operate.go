@@ -24,6 +24,7 @@ const callTakes = 3 * time.Millisecond
 type result struct {
 	out       string
 	code      int
+	calls     int  // to API Gateway
 	disturbed bool // it met a fault, or was killed
 	killed    bool
 }
@@ -50,7 +51,7 @@ func (a *api) do(s step) error {
 		return err
 	}
 	now := a.phase()
-	a.w.o.Log("%s of an API that was %q: exit code %d, disturbed: %v, it is %q", s.kind, was, e.code, e.disturbed, now)
+	a.w.o.Log("%s of an API that was %q: exit code %d after %d calls, disturbed: %v, it is %q", s.kind, was, e.code, e.calls, e.disturbed, now)
 	a.judge(s, was, now, e)
 	return nil
 }
@@ -170,6 +171,7 @@ func (a *api) run(s step) (e result, err error) {
 		}
 	}
 	e.killed = killed.Load() > 0 && cmd.ProcessState.ExitCode() < 0
+	e.calls = int(calls.Load())
 	e.out, e.code, e.disturbed = out.String(), cmd.ProcessState.ExitCode(), met.Load() > 0 || e.killed
 	return e, nil
 }

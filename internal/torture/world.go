@@ -132,14 +132,14 @@ capture:
 	if c.sampled {
 		b.WriteString("  rules: [{if: \"path startsWith '/sampled/'\", sample: 0}]\n")
 	}
+	if w.api != nil {
+		fmt.Fprintf(&b, "access: {secret: %s}\n", w.api.secret)
+	}
 	fmt.Fprintf(&b, `destinations:
   - {name: calm, url: %s, timeout: 1s, retry: {max_attempts: 100000, min: 1ms, max: 200ms}}
   - {name: wild, url: %s, timeout: 1s, retry: {max_attempts: 3, min: 1ms, max: 50ms}, batch: {max_records: 5}, format: ndjson}
   - {name: picky, url: %s, timeout: 1s, retry: {max_attempts: 100000, min: 1ms, max: 200ms}, format: cloudevents, if: "path startsWith '/a/'"}
 `, w.calm.URL, w.wild.URL, w.picky.URL)
-	if w.api != nil {
-		fmt.Fprintf(&b, "access: {secret: %s}\n", w.api.secret)
-	}
 	if c.guest {
 		fmt.Fprintf(&b, "  - {name: guest, url: %s, timeout: 1s, retry: {max_attempts: 100000, min: 1ms, max: 200ms}, format: har}\n", w.guest.URL)
 	}
