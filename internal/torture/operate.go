@@ -187,7 +187,7 @@ func (a *api) takeOff() error {
 			return err
 		}
 	}
-	if a.phase() != "" {
+	if phase := a.phase(); phase != "" && phase != "detached" {
 		if err := a.do(step{kind: doDetach}); err != nil {
 			return err
 		}
