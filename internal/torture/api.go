@@ -152,7 +152,7 @@ func (a *api) open(tapway string) {
 		resolve: func(method, path string) (apitest.Target, bool) {
 			return a.server.Resolve(a.id, stageName, method, path)
 		},
-		backend: w.backend.Listener.Addr().String(), tapway: tapway, led: &w.led, problem: w.problem, mayBreak: w.refuses,
+		backend: w.backend.Listener.Addr().String(), tapway: tapway, led: &w.led, problem: w.problem, mayBreak: w.refuses, timeout: proxyTimeout,
 	})
 }
 

@@ -177,14 +177,19 @@ func TestAnswers(t *testing.T) {
 		{name: "HEAD", change: func(c *call) { c.way, c.method = wayBackend, "HEAD" }, problem: "want 0"},
 		{name: "to fail", change: func(c *call) { c.way, c.status = wayBackend, 502 }, fault: backendReset},
 		{name: "broken off", change: func(c *call) { c.way, c.status = wayBackend, 400 }, broke: true},
-		{name: "its own answer", change: func(c *call) { c.way, c.status = wayTapway, 504 }, own: 1},
-		{name: "the same past it", change: func(c *call) { c.way, c.status = wayBackend, 504 }, problem: "status 504"},
+		{name: "too late", change: func(c *call) { c.way, c.status, c.ended = wayTapway, 504, c.began.Add(proxyTimeout) }, own: 1},
+		{name: "too late too early", change: func(c *call) { c.way, c.status, c.ended = wayTapway, 504, c.began.Add(proxyTimeout-1) }, problem: "status 504"},
+		{name: "too late past it", change: func(c *call) { c.way, c.status, c.ended = wayBackend, 504, c.began.Add(proxyTimeout) }, problem: "status 504"},
+		{name: "no room", change: func(c *call) { c.way, c.status, c.excused = wayTapway, 503, "disk full" }, own: 1},
+		{name: "no reason", change: func(c *call) { c.way, c.status = wayTapway, 503 }, problem: "status 503"},
+		{name: "backend not reached", change: func(c *call) { c.way, c.status = wayTapway, 502 }, own: 1},
+		{name: "its own error", change: func(c *call) { c.way, c.status = wayTapway, 500 }, problem: "status 500"},
 		{name: "no API", change: func(c *call) { c.status = 500 }},
 		{name: "outside, refused", change: func(c *call) { c.status = 403 }, outside: true},
 		{name: "outside, let in", change: func(*call) {}, outside: true, problem: "not refused"},
 	} {
 		var n notes
-		c := &client{calls: &calls{}, secrets: s, problem: n.problem, outside: tt.outside}
+		c := &client{calls: &calls{}, secrets: s, problem: n.problem, outside: tt.outside, keep: func(c *call) string { return c.excused }}
 		one := right
 		tt.change(&one)
 		c.check(&one, query(tt.fault), tt.broke)
@@ -214,8 +219,8 @@ func TestPastTapway(t *testing.T) {
 		{name: "a record of an earlier try", record: true, led: true},
 		{name: "a dead letter", dead: map[string]bool{"/a/1": true}, problem: "dead letter"},
 		{name: "the secret", leaked: 1, problem: "reached the backend"},
-		{name: "its own answers", own: 20},
-		{name: "too many of them", own: 21, problem: "too many"},
+		{name: "not reached", own: 5},
+		{name: "not reached too often", own: 6, problem: "too often"},
 	} {
 		w := &world{o: Options{Log: t.Logf}, backend: &backend{}}
 		w.calls.end(&call{path: "/a/1", way: wayBackend})

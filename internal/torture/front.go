@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tapway/tapway/internal/attach/apitest"
 )
@@ -36,12 +37,14 @@ type frontConf struct {
 	tapway   string                                           // host and port
 	led      *pathSet                                         // the paths of calls that were led to tapway
 	problem  func(kind, format string, args ...any)
-	mayBreak func() bool // whether tapway may break off a call now, because it serves none that it cannot record
+	mayBreak func() bool   // whether tapway may break off a call now, because it serves none that it cannot record
+	timeout  time.Duration // of tapway, after which it breaks a call off
 }
 
 // front plays that part of API Gateway which serves calls. It asks for every call what is deployed at
-// that moment and leads it there, to the backend or to tapway. A call that breaks off on its way, while
-// everybody is well, is a problem: an attach or a detach must not cost one.
+// that moment and leads it there, to the backend or to tapway. A call that breaks off on its way is a
+// problem, for an attach or a detach must not cost one; unless it was to break off, its client has gone,
+// or tapway has ended, has waited as long as it may or has no room for a record.
 type front struct {
 	*httptest.Server
 	frontConf
@@ -90,7 +93,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
-	sent := &watched{ReadCloser: r.Body}
+	began, sent := time.Now(), &watched{ReadCloser: r.Body}
+	broken := func(err error) {
+		excused := way == wayTapway && (!f.living.Load() || time.Since(began) >= f.timeout || f.mayBreak())
+		if r.Context().Err() == nil && !sent.failed.Load() && r.URL.Query().Get("fault") == "" && !excused {
+			f.problem("a call broke off on its way through the API", "%s %s, led to %s: %v", r.Method, r.URL.Path, way, err)
+		}
+	}
 	if r.ContentLength != 0 {
 		r.Body = sent
 	}
@@ -105,11 +114,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			resp.Header.Set(wayHeader, way)
-			resp.Body = &watched{ReadCloser: resp.Body, broke: func(err error) { f.broken(r, sent, way, err) }}
+			resp.Body = &watched{ReadCloser: resp.Body, broke: broken}
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			f.broken(r, sent, way, err)
+			broken(err)
 			var dial *net.OpError
 			if way == wayBackend || !errors.As(err, &dial) || dial.Op != "dial" {
 				panic(http.ErrAbortHandler)
@@ -150,15 +159,6 @@ func (f *front) parameters(t apitest.Target, h http.Header) {
 			f.problem("a route of the API is broken", "the front knows no parameter %s", to)
 		}
 	}
-}
-
-// broken is told of a call that broke off. It is a problem unless the call was to break off, its client
-// has gone, or tapway is not what it should be.
-func (f *front) broken(r *http.Request, sent *watched, way string, err error) {
-	if r.Context().Err() != nil || sent.failed.Load() || r.URL.Query().Get("fault") != "" || way == wayTapway && (!f.living.Load() || f.mayBreak()) {
-		return
-	}
-	f.problem("a call broke off on its way through the API", "%s %s, led to %s: %v", r.Method, r.URL.Path, way, err)
 }
 
 // watched is a body that remembers whether it could not be read to its end.

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tapway/tapway/internal/attach/apitest"
 )
@@ -71,6 +73,7 @@ func TestFront(t *testing.T) {
 		status         int // 0: the connection breaks off
 		problem        string
 		led, mayBreaks bool
+		timeout        time.Duration // 0: a minute
 	}{
 		{name: "past tapway", target: direct, path: "/a/1?x=a%20b&x=c", way: wayBackend, status: 200, body: `backend POST /a/1?x=a%20b&x=c hello ""`},
 		{name: "REST API", target: rest, path: "/a/1?x=1", way: wayTapway, status: 200, body: `tapway POST /a/1?x=1 hello "s3"`, led: true},
@@ -80,6 +83,8 @@ func TestFront(t *testing.T) {
 		{name: "is to break off", target: rest, path: "/breaks?fault=cut", led: true},
 		{name: "breaks off when killed", target: rest, path: "/breaks", dead: true, led: true},
 		{name: "breaks off without room", target: rest, path: "/breaks", mayBreaks: true, led: true},
+		{name: "breaks off after its time", target: rest, path: "/breaks", timeout: 1, led: true},
+		{name: "backend breaks off, late", target: direct, path: "/a/breaks", timeout: 1, problem: "led to backend"},
 		{name: "away", target: rest, path: "/a/1", away: true, way: wayNone, status: 502, problem: "broke off", led: true},
 		{name: "away when killed", target: rest, path: "/a/1", away: true, dead: true, way: wayNone, status: 502, led: true},
 		{name: "leads elsewhere", target: stranger, path: "/a/1", status: 500, problem: "neither"},
@@ -95,7 +100,7 @@ func TestFront(t *testing.T) {
 			}
 			f := newFront(frontConf{
 				resolve: func(string, string) (apitest.Target, bool) { return tt.target, true }, backend: backend.Listener.Addr().String(), tapway: at,
-				led: &led, problem: n.problem, mayBreak: func() bool { return tt.mayBreaks },
+				led: &led, problem: n.problem, mayBreak: func() bool { return tt.mayBreaks }, timeout: cmp.Or(tt.timeout, time.Minute),
 			})
 			f.living.Store(!tt.dead)
 			var body []byte

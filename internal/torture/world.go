@@ -20,6 +20,8 @@ const (
 	smallRecord = 200      // bytes; fewer no record of ours has
 	tightLimit  = "12MiB"  // of the data directory, in some lives
 	wideLimit   = "400MiB" // in the others
+
+	proxyTimeout = time.Second // of a call, as tapway has it
 )
 
 // world is everything around one tapway.
@@ -118,7 +120,7 @@ func (w *world) configure(c conf) error {
 admin: {listen: 127.0.0.1:0}
 data: %s
 backend: %s
-proxy: {timeout: 1s}
+proxy: {timeout: %v}
 log: {level: debug, calls: true}
 storage: {limit: %s, history: 32MiB}
 limits: {shutdown: 10s}
@@ -128,7 +130,7 @@ capture:
   durability: %s
   on_failure: %s
   redact: {headers: [X-Internal-Token], query: [session_key], json: ["$..card.number"], form: [pin]}
-`, w.data, w.backend.URL, limit, durability, failure)
+`, w.data, w.backend.URL, proxyTimeout, limit, durability, failure)
 	if c.sampled {
 		b.WriteString("  rules: [{if: \"path startsWith '/sampled/'\", sample: 0}]\n")
 	}
