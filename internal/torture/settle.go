@@ -90,10 +90,17 @@ func (w *world) emptied(ctx context.Context, p *process) (l admin.LedgerState, e
 func (w *world) judge(l admin.LedgerState) {
 	dead := w.deadPaths()
 	missing := map[string]int{}
+	stories := 0
+	story := func(path string) string { // of the first few: it takes long
+		if stories++; stories > problemsOfAKind {
+			return ""
+		}
+		return "; the logs:\n" + w.story(path)
+	}
 	for _, c := range w.calls.ended {
 		if why := w.unrecorded(c, w.calm, nil); why != "" {
 			if c.excuse() == "" {
-				w.problem("a call that ended has no record at calm", "%s %s in life %d: %s", c.method, c.path, c.life, why)
+				w.problem("a call that ended has no record at calm", "%s %s in life %d: %s%s", c.method, c.path, c.life, why, story(c.path))
 			}
 			missing[c.excuse()]++
 			continue
@@ -102,7 +109,7 @@ func (w *world) judge(l admin.LedgerState) {
 			continue // calm may have had it before it was torn, and the others not
 		}
 		if why := w.unrecorded(c, w.wild, dead); why != "" {
-			w.problem("a record was neither delivered to wild nor is it dead", "%s %s in life %d: %s", c.method, c.path, c.life, why)
+			w.problem("a record was neither delivered to wild nor is it dead", "%s %s in life %d: %s%s", c.method, c.path, c.life, why, story(c.path))
 		}
 		if strings.HasPrefix(c.path, "/a/") != (len(w.picky.find(c.path)) > 0) {
 			w.problem("a record went the wrong way at picky", "%s %s in life %d", c.method, c.path, c.life)

@@ -159,6 +159,38 @@ func TestExcuses(t *testing.T) {
 	}
 }
 
+// TestTear: what is torn out of the end of the log are the newest records, however many calls ended
+// later and have none.
+func TestTear(t *testing.T) {
+	var c calls
+	add := func(n int, excused string) {
+		for range n {
+			c.end(&call{ended: time.Unix(int64(len(c.ended)), 0), excused: excused})
+		}
+	}
+	torn := func() (n int) {
+		for _, one := range c.ended {
+			if one.torn {
+				n++
+			}
+		}
+		return n
+	}
+	add(2*maybeTorn, "")
+	add(100, "limit reached")
+	if c.tear(); torn() != maybeTorn+100 {
+		t.Errorf("%d are torn", torn())
+	}
+	add(10, "sampled")
+	if c.tear(); torn() != 2*maybeTorn+110 {
+		t.Errorf("%d are torn the second time", torn())
+	}
+	add(maybeTorn+1, "")
+	if c.tear(); torn() != 3*maybeTorn+110 {
+		t.Errorf("%d are torn the third time", torn())
+	}
+}
+
 // TestNewestSegment: the newest is the one with the highest number, and its data end before its zeros.
 func TestNewestSegment(t *testing.T) {
 	dir := t.TempDir()

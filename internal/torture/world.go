@@ -422,12 +422,20 @@ func (w *world) afterwards(l life) error {
 	return damage(w.data, l, w.o.Seed)
 }
 
-// tear excuses the calls that ended last.
+// tear excuses the calls that ended last: so many that surely have a record, and whatever ended in
+// between. Those that had no room, or lost their record before, are not at the end of the log.
 func (c *calls) tear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	slices.SortStableFunc(c.ended, func(a, b *call) int { return a.ended.Compare(b.ended) })
-	for _, one := range c.ended[max(0, len(c.ended)-maybeTorn):] {
+	n := 0
+	for _, one := range slices.Backward(c.ended) {
+		if n == maybeTorn {
+			return
+		}
+		if one.excused == "" && !one.torn {
+			n++
+		}
 		one.torn = true
 	}
 }
