@@ -94,7 +94,7 @@ internal/mcp:               . internal/admin # what an agent may ask; its client
 internal/attach:            . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go
 internal/attach/apitest:    # a fake of API Gateway's control plane: standard library only
 internal/deploy:            . deploy internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go github.com/goccy/go-yaml
-internal/torture:          internal/admin internal/record/recordtest # drives whole processes, for tests and the soak
+internal/torture:          internal/admin internal/attach/apitest internal/record/recordtest # drives whole processes, for tests and the soak
 internal/tapstate:          internal/attach github.com/aws/aws-sdk-go-v2 # what the queues, alarms and metrics of a deployed tap say
 internal/awsconsole:        . internal/* github.com/aws/aws-sdk-go-v2 github.com/aws/smithy-go # what the web console shows of a deployed tap; its tests drive a browser
 internal/awsconsole/awsconsoletest: . internal/* github.com/aws/aws-sdk-go-v2 # a deployed tap on moto

@@ -101,7 +101,7 @@ func tortureSettings(t *testing.T, short time.Duration) (seed uint64, length tim
 
 func tell(t *testing.T, seed uint64, r torture.Report, err error) {
 	t.Helper()
-	t.Logf("%d lives, %d calls, of which %d ended (%d without a record, as they may), %d records", r.Lives, r.Calls, r.Ended, r.Excused, r.Records)
+	t.Logf("%d lives, %d calls, of which %d ended (%d without a record, as they may) and %d more past tapway, %d records", r.Lives, r.Calls, r.Ended, r.Excused, r.Past, r.Records)
 	t.Logf("faults: %q", r.Faults)
 	for _, p := range r.Problems {
 		t.Errorf("seed %d: %s", seed, p)

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,6 +40,7 @@ type backend struct {
 	*httptest.Server
 	secrets *secrets
 	faults  *tally
+	leaked  atomic.Int64 // calls with the secret that is only for tapway
 }
 
 func newBackend(s *secrets, faults *tally) *backend {
@@ -50,6 +52,9 @@ func newBackend(s *secrets, faults *tally) *backend {
 }
 
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Tapway-Secret") != "" {
+		b.leaked.Add(1)
+	}
 	q := r.URL.Query()
 	size, _ := strconv.Atoi(q.Get("size"))
 	fault := q.Get("fault")
@@ -62,7 +67,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	seed, _ := strconv.ParseUint(q.Get("seed"), 10, 64)
-	kind, body := b.body(rand.New(rand.NewPCG(seed, 2)), q.Get("reply"), size)
+	kind, body := b.secrets.answer(rand.New(rand.NewPCG(seed, 2)), q.Get("reply"), size)
 	switch fault {
 	case backendReset, backendCut, backendLong, backendShort, backendGarbage, backendHeaders, backendTwoSizes:
 		b.raw(w, fault, kind, body)
@@ -144,27 +149,27 @@ func (b *backend) raw(w http.ResponseWriter, fault, kind string, body []byte) {
 	conn.Write(body)
 }
 
-// body is an answer of some kind, about size bytes long.
-func (b *backend) body(r *rand.Rand, reply string, size int) (kind string, body []byte) {
+// answer is what a backend says to a call, of some kind and about size bytes long.
+func (s *secrets) answer(r *rand.Rand, reply string, size int) (kind string, body []byte) {
 	pad := padding(r, size)
 	switch reply {
 	case "text":
-		return "text/plain; charset=utf-8", []byte("user=neo&password=" + b.secrets.value(r) + "&pad=" + pad)
+		return "text/plain; charset=utf-8", []byte("user=neo&password=" + s.value(r) + "&pad=" + pad)
 	case "binary":
 		return "application/octet-stream", randomBytes(r, size)
 	case "events":
-		return "text/event-stream", []byte("data: {\"token\":\"" + b.secrets.value(r) + "\"}\n\ndata: {\"pad\":\"" + pad + "\"}\n\n")
+		return "text/event-stream", []byte("data: {\"token\":\"" + s.value(r) + "\"}\n\ndata: {\"pad\":\"" + pad + "\"}\n\n")
 	case "broken":
-		return "application/json", []byte(`{"pad":"` + pad + `","password":"` + b.secrets.value(r))
+		return "application/json", []byte(`{"pad":"` + pad + `","password":"` + s.value(r))
 	case "gzip":
 		var z bytes.Buffer
 		c := gzip.NewWriter(&z)
-		fmt.Fprintf(c, `{"own":"%x","password":%q,"pad":%q}`, randomBytes(r, 40), b.secrets.value(r), pad)
+		fmt.Fprintf(c, `{"own":"%x","password":%q,"pad":%q}`, randomBytes(r, 40), s.value(r), pad)
 		c.Close()
-		b.secrets.compressed(z.Bytes())
+		s.compressed(z.Bytes())
 		return "application/json", z.Bytes()
 	}
-	return "application/json", fmt.Appendf(nil, `{"ok":true,"deep":[{"p\u0061ssword":%q}],"access_token":%q,"pad":%q}`, b.secrets.value(r), b.secrets.value(r), pad)
+	return "application/json", fmt.Appendf(nil, `{"ok":true,"deep":[{"p\u0061ssword":%q}],"access_token":%q,"pad":%q}`, s.value(r), s.value(r), pad)
 }
 
 // padding is text without a meaning.

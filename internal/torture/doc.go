@@ -3,7 +3,9 @@
 // record is valid, and no secret of the traffic is found anywhere.
 //
 // One seed makes the plan: how long each life of the process is, how it ends, what is damaged
-// while it is down, what is done to it, and every call of every client. What a newcomer gets
+// while it is down, what is done to it, and every call of every client. In some lives clients call an
+// API in front of it, which is attached to tapway and detached by real commands meanwhile: its calls
+// are led to tapway or past it. What a newcomer gets
 // wrong: the seed repeats the plan, not the timing. Which call is under way when the process is
 // killed, and which delivery meets which fault of a destination, differs from run to run, so a
 // failure may need several runs of its seed to come back.
@@ -40,6 +42,10 @@ type Options struct {
 	// make such ones and name it to them. "": the clock does not jump.
 	ClockFile string
 
+	// Behind has an API in front of every life, which lasts until all that is to be done to the API is
+	// done; else a third of them have one, and it depends.
+	Behind bool
+
 	// Log is told what is done. Required.
 	Log func(format string, args ...any)
 }
@@ -48,7 +54,8 @@ type Options struct {
 type Report struct {
 	Lives    int      // of the process, the last one, in which all is settled, excepted
 	Calls    int      // begun
-	Ended    int      // whose response a client read to its end
+	Ended    int      // whose response a client read to its end, and tapway saw them
+	Past     int      // ended too, but an API led them past tapway, so that they have no record
 	Excused  int      // of those: may have no record, and has none
 	Records  int      // distinct ones at the destination that takes all
 	Dead     int      // dead letters at the end

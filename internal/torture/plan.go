@@ -63,6 +63,7 @@ type life struct {
 	events []event
 	clock  time.Duration // how far the clock is off at the start
 	amid   bool          // it is killed with clients at work; else they end first
+	behind *behind       // an API that clients call instead; nil: they call tapway
 }
 
 // planOf is the plan of one life: a function of the seed and nothing else.
@@ -92,6 +93,9 @@ func planOf(seed uint64, no int) life {
 		l.events = append(l.events, event{at: time.Duration(c.Int64N(int64(l.length))), kind: doClock, span: jump(c)})
 	}
 	slices.SortStableFunc(l.events, func(a, b event) int { return int(a.at - b.at) })
+	if b, is := behindOf(seed, no); is {
+		l.behind = b
+	}
 	return l
 }
 
@@ -128,6 +132,9 @@ func (l life) String() string {
 	}
 	if l.clock != 0 {
 		fmt.Fprintf(&b, ", clock off by %v", l.clock.Round(time.Millisecond))
+	}
+	if l.behind != nil {
+		fmt.Fprintf(&b, ", %v", l.behind)
 	}
 	return b.String()
 }

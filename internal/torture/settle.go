@@ -25,6 +25,7 @@ func (w *world) settle(ctx context.Context) error {
 		k.set(func(k *sink) { k.share, k.down = 0, false })
 	}
 	last := life{no: w.lives, conf: conf{guest: true}}
+	w.api = nil
 	w.mu.Lock()
 	w.current = last
 	w.mu.Unlock()
@@ -89,10 +90,17 @@ func (w *world) emptied(ctx context.Context, p *process) (l admin.LedgerState, e
 func (w *world) judge(l admin.LedgerState) {
 	dead := w.deadPaths()
 	missing := map[string]int{}
+	stories := 0
+	story := func(path string) string { // of the first few: it takes long
+		if stories++; stories > problemsOfAKind {
+			return ""
+		}
+		return "; the logs:\n" + w.story(path)
+	}
 	for _, c := range w.calls.ended {
 		if why := w.unrecorded(c, w.calm, nil); why != "" {
 			if c.excuse() == "" {
-				w.problem("a call that ended has no record at calm", "%s %s in life %d: %s", c.method, c.path, c.life, why)
+				w.problem("a call that ended has no record at calm", "%s %s in life %d: %s%s", c.method, c.path, c.life, why, story(c.path))
 			}
 			missing[c.excuse()]++
 			continue
@@ -101,12 +109,13 @@ func (w *world) judge(l admin.LedgerState) {
 			continue // calm may have had it before it was torn, and the others not
 		}
 		if why := w.unrecorded(c, w.wild, dead); why != "" {
-			w.problem("a record was neither delivered to wild nor is it dead", "%s %s in life %d: %s", c.method, c.path, c.life, why)
+			w.problem("a record was neither delivered to wild nor is it dead", "%s %s in life %d: %s%s", c.method, c.path, c.life, why, story(c.path))
 		}
 		if strings.HasPrefix(c.path, "/a/") != (len(w.picky.find(c.path)) > 0) {
 			w.problem("a record went the wrong way at picky", "%s %s in life %d", c.method, c.path, c.life)
 		}
 	}
+	w.judgeAPI(dead)
 	w.o.Log("calls that ended without a record, by why they may: %v; dropped by the ledger: %v", missing, l.Dropped)
 	w.judgeLedger(l, missing)
 }

@@ -37,10 +37,22 @@ func TestPlan(t *testing.T) {
 				t.Errorf("life %d: event %+v of %v", no, e, l.length)
 			}
 		}
+		if l.behind == nil {
+			continue
+		}
+		done[fmt.Sprintf("http %v auto %v", l.behind.http, l.behind.auto)] = true
+		for i, s := range l.behind.steps {
+			done[s.kind], done[s.fault], done[fmt.Sprintf("once %v killed %v", s.once, s.killed)] = true, true, true
+			if s.at < 1 || s.pause <= 0 || i == 0 && s.kind != doAttach || s.fault != "" && apiFaults[s.fault] == nil {
+				t.Errorf("life %d: step %+v", no, s)
+			}
+		}
 	}
 	for _, what := range []string{
 		doReload, doPause, doRedrive, doFullDisk, doCheck, doSearch, doOutage, doClock,
 		nothing, tornWrite, cutTail, flipTail, indexLost, tornStore, tornNames, tornMeta, stateBroken,
+		doAttach, doDetach, doStatus, "cut", "lost", "broken", "refused", "throttled", "concurrent", "once true killed false", "once false killed false",
+		"once true killed true", "http false auto false", "http true auto false", "http true auto true",
 	} {
 		if !done[what] {
 			t.Errorf("%q is never done", what)
@@ -147,25 +159,35 @@ func TestExcuses(t *testing.T) {
 	}
 }
 
-// TestTear: what may be torn is of the last calls that must have a record, however many without one came later.
+// TestTear: what is torn out of the end of the log are the newest records, however many calls ended
+// later and have none.
 func TestTear(t *testing.T) {
 	var c calls
-	for i := range 3 * maybeTorn {
-		one := &call{path: fmt.Sprint(i), ended: time.Unix(int64(3*maybeTorn-i), 0)} // the first of them ended last
-		if i < maybeTorn {
-			one.excused = "limit reached"
+	add := func(n int, excused string) {
+		for range n {
+			c.end(&call{ended: time.Unix(int64(len(c.ended)), 0), excused: excused})
 		}
-		c.end(one)
 	}
-	c.tear()
-	torn := map[string]bool{}
-	for _, one := range c.ended {
-		torn[one.path] = one.torn
-	}
-	for path, want := range map[int]bool{0: true, maybeTorn - 1: true, maybeTorn: true, 2*maybeTorn - 1: true, 2 * maybeTorn: false, 3*maybeTorn - 1: false} {
-		if torn[fmt.Sprint(path)] != want {
-			t.Errorf("call %d: torn %v", path, !want)
+	torn := func() (n int) {
+		for _, one := range c.ended {
+			if one.torn {
+				n++
+			}
 		}
+		return n
+	}
+	add(2*maybeTorn, "")
+	add(100, "limit reached")
+	if c.tear(); torn() != maybeTorn+100 {
+		t.Errorf("%d are torn", torn())
+	}
+	add(10, "sampled")
+	if c.tear(); torn() != 2*maybeTorn+110 {
+		t.Errorf("%d are torn the second time", torn())
+	}
+	add(maybeTorn+1, "")
+	if c.tear(); torn() != 3*maybeTorn+110 {
+		t.Errorf("%d are torn the third time", torn())
 	}
 }
 

@@ -32,6 +32,7 @@ type call struct {
 	began, ended time.Time
 	excused      string // why it may have no record; "": it must have one
 	torn         bool   // it may have none because the end of the log was damaged
+	way          string // on which its answer came, of a call to an API; "": it was made to tapway
 }
 
 // excuse says why it may have no record. What was sampled away had none that could be torn.
@@ -47,6 +48,9 @@ type calls struct {
 	mu    sync.Mutex
 	begun int
 	ended []*call
+	past  []*call     // ended, and tapway has never seen them
+	none  int         // were led to tapway while it was away
+	own   map[int]int // answers by tapway itself to calls that nothing was to happen to, by status
 }
 
 func (c *calls) begin() {
@@ -58,6 +62,10 @@ func (c *calls) begin() {
 func (c *calls) end(one *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if one.way == wayBackend {
+		c.past = append(c.past, one)
+		return
+	}
 	c.ended = append(c.ended, one)
 }
 
@@ -73,18 +81,21 @@ type client struct {
 	*calls
 	secrets *secrets
 	random  *rand.Rand
-	gateway string // host and port
+	gateway string // host and port of what it calls
+	tapway  string // of tapway itself
 	life    int
 	no      int
 	http    *http.Client
 	pause   time.Duration      // between two calls
 	keep    func(*call) string // whether a call is excused from having a record, and why
+	problem func(kind, format string, args ...any)
+	outside bool // it calls tapway past the API, and has no secret
 }
 
 func newClient(w *world, l life, no int, gateway string) *client {
 	r := rand.New(rand.NewPCG(w.o.Seed, uint64(l.no)<<16|uint64(no)|1<<50))
 	return &client{
-		calls: &w.calls, secrets: w.secrets, random: r, gateway: gateway, life: l.no, no: no, keep: w.excuse,
+		calls: &w.calls, secrets: w.secrets, random: r, gateway: gateway, tapway: gateway, life: l.no, no: no, keep: w.excuse, problem: w.problem,
 		http: &http.Client{
 			Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: r.IntN(4) == 0},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -178,6 +189,11 @@ func (c *client) one(ctx context.Context, n int) error {
 	if !breaksOff {
 		one.sent, one.sumSent = sent.whole()
 	}
+	if one.way = resp.Header.Get(wayHeader); one.way == wayNone {
+		c.wentNowhere()
+		return errRefused
+	}
+	c.check(one, q, breaksOff)
 	one.excused = c.keep(one)
 	c.end(one)
 	return nil
@@ -238,7 +254,7 @@ func (c *client) garbage() {
 		"GET / HTTP/1.1\r\nHost: x\r\n bad\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00", "GET /\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
 		"POST /a/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "PUT /a/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nshort",
 	}[c.random.IntN(6)]
-	conn, err := net.DialTimeout("tcp", c.gateway, time.Second)
+	conn, err := net.DialTimeout("tcp", c.tapway, time.Second)
 	if err != nil {
 		time.Sleep(5 * time.Millisecond)
 		return

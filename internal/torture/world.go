@@ -20,6 +20,8 @@ const (
 	smallRecord = 200      // bytes; fewer no record of ours has
 	tightLimit  = "12MiB"  // of the data directory, in some lives
 	wideLimit   = "400MiB" // in the others
+
+	proxyTimeout = time.Second // of a call, as tapway has it
 )
 
 // world is everything around one tapway.
@@ -35,6 +37,8 @@ type world struct {
 	guest   *sink // is in some configurations only
 	sinks   []*sink
 	calls   calls
+	led     pathSet // calls that an API has led to tapway
+	api     *api    // before the tapway that lives; nil: none
 
 	mu       sync.Mutex // of what follows: clients ask while the life goes on
 	current  life
@@ -87,7 +91,7 @@ func (w *world) report() Report {
 		k.mu.Unlock()
 	}
 	begun, ended := w.calls.count()
-	r := Report{Lives: w.lives, Calls: begun, Ended: ended, Records: w.calm.distinct(), Faults: w.faults.list()}
+	r := Report{Lives: w.lives, Calls: begun, Ended: ended, Past: len(w.calls.past), Records: w.calm.distinct(), Faults: w.faults.list()}
 	for _, c := range w.calls.ended {
 		if c.excuse() != "" && len(w.calm.find(c.path)) == 0 {
 			r.Excused++
@@ -116,7 +120,7 @@ func (w *world) configure(c conf) error {
 admin: {listen: 127.0.0.1:0}
 data: %s
 backend: %s
-proxy: {timeout: 1s}
+proxy: {timeout: %v}
 log: {level: debug, calls: true}
 storage: {limit: %s, history: 32MiB}
 limits: {shutdown: 10s}
@@ -126,9 +130,12 @@ capture:
   durability: %s
   on_failure: %s
   redact: {headers: [X-Internal-Token], query: [session_key], json: ["$..card.number"], form: [pin]}
-`, w.data, w.backend.URL, limit, durability, failure)
+`, w.data, w.backend.URL, proxyTimeout, limit, durability, failure)
 	if c.sampled {
 		b.WriteString("  rules: [{if: \"path startsWith '/sampled/'\", sample: 0}]\n")
+	}
+	if w.api != nil {
+		fmt.Fprintf(&b, "access: {secret: %s}\n", w.api.secret)
 	}
 	fmt.Fprintf(&b, `destinations:
   - {name: calm, url: %s, timeout: 1s, retry: {max_attempts: 100000, min: 1ms, max: 200ms}}
@@ -145,6 +152,10 @@ capture:
 func (w *world) live(ctx context.Context) error {
 	for end := time.Now().Add(w.o.Time); w.goesOn(end); w.lives++ {
 		l := planOf(w.o.Seed, w.lives)
+		if w.o.Behind {
+			l.behind, _ = behindOf(w.o.Seed, w.lives)
+			l.behind.whole = true
+		}
 		w.o.Log("%v", l)
 		if err := w.oneLife(ctx, l); err != nil {
 			return fmt.Errorf("life %d: %w", l.no, err)
@@ -162,7 +173,14 @@ func (w *world) goesOn(end time.Time) bool {
 	return time.Now().Before(end) || ended < w.o.Calls
 }
 
-func (w *world) oneLife(ctx context.Context, l life) error {
+func (w *world) oneLife(ctx context.Context, l life) (err error) {
+	w.api = nil
+	if l.behind != nil {
+		if w.api, err = w.newAPI(l); err != nil {
+			return err
+		}
+	}
+	defer w.api.close()
 	if err := errors.Join(w.configure(l.conf), w.moveClock(l.clock)); err != nil {
 		return err
 	}
@@ -177,18 +195,17 @@ func (w *world) oneLife(ctx context.Context, l life) error {
 	if err := w.clockMoves(p, l.clock); err != nil {
 		return err
 	}
+	if w.api != nil {
+		w.api.open(p.addr)
+	}
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	var all, doing sync.WaitGroup
+	defer doing.Wait()
 	for no := range clients {
-		all.Go(func() { newClient(w, l, no, p.addr).run(working) })
+		all.Go(func() { w.newClient(l, no, p.addr).run(working) })
 	}
-	over, cancel := context.WithTimeout(ctx, l.length)
-	defer cancel()
-	for _, e := range l.events {
-		doing.Go(func() { w.do(over, p, e) })
-	}
-	<-over.Done()
+	w.goOn(ctx, p, l, &doing)
 	if !l.amid {
 		stop()
 		all.Wait()
@@ -196,6 +213,7 @@ func (w *world) oneLife(ctx context.Context, l life) error {
 	if p.gone() {
 		return fmt.Errorf("tapway ended by itself: %s", p.out)
 	}
+	w.api.tapwayEnds()
 	if l.killed {
 		p.kill()
 		w.killed++
@@ -206,7 +224,50 @@ func (w *world) oneLife(ctx context.Context, l life) error {
 	all.Wait()
 	doing.Wait()
 	w.readLog(p)
-	return ctx.Err()
+	return errors.Join(ctx.Err(), w.api.takeOff())
+}
+
+// newClient is a client of a tapway, or of the API before it; one of them goes past the API.
+func (w *world) newClient(l life, no int, tapway string) *client {
+	c := newClient(w, l, no, tapway)
+	if w.api != nil {
+		if c.outside = no == clients-1; !c.outside {
+			c.gateway = w.api.front.host()
+		}
+	}
+	return c
+}
+
+// goOn lets a life go on, with all that is done meanwhile, until its time is over. What has begun by
+// then may take longer.
+func (w *world) goOn(ctx context.Context, p *process, l life, doing *sync.WaitGroup) {
+	length := l.length
+	if l.behind != nil {
+		length += l.behind.span()
+	}
+	over, cancel := context.WithTimeout(ctx, length)
+	doing.Go(func() {
+		<-over.Done()
+		cancel()
+	})
+	for _, e := range l.events {
+		doing.Go(func() { w.do(over, p, e) })
+	}
+	if w.api != nil {
+		whole := make(chan struct{})
+		doing.Go(func() {
+			defer close(whole)
+			if l.behind.whole {
+				w.api.operate(ctx)
+			} else {
+				w.api.operate(over)
+			}
+		})
+		if l.behind.whole {
+			<-whole
+		}
+	}
+	<-over.Done()
 }
 
 // do makes an event happen. What goes wrong because the process is gone by then is nothing.
@@ -328,6 +389,15 @@ func (w *world) excuse(c *call) string {
 	return ""
 }
 
+// refuses says whether tapway may break off calls just now, because it is to serve none that it cannot
+// record and there is no room for a record.
+func (w *world) refuses() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	noRoom := w.current.conf.tight || slices.ContainsFunc(w.full, func(f window) bool { return f.to.IsZero() || time.Now().Before(f.to) })
+	return w.current.conf.refuse && noRoom
+}
+
 // afterwards looks for secrets and damages what the plan says.
 func (w *world) afterwards(l life) error {
 	if err := freeDisk(w.o.Disk); w.o.Disk != "" && err != nil {
@@ -352,17 +422,21 @@ func (w *world) afterwards(l life) error {
 	return damage(w.data, l, w.o.Seed)
 }
 
-// tear excuses the calls that ended last, as many as may have lost their records: those that need not have one do not count, since
-// what stands at the log's end may be of calls long before them.
+// tear excuses the calls that ended last: so many that surely have a record, and whatever ended in
+// between. Those that had no room, or lost their record before, are not at the end of the log.
 func (c *calls) tear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	slices.SortStableFunc(c.ended, func(a, b *call) int { return a.ended.Compare(b.ended) })
-	for i, left := len(c.ended)-1, maybeTorn; i >= 0 && left > 0; i-- {
-		c.ended[i].torn = true
-		if c.ended[i].excused == "" {
-			left--
+	n := 0
+	for _, one := range slices.Backward(c.ended) {
+		if n == maybeTorn {
+			return
 		}
+		if one.excused == "" && !one.torn {
+			n++
+		}
+		one.torn = true
 	}
 }
 

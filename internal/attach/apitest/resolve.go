@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -11,6 +12,7 @@ type Target struct {
 	Type       string // HTTP, HTTP_PROXY, AWS, AWS_PROXY, MOCK
 	URI        string // stage variables put in
 	Deployment string
+	Parameters map[string]string // of the request, as the integration has them: "integration.request.header.x", "overwrite:header.x"
 
 	// Problem says why API Gateway answers 500 instead: a function that is not there or that
 	// it may not invoke. "" is no problem.
@@ -91,7 +93,8 @@ func (d *Deployment) resolve(method, path string, variables map[string]string) (
 	if m == nil || m.Integration == nil {
 		return Target{}, nil
 	}
-	return Target{Route: m.HTTPMethod + " " + best.Path, Type: m.Integration.Type, URI: fill(m.Integration.URI, variables), Deployment: d.ID}, m.Integration
+	return Target{Route: m.HTTPMethod + " " + best.Path, Type: m.Integration.Type, URI: fill(m.Integration.URI, variables), Deployment: d.ID,
+		Parameters: maps.Clone(m.Integration.RequestParameters)}, m.Integration
 }
 
 func (d *HTTPDeployment) resolve(method, path string, variables map[string]string) (Target, *HTTPIntegration) {
@@ -122,7 +125,7 @@ func (d *HTTPDeployment) resolve(method, path string, variables map[string]strin
 	if i == nil {
 		return Target{}, nil
 	}
-	return Target{Route: best.RouteKey, Type: i.Type, URI: fill(i.URI, variables), Deployment: d.ID}, i
+	return Target{Route: best.RouteKey, Type: i.Type, URI: fill(i.URI, variables), Deployment: d.ID, Parameters: maps.Clone(i.RequestParameters)}, i
 }
 
 // fit says whether a path fits a template. Of two templates that fit, the one with the
