@@ -36,6 +36,8 @@ type call struct {
 	response response
 	grace    grace
 	waiting  enqueueContext
+	skip     bool // by Recorder.Skip
+	sampled  bool // left out, by that or by Decide
 }
 
 // scratch is what a call needs until it is stored. It is reused: nobody else has seen it.
@@ -67,6 +69,9 @@ func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 		l.Front, l.API, l.Fidelity = l.facts.Front, l.facts.API, l.facts.Fidelity
 	}
 	takeRequest(&l.ex, r)
+	if c.Skip != nil && c.skips(&l.ex) {
+		l.skip, l.request.skip, l.answer.skip = true, true, true
+	}
 
 	l.req = tapway.AttachCall(r, &l.Call)
 	if hasBody(r) {
@@ -80,6 +85,16 @@ func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 		}
 	}
 	return l
+}
+
+// skips asks Skip. If that panics the call is one like others, and Decide is asked.
+func (c *Recorder) skips(ex *tapway.Exchange) (skip bool) {
+	defer func() {
+		if recover() != nil {
+			skip = false
+		}
+	}()
+	return c.Skip(ex)
 }
 
 // since is the time since the call began.
@@ -218,6 +233,10 @@ func (l *call) tell(err error, took time.Duration) {
 			l.rec.complain("observer failed", l.ID, fmt.Errorf("it panicked with a %T", p))
 		}
 	}()
+	if l.sampled && l.rec.Sampled != nil {
+		l.rec.Sampled(&l.ex)
+		return
+	}
 	if l.rec.Observe != nil {
 		l.rec.Observe(&l.ex, err, took)
 	}
@@ -244,11 +263,13 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 	ex := &l.ex
 	ex.RequestSize, ex.ResponseSize = max(ex.Request.Size, l.request.size), max(ex.Response.Size, l.answer.size)
 	decision := Keep
-	if l.rec.Decide != nil {
+	if l.skip {
+		decision = Drop
+	} else if l.rec.Decide != nil {
 		decision = l.rec.Decide(ex)
 	}
 	if decision == Drop {
-		told = true
+		told, l.sampled = true, true
 		l.rec.Queue.Drop("sampled")
 		l.withoutBodies()
 		return 0, nil
@@ -307,7 +328,7 @@ func (l *call) redact() {
 func (l *call) withoutBodies() {
 	l.ex.Request = tapway.Body{Size: l.ex.RequestSize, Withheld: true}
 	l.ex.Response = tapway.Body{Size: l.ex.ResponseSize, Withheld: true}
-	if l.rec.Observe != nil || l.rec.Ended != nil {
+	if l.rec.Sampled == nil && (l.rec.Observe != nil || l.rec.Ended != nil) {
 		l.redact()
 	}
 }

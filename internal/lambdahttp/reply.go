@@ -90,7 +90,7 @@ func (r *replyReader) member(name []byte) {
 			if raw, plain := r.raw(); plain {
 				r.body = raw
 			} else {
-				r.body = unescape(raw, false)
+				r.body = unescape(raw)
 			}
 		case 'n':
 			r.null()
