@@ -93,6 +93,9 @@ func Take(data []byte, at int) Text {
 	escaped := false
 	i, n := at, at // what is read next, where the next byte goes
 	for {
+		if i-n >= word {
+			i, n, high = takeWords(data, i, n, high)
+		}
 		if i+word > len(data) {
 			for i < len(data) && growth[data[i]] == 0 {
 				high |= uint64(data[i]) & 0x80
@@ -142,4 +145,53 @@ func Take(data []byte, at int) Text {
 		}
 		i, n = next, n+utf8.EncodeRune(data[n:i+6], r)
 	}
+}
+
+// takeWords is the way of Take through what is usual: plain text and escapes of one character. It goes from word to word,
+// and not from one escape to the next, so that the processor can begin with a word before it is through with the last. It ends
+// where something else is, or less than a word is left. n is at least a word behind i, so that whole words can be written:
+// what they overwrite is in w.
+func takeWords(data []byte, i, n int, high uint64) (int, int, uint64) {
+	const pair = 0x8080 // the marks of an escape's two bytes
+words:
+	for i+word <= len(data) {
+		w := binary.LittleEndian.Uint64(data[i:])
+		escapes := zeros(w ^ ones*'\\')
+		marks := escapes | zeros(w^ones*'"') | controls(w)
+		done := 0 // bytes of the word that are written
+		for marks != 0 {
+			at := bits.TrailingZeros64(marks) &^ 7
+			k := at / 8
+			binary.LittleEndian.PutUint64(data[n:], w>>(8*done&63))
+			n += k - done
+			if escapes>>at&0x80 == 0 {
+				return i + k, n, high | w&highs&(1<<at-1)
+			}
+			if k == word-1 {
+				if i+word == len(data) || short[data[i+word]] == 0 {
+					return i + k, n, high | w&highs&(1<<at-1)
+				}
+				data[n] = short[data[i+word]]
+				n++
+				high |= w & highs
+				i += word + 1
+				continue words
+			}
+			c := short[byte(w>>(at+8))]
+			if c == 0 {
+				return i + k, n, high | w&highs&(1<<at-1)
+			}
+			data[n] = c
+			n++
+			done = k + 2
+			marks &^= pair << at
+		}
+		high |= w & highs
+		if done < word {
+			binary.LittleEndian.PutUint64(data[n:], w>>(8*done&63))
+			n += word - done
+		}
+		i += word
+	}
+	return i, n, high
 }

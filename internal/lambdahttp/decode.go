@@ -65,7 +65,7 @@ func decodeEvent(ctx context.Context, data []byte, own bool) (*Call, error) {
 	err := e.parse(data)
 	shape := e.shape()
 	c := &Call{shape: shape, Facts: &tapway.Facts{Front: shape.front()}}
-	b := builder{event: &e, call: c, own: own}
+	b := builder{event: &e, call: c}
 	// What was understood so far is worth having even behind an error.
 	what := b.build()
 	switch {
@@ -90,7 +90,6 @@ type builder struct {
 	*event
 	call    *Call
 	request http.Request
-	own     bool   // the event's bytes are the builder's
 	problem string // the first
 }
 
@@ -232,22 +231,14 @@ func (b *builder) api() {
 // body makes the body and sets its length.
 func (b *builder) body() io.ReadCloser {
 	text, r := b.event.body, &b.request
-	if !b.plain && text != nil {
-		text = unescape(text)
-	}
 	if b.base64 {
 		decoded, err := decodeBase64(text)
 		if err != nil {
 			b.wrong("isBase64Encoded is true, but the body is not base64")
 		}
 		text = decoded
-	} else {
-		if b.plain && !b.own {
-			text = bytes.Clone(text)
-		}
-		if !b.ascii && bytes.Contains(text, []byte("\ufffd")) {
-			b.lost(tapway.FidelityBodyEncoding)
-		}
+	} else if !b.ascii && bytes.Contains(text, []byte("\ufffd")) {
+		b.lost(tapway.FidelityBodyEncoding)
 	}
 	r.ContentLength = int64(len(text))
 	if len(text) > 0 {

@@ -71,9 +71,8 @@ type event struct {
 	hasMultiQuery         bool
 
 	own    bool   // the event's bytes may be changed: the body is decoded where it stands
-	body   []byte // the string as it is written in the event, between the quotes
-	plain  bool   // body needs no decoding
-	ascii  bool   // body is certain to be plain ASCII
+	body   []byte // what the string says, in memory of its own, or in the event's
+	ascii  bool   // it is certain to be plain ASCII
 	base64 bool
 
 	context requestContext
@@ -166,15 +165,13 @@ func (e *event) parse(data []byte) error {
 }
 
 func (e *event) takeBody(s *scanner) {
-	e.body, e.plain, e.ascii = nil, true, false
+	e.body, e.ascii = nil, false
 	switch {
 	case s.null():
-	case s.peek() == '"' && e.own:
-		wide := false
-		e.body, wide = s.take()
-		e.ascii = !wide
 	case s.peek() == '"':
-		e.body, e.plain = s.raw()
+		wide := false
+		e.body, wide = s.take(e.own)
+		e.ascii = !wide
 	default:
 		s.wrong("body", "a string")
 	}

@@ -282,17 +282,23 @@ func (s *scanner) raw() (raw []byte, plain bool) {
 	return raw, !t.Escaped && (!t.Wide || jsonstring.Valid(raw))
 }
 
-// take reads a string and gives what it says, made in data itself. wide tells of characters beyond ASCII.
-func (s *scanner) take() (text []byte, wide bool) {
+// take reads a string that may be long, and gives what it says, in memory that is nobody else's: data's own if inPlace
+// allows that. wide tells of characters beyond ASCII.
+func (s *scanner) take(inPlace bool) (text []byte, wide bool) {
 	if s.err != nil {
 		return nil, false
 	}
-	start := s.pos + 1
-	t := jsonstring.Take(s.data, start)
+	start, data := s.pos+1, s.data
+	before := 0 // bytes of s.data that are not in data
+	if !inPlace {
+		before, data = start, bytes.Clone(data[start:]) // it is the most of what comes
+	}
+	t := jsonstring.Take(data, start-before)
+	t.End += before
 	if s.faulty(t) {
 		return nil, false
 	}
-	if text = s.data[start : start+t.Len]; t.Wide && !jsonstring.Valid(text) {
+	if text = data[start-before:][:t.Len]; t.Wide && !jsonstring.Valid(text) {
 		text = toValid(text)
 	}
 	return text, t.Wide
