@@ -32,15 +32,10 @@ func passers(size int) ([]*passer, error) {
 	if err != nil {
 		return nil, err
 	}
-	byPath, err := filepath.Abs("bench/python/forward-by-path.yaml")
-	if err != nil {
-		return nil, err
-	}
-	const records, forwards, early = "tapway: forwards, records, sends to SQS", "tapway: forwards only", "tapway: forwards only, by a rule on the path"
+	const records, forwards = "tapway: forwards, records, sends to SQS", "tapway: forwards only"
 	list := []*passer{
 		{name: records, start: bootstrap(records)},
 		{name: forwards, start: bootstrap(forwards, "TAPWAY_CONFIG="+file)},
-		{name: early, start: bootstrap(early, "TAPWAY_CONFIG="+byPath)},
 	}
 	self, err := os.Executable()
 	if err != nil {

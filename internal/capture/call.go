@@ -36,8 +36,7 @@ type call struct {
 	response response
 	grace    grace
 	waiting  enqueueContext
-	skip     bool // by Recorder.Skip
-	sampled  bool // left out, by that or by Decide
+	sampled  bool // left out by Decide
 }
 
 // scratch is what a call needs until it is stored. It is reused: nobody else has seen it.
@@ -69,9 +68,6 @@ func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 		l.Front, l.API, l.Fidelity = l.facts.Front, l.facts.API, l.facts.Fidelity
 	}
 	takeRequest(&l.ex, r)
-	if c.Skip != nil && c.skips(&l.ex) {
-		l.skip, l.request.skip, l.answer.skip = true, true, true
-	}
 
 	l.req = tapway.AttachCall(r, &l.Call)
 	if hasBody(r) {
@@ -85,16 +81,6 @@ func (c *Recorder) begin(w http.ResponseWriter, r *http.Request) *call {
 		}
 	}
 	return l
-}
-
-// skips asks Skip. If that panics the call is one like others, and Decide is asked.
-func (c *Recorder) skips(ex *tapway.Exchange) (skip bool) {
-	defer func() {
-		if recover() != nil {
-			skip = false
-		}
-	}()
-	return c.Skip(ex)
 }
 
 // since is the time since the call began.
@@ -263,9 +249,7 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 	ex := &l.ex
 	ex.RequestSize, ex.ResponseSize = max(ex.Request.Size, l.request.size), max(ex.Response.Size, l.answer.size)
 	decision := Keep
-	if l.skip {
-		decision = Drop
-	} else if l.rec.Decide != nil {
+	if l.rec.Decide != nil {
 		decision = l.rec.Decide(ex)
 	}
 	if decision == Drop {

@@ -29,7 +29,6 @@ type keeper struct {
 	rec   *Recorder
 	grace *grace
 	hint  int64 // how long the body will be; 0 if that is not known
-	skip  bool  // nothing is kept, and nobody asks for a sum
 
 	ref   *[]byte // the pooled buffer behind buf, if it is one
 	buf   []byte
@@ -49,9 +48,6 @@ func (k *keeper) add(p []byte) {
 		return
 	}
 	k.size += int64(len(p))
-	if k.skip {
-		return
-	}
 	if !k.cut {
 		part := p[:min(int64(len(p)), k.rec.maxBody-k.kept)]
 		k.keep(part)

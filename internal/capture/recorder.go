@@ -56,12 +56,7 @@ type Recorder struct {
 	// is before redaction: it must not let what it sees out. nil keeps everything.
 	Decide func(*tapway.Exchange) Decision
 
-	// Skip is asked when a call begins, about an exchange of which there is only the request, without its body. When it
-	// gives true Decide is not asked and nothing is stored, as after Drop, and the bodies are not kept meanwhile.
-	// It must not let what it sees out. nil skips nothing.
-	Skip func(*tapway.Exchange) bool
-
-	// Sampled hears of the calls that Skip or Decide leave out, in place of Observe and Ended, and with the exchange as Decide
+	// Sampled hears of the calls that Decide leaves out, in place of Observe and Ended, and with the exchange as Decide
 	// sees it: not redacted, so it must not let out but numbers. nil: Observe and Ended hear of them, redacted.
 	Sampled func(*tapway.Exchange)
 

@@ -85,7 +85,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 	}
 	recorder := &capture.Recorder{
 		Queue:  &queue{before: c.Lambda.Capture == "before", sender: s, metrics: m},
-		Redact: rules.Redact, Skip: rules.Skip, Decide: rules.Decide, MaxBody: int64(c.Capture.MaxBody), Memory: captureMemory(c, memory, log),
+		Redact: rules.Redact, Decide: rules.Decide, MaxBody: int64(c.Capture.MaxBody), Memory: captureMemory(c, memory, log),
 		Refuse: c.Capture.OnFailure == "refuse" && c.Lambda.Capture == "before", Log: log,
 		Observe: func(ex *tapway.Exchange, _ error, _ time.Duration) {
 			m.call(ex)

@@ -2,7 +2,6 @@ package stages
 
 import (
 	"math/rand/v2"
-	"slices"
 	"sync/atomic"
 
 	"github.com/tapway/tapway"
@@ -28,16 +27,6 @@ type rule struct {
 	match  *filter.Filter
 	sample float64 // share to keep
 	bodies bool
-	early  bool // match asks for nothing but what is known when a call begins
-}
-
-// early are the fields of a filter that an exchange has when its call begins. The client's address is not among
-// them: whether a proxy's word for it counts is found out later.
-var early = []string{"method", "path", "query", "from", "headers"}
-
-// isEarly reports whether a filter asks for those alone.
-func isEarly(f *filter.Filter) bool {
-	return !slices.ContainsFunc(filter.Fields(), func(field filter.Field) bool { return f.Uses(field.Name) && !slices.Contains(early, field.Name) })
 }
 
 // NewRuleSet reads what the configuration says of redaction and sampling.
@@ -56,7 +45,7 @@ func NewRuleSet(c *config.Config) (*RuleSet, error) {
 		if err != nil {
 			return nil, err
 		}
-		one := rule{match: f, sample: 1, bodies: true, early: isEarly(f)}
+		one := rule{match: f, sample: 1, bodies: true}
 		if r.Sample != nil {
 			one.sample = *r.Sample
 		}
@@ -76,24 +65,6 @@ func (r *Rules) LogCalls() bool { return r.current.Load().logCalls }
 
 // Redact is capture.Recorder's.
 func (r *Rules) Redact(ex *tapway.Exchange) { r.current.Load().redactor.Apply(ex) }
-
-// Skip is capture.Recorder's: what Decide is certain to leave out, as far as the request tells.
-func (r *Rules) Skip(ex *tapway.Exchange) bool {
-	list := r.current.Load().list
-	if len(list) == 0 || !list[0].early {
-		return false
-	}
-	env := filter.EnvOf(ex)
-	for i := range list {
-		if !list[i].early {
-			return false
-		}
-		if list[i].match.Match(&env) {
-			return list[i].sample == 0
-		}
-	}
-	return false
-}
 
 // Decide is capture.Recorder's: it goes by the first rule that takes the exchange.
 func (r *Rules) Decide(ex *tapway.Exchange) capture.Decision {

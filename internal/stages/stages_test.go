@@ -228,46 +228,6 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// What Skip leaves out when a call begins is what Decide would leave out at its end, and no rule is passed over for it.
-func TestSkip(t *testing.T) {
-	for rules, want := range map[string]string{ // the paths that are skipped
-		"": "",
-		"{if: \"path startsWith '/a'\", sample: 0}":                                                              "/a /ab",
-		"{if: \"path == '/a' && method == GET && query == '' && from == 'h' && headers['x'] == ''\", sample: 0}": "/a",
-		"{if: \"path startsWith '/a'\", sample: 0.5}":                                                            "",
-		"{if: \"path startsWith '/a'\", bodies: false}":                                                          "",
-		"{if: \"path == '/a'\"}, {if: \"path startsWith '/a'\", sample: 0}":                                      "/ab",
-		"{if: \"path == '/b'\", sample: 0.5}, {if: \"path startsWith '/a'\", sample: 0}":                         "/a /ab",
-		"{if: \"status >= 500\"}, {if: \"path startsWith '/a'\", sample: 0}":                                     "",
-		"{if: \"path == '/a'\", sample: 0}, {if: \"status >= 500\"}, {if: \"path == '/b'\", sample: 0}":          "/a",
-		"{if: \"status > 0\", sample: 0}":                                                                        "",
-		"{if: \"client_ip == '192.0.2.1'\", sample: 0}":                                                          "",
-		"{if: \"path == '/a' && duration < 1h\", sample: 0}":                                                     "",
-	} {
-		set, err := NewRuleSet(load(t, "backend: http://b.internal\ncapture: {rules: ["+rules+"]}\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var r Rules
-		r.Set(set)
-		var skipped []string
-		for _, path := range []string{"/a", "/ab", "/b"} {
-			begun := &tapway.Exchange{Meta: tapway.Meta{Method: "GET", Path: path, From: "h"}}
-			if !r.Skip(begun) {
-				continue
-			}
-			skipped = append(skipped, path)
-			begun.Status, begun.Duration = 500, time.Second
-			if got := r.Decide(begun); got != capture.Drop {
-				t.Errorf("%s: %s is skipped, but Decide has %v", rules, path, got)
-			}
-		}
-		if got := strings.Join(skipped, " "); got != want {
-			t.Errorf("%s: skipped %q, want %q", rules, got, want)
-		}
-	}
-}
-
 // Without rules everything is kept, and half of the calls by a share of one half.
 func TestSampling(t *testing.T) {
 	var rules Rules
