@@ -54,7 +54,7 @@ func TestCallContext(t *testing.T) {
 			if c.Err() != nil {
 				t.Error(c.Err())
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if c.Err() != context.DeadlineExceeded {
 				t.Error(c.Err())
 			}
