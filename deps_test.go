@@ -34,6 +34,7 @@ internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
 internal/http1:
 internal/jsonstring:
+internal/quietnet:          # TCP without the scheduler's notice: standard library only
 internal/config:            . internal/access internal/egress internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
 internal/config/configschema: internal/config github.com/google/jsonschema-go # apart: the Lambda bootstrap does not link it
 
@@ -60,7 +61,7 @@ internal/queue/sqsqueue:    . internal/awssqs internal/record internal/queue/cla
 internal/queue/sqsqueue/sqstest:
 internal/awssign:           github.com/aws/aws-sdk-go-v2/aws # signatures, without what the SDK's signer brings
 internal/awss3:             internal/awsbase internal/awssign github.com/aws/aws-sdk-go-v2/aws github.com/aws/smithy-go # S3's calls without the SDK's client, everywhere
-internal/awssqs:            internal/awsbase internal/awssign internal/http1 internal/jsonstring github.com/aws/aws-sdk-go-v2/aws github.com/aws/smithy-go # SQS's calls without the SDK's client
+internal/awssqs:            internal/awsbase internal/awssign internal/http1 internal/jsonstring internal/quietnet github.com/aws/aws-sdk-go-v2/aws github.com/aws/smithy-go # SQS's calls without the SDK's client
 
 internal/awsdynamo:         internal/awsbase internal/awssign github.com/aws/aws-sdk-go-v2/aws # DynamoDB's two calls for counters, without the SDK's client
 internal/awsdynamo/dynamotest: # a fake of DynamoDB: standard library only
@@ -79,7 +80,7 @@ internal/emf:               internal/jsonstring
 
 internal/stages:            . internal/access internal/cache internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
 internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/tidwall/gjson
-internal/lambdaruntime:             # the Runtime API's client: standard library only
+internal/lambdaruntime:      internal/quietnet # the Runtime API's client: standard library otherwise
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
 internal/terminal:          golang.org/x/sys # cells and keys of a terminal

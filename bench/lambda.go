@@ -44,14 +44,12 @@ type environment struct {
 	sqsAddr string
 }
 
-var payloads = []int{1 << 10, 100 << 10}
-
 func newEnvironment() (*environment, error) {
 	api, err := newRuntimeAPI()
 	if err != nil {
 		return nil, err
 	}
-	backend, err := newStampingBackend(payloads...)
+	backend, err := newStampingBackend(append(payloads[:len(payloads):len(payloads)], ordinary)...)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +171,7 @@ func callsOf(size int) int {
 
 // eventOf is a POST of size bytes of JSON that the backend answers with as many, by a front.
 func eventOf(f eventtest.Front, size int) ([]byte, error) {
-	return f.Event(eventtest.Request{Method: "POST", Target: "/api/v1/users/" + strconv.Itoa(size) + "?a=b&c=d", Body: jsonBody(size), Header: []tapway.Field{
+	return f.Event(eventtest.Request{Method: "POST", Target: "/api/v1/users/" + strconv.Itoa(size) + "?a=b&c=d", Body: bodyOf(size), Header: []tapway.Field{
 		{Name: "Content-Type", Value: "application/json"}, {Name: "Accept", Value: "application/json"}, {Name: "User-Agent", Value: "bench/1"},
 		{Name: "Authorization", Value: "Bearer " + string(bytes.Repeat([]byte("x"), 200))}, {Name: "Cookie", Value: "a=b; c=d"}, {Name: "Accept-Encoding", Value: "gzip, br"},
 	}})

@@ -136,7 +136,7 @@ func newStampingBackend(sizes ...int) (*stampingBackend, error) {
 	}
 	b := &stampingBackend{Listener: l, answers: map[int][]byte{}}
 	for _, n := range sizes {
-		body := jsonBody(n)
+		body := bodyOf(n)
 		b.answers[n] = append(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body)), body...)
 	}
 	go eachConn(l, b.serve)

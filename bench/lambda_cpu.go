@@ -79,7 +79,7 @@ func benchCPU() error {
 			return fmt.Errorf("%s has no urllib3 (pip install urllib3): %s", *python, out)
 		}
 	}
-	for _, size := range payloads {
+	for _, size := range append(payloads[:len(payloads):len(payloads)], ordinary) {
 		list, err := passers(size)
 		if err != nil {
 			return err
@@ -88,7 +88,7 @@ func benchCPU() error {
 			return err
 		}
 		base := list[max(slices.IndexFunc(list, func(p *passer) bool { return p.name == yardstick }), 0)]
-		fmt.Printf("\n## CPU of the function's process per call, REST event, %d KiB\n\n| | CPU µs/call, median (min–max) | %s ÷ it (min–max) | resident MiB | peak MiB |\n|---|---|---|---|---|\n", size>>10, base.name)
+		fmt.Printf("\n## CPU of the function's process per call, REST event, %s\n\n| | CPU µs/call, median (min–max) | %s ÷ it (min–max) | resident MiB | peak MiB |\n|---|---|---|---|---|\n", describe(size), base.name)
 		for _, p := range list {
 			fmt.Printf("| %s | %.0f (%.0f–%.0f) | %s | %.1f | %.1f |\n", p.name, median(p.cpu), slices.Min(p.cpu), slices.Max(p.cpu), span(ratios(base.cpu, p.cpu)), p.rss, p.hwm)
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/tapway/tapway/internal/awsbase"
 	"github.com/tapway/tapway/internal/awssign"
 	"github.com/tapway/tapway/internal/http1"
+	"github.com/tapway/tapway/internal/quietnet"
 )
 
 const (
@@ -87,7 +88,7 @@ func regional(cfg aws.Config) string {
 // function's long sleeps.
 func newTransport() *http1.Transport {
 	return &http1.Transport{
-		DialContext:    (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:    quietnet.Dialer(&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}),
 		TLSConfig:      &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(4)},
 		ConnectTimeout: 8 * time.Second,
 		MaxIdlePerHost: 64,

@@ -36,6 +36,7 @@ type call struct {
 	response response
 	grace    grace
 	waiting  enqueueContext
+	sampled  bool // left out by Decide
 }
 
 // scratch is what a call needs until it is stored. It is reused: nobody else has seen it.
@@ -218,6 +219,10 @@ func (l *call) tell(err error, took time.Duration) {
 			l.rec.complain("observer failed", l.ID, fmt.Errorf("it panicked with a %T", p))
 		}
 	}()
+	if l.sampled && l.rec.Sampled != nil {
+		l.rec.Sampled(&l.ex)
+		return
+	}
 	if l.rec.Observe != nil {
 		l.rec.Observe(&l.ex, err, took)
 	}
@@ -248,7 +253,7 @@ func (l *call) enqueue(blocked time.Duration) (took time.Duration, err error) {
 		decision = l.rec.Decide(ex)
 	}
 	if decision == Drop {
-		told = true
+		told, l.sampled = true, true
 		l.rec.Queue.Drop("sampled")
 		l.withoutBodies()
 		return 0, nil
@@ -307,7 +312,7 @@ func (l *call) redact() {
 func (l *call) withoutBodies() {
 	l.ex.Request = tapway.Body{Size: l.ex.RequestSize, Withheld: true}
 	l.ex.Response = tapway.Body{Size: l.ex.ResponseSize, Withheld: true}
-	if l.rec.Observe != nil || l.rec.Ended != nil {
+	if l.rec.Sampled == nil && (l.rec.Observe != nil || l.rec.Ended != nil) {
 		l.redact()
 	}
 }

@@ -56,6 +56,10 @@ type Recorder struct {
 	// is before redaction: it must not let what it sees out. nil keeps everything.
 	Decide func(*tapway.Exchange) Decision
 
+	// Sampled hears of the calls that Decide leaves out, in place of Observe and Ended, and with the exchange as Decide
+	// sees it: not redacted, so it must not let out but numbers. nil: Observe and Ended hear of them, redacted.
+	Sampled func(*tapway.Exchange)
+
 	// Refuse answers 503 instead of a response whose exchange could not be stored. Such
 	// responses are held back whole until then, up to 1 MiB; a longer one, or an event
 	// stream, flows, and is broken off before its end when storing fails.

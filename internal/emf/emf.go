@@ -46,19 +46,29 @@ type Dimension struct{ Name, Value string }
 
 // Writer gathers metrics until Flush. Out must be set; it is safe for concurrent use.
 type Writer struct {
-	Out        io.Writer        // os.Stdout on Lambda; every line is one Write
+	Out        io.Writer        // os.Stdout on Lambda; it gets whole lines, several in one Write
 	Namespace  string           // "": tapway
 	Dimensions []Dimension      // of every metric
 	Now        func() time.Time // nil: time.Now
 
 	mu    sync.Mutex
-	lines []*line
+	lines []*line // with metrics, in the order in which they came
+	known []*line // all that are used again
+	buf   []byte
 }
 
-// line is what is known of one combination of dimensions.
+// maxKnown bounds what is kept of combinations of dimensions, and of a combination's metrics.
+const maxKnown = 64
+
+// maxWrite is from how many bytes on what was made so far is written before more is made.
+const maxWrite = 32 << 10
+
+// line is what is known of one combination of dimensions. It outlives a Flush, with the form of its text.
 type line struct {
 	dimensions []Dimension
-	metrics    []*metric
+	metrics    []*metric // with values, in the order in which they came
+	known      []*metric
+	form       form
 }
 
 type metric struct {
@@ -76,60 +86,138 @@ func (w *Writer) Add(name string, unit Unit, value float64, dimensions ...Dimens
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	i := slices.IndexFunc(w.lines, func(l *line) bool { return slices.Equal(l.dimensions, dimensions) })
-	if i < 0 {
-		i = len(w.lines)
-		w.lines = append(w.lines, &line{dimensions: slices.Clone(dimensions)})
+	w.line(dimensions).add(name, unit, value)
+}
+
+// line finds the line of a combination of dimensions, or makes it, and sees to it that it is written.
+func (w *Writer) line(dimensions []Dimension) *line {
+	for _, l := range w.lines {
+		if slices.Equal(l.dimensions, dimensions) {
+			return l
+		}
 	}
-	w.lines[i].add(name, unit, value)
+	i := slices.IndexFunc(w.known, func(l *line) bool { return slices.Equal(l.dimensions, dimensions) })
+	if i < 0 {
+		i = len(w.known)
+		w.known = append(w.known, &line{dimensions: slices.Clone(dimensions)})
+	}
+	w.lines = append(w.lines, w.known[i])
+	return w.known[i]
 }
 
 func (l *line) add(name string, unit Unit, value float64) {
 	for _, m := range l.metrics {
-		if m.name != name || m.unit != unit {
-			continue
+		if m.name == name && m.unit == unit {
+			m.add(value)
+			return
 		}
-		if unit == Count {
-			m.values[0] += value
-		} else {
-			m.values = append(m.values, value)
-		}
-		return
 	}
-	l.metrics = append(l.metrics, &metric{name, unit, []float64{value}})
+	for _, m := range l.known {
+		if m.name == name && m.unit == unit {
+			m.values = m.values[:0]
+			m.add(value)
+			l.metrics = append(l.metrics, m)
+			return
+		}
+	}
+	m := &metric{name, unit, []float64{value}}
+	l.known = append(l.known, m)
+	l.metrics = append(l.metrics, m)
+}
+
+func (m *metric) add(value float64) {
+	if m.unit == Count && len(m.values) > 0 {
+		m.values[0] += value
+	} else {
+		m.values = append(m.values, value)
+	}
 }
 
 // Flush writes what was gathered, in the order in which it came, and begins anew. When there
 // is nothing it writes nothing. What could not be written is lost: a metric is not worth more.
 func (w *Writer) Flush() error {
 	w.mu.Lock()
-	lines := w.lines
-	w.lines = nil
-	w.mu.Unlock()
+	defer w.mu.Unlock()
 	now := time.Now
 	if w.Now != nil {
 		now = w.Now
 	}
 	var errs []error
-	for _, l := range lines {
-		for len(l.metrics) > 0 {
-			text := w.line(now(), l.dimensions, l.take())
-			if _, err := w.Out.Write(text); err != nil {
+	buf := w.buf[:0]
+	write := func(least int) {
+		if len(buf) > least {
+			if _, err := w.Out.Write(buf); err != nil {
 				errs = append(errs, err)
+			}
+			buf = buf[:0]
+		}
+	}
+	for _, l := range w.lines {
+		if l.ordinary() {
+			buf = l.append(buf, w, now())
+			write(maxWrite)
+			continue
+		}
+		rest := line{dimensions: l.dimensions, metrics: slices.Clone(l.metrics)}
+		for i, m := range rest.metrics {
+			rest.metrics[i] = &metric{m.name, m.unit, slices.Clone(m.values)} // take takes from them
+		}
+		for len(rest.metrics) > 0 {
+			var f form
+			part := rest.take()
+			buf = f.make(w, l.dimensions, part).append(buf, now())
+			write(maxWrite)
+		}
+	}
+	write(0)
+	w.buf = buf
+	if len(w.known) > maxKnown {
+		w.known = nil
+	}
+	for _, l := range w.lines {
+		l.metrics = l.metrics[:0]
+		if len(l.known) > maxKnown {
+			l.known = nil
+		}
+		for _, m := range l.known {
+			if cap(m.values) > maxValues {
+				m.values = nil
 			}
 		}
 	}
+	clear(w.lines)
+	w.lines = w.lines[:0]
 	return errors.Join(errs...)
 }
 
+// ordinary reports whether all of l fits on one line.
+func (l *line) ordinary() bool {
+	values := 0
+	for _, m := range l.metrics {
+		if len(m.values) > maxValues {
+			return false
+		}
+		values += len(m.values)
+	}
+	return len(l.metrics) <= maxMetrics && values <= maxLineValues
+}
+
+// append writes l. Its form is made anew only when the metrics are others than last time.
+func (l *line) append(b []byte, w *Writer, now time.Time) []byte {
+	if !slices.Equal(l.form.metrics, l.metrics) {
+		l.form.make(w, l.dimensions, slices.Clone(l.metrics))
+	}
+	return l.form.append(b, now)
+}
+
 // take removes as much from l as fits on one line.
-func (l *line) take() []metric {
-	var out []metric
+func (l *line) take() []*metric {
+	var out []*metric
 	values := 0
 	for len(l.metrics) > 0 && len(out) < maxMetrics && values < maxLineValues {
 		m := l.metrics[0]
 		n := min(len(m.values), maxValues)
-		out = append(out, metric{m.name, m.unit, m.values[:n]})
+		out = append(out, &metric{m.name, m.unit, m.values[:n]})
 		values += n
 		if m.values = m.values[n:]; len(m.values) > 0 {
 			break // the same name cannot stand on a line twice
@@ -139,27 +227,30 @@ func (l *line) take() []metric {
 	return out
 }
 
-// member is a name and its value in JSON.
-type member struct {
-	name  string
-	value []byte
+// form is the text of a line but for the time and the values: what stands before the time, and before and behind
+// each value.
+type form struct {
+	metrics []*metric // that it was made for
+	head    []byte
+	order   []*metric // as their values stand
+	between [][]byte  // one more than order
 }
 
-// line is one JSON object and its line feed. It is written by hand because there is one for every call on Lambda.
-func (w *Writer) line(now time.Time, more []Dimension, metrics []metric) []byte {
-	var room [24]member
-	var text [256]byte
-	members, values := room[:0], text[:0]
-	put := func(name string, from int) {
-		members = append(members, member{name, values[from:len(values):len(values)]})
-	}
+// member is a dimension, with its value in JSON, or a metric.
+type member struct {
+	name   string
+	value  []byte
+	metric *metric
+}
 
+// make writes the form of one JSON object and its line feed.
+func (f *form) make(w *Writer, more []Dimension, metrics []*metric) *form {
 	namespace := w.Namespace
 	if namespace == "" {
 		namespace = "tapway"
 	}
-	b := append(make([]byte, 0, 512), `{"_aws":{"CloudWatchMetrics":[{"Namespace":`...)
-	b = append(appendText(b, namespace), `,"Dimensions":[[`...)
+	var members []member
+	b := append(appendText([]byte(`{"_aws":{"CloudWatchMetrics":[{"Namespace":`), namespace), `,"Dimensions":[[`...)
 	for _, list := range [...][]Dimension{w.Dimensions, more} {
 		for _, one := range list {
 			name := clean(one.Name, maxName)
@@ -170,9 +261,7 @@ func (w *Writer) line(now time.Time, more []Dimension, metrics []metric) []byte 
 				b = append(b, ',')
 			}
 			b = appendText(b, name)
-			from := len(values)
-			values = appendText(values, clean(one.Value, maxText))
-			put(name, from)
+			members = append(members, member{name: name, value: appendText(nil, clean(one.Value, maxText))})
 		}
 	}
 	b = append(b, `]],"Metrics":[`...)
@@ -182,18 +271,30 @@ func (w *Writer) line(now time.Time, more []Dimension, metrics []metric) []byte 
 		}
 		b = appendText(append(b, `{"Name":`...), m.name)
 		b = append(appendText(append(b, `,"Unit":`...), string(m.unit)), '}')
-		from := len(values)
-		values = appendValues(values, m.values)
-		put(m.name, from)
+		members = append(members, member{name: m.name, metric: m})
 	}
-	b = strconv.AppendInt(append(b, `]}],"Timestamp":`...), now.UnixMilli(), 10)
-	b = append(b, '}')
+	*f = form{metrics: metrics, head: append(b, `]}],"Timestamp":`...)}
 	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
+	text := []byte{'}'}
 	for _, m := range members {
-		b = append(appendText(append(b, ','), m.name), ':')
-		b = append(b, m.value...)
+		text = append(appendText(append(text, ','), m.name), ':')
+		if m.metric == nil {
+			text = append(text, m.value...)
+			continue
+		}
+		f.order, f.between = append(f.order, m.metric), append(f.between, text)
+		text = nil
 	}
-	return append(b, '}', '\n')
+	f.between = append(f.between, append(text, '}', '\n'))
+	return f
+}
+
+func (f *form) append(b []byte, now time.Time) []byte {
+	b = strconv.AppendInt(append(b, f.head...), now.UnixMilli(), 10)
+	for i, m := range f.order {
+		b = appendValues(append(b, f.between[i]...), m.values)
+	}
+	return append(b, f.between[len(f.order)]...)
 }
 
 func appendText(b []byte, s string) []byte {

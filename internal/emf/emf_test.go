@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,92 @@ func TestFlush(t *testing.T) {
 	out.Reset()
 	if err := w.Flush(); err != nil || out.Len() != 0 {
 		t.Errorf("the second Flush writes %q, %v", out, err)
+	}
+}
+
+// A form is used again only for the same metrics in the same order; whatever changes, the lines say what was added.
+func TestFlushAgain(t *testing.T) {
+	w, out := newWriter()
+	sampled := Dimension{"reason", "sampled"}
+	for i, want := range []string{
+		`"calls":1,"function":"tap","ms":0.5|"dropped":1,"function":"tap","reason":"sampled"`,
+		`"calls":2,"function":"tap","ms":[1.5,2]|"dropped":1,"function":"tap","reason":"sampled"`,
+		`"dropped":1,"function":"tap","reason":"sampled"|"calls":1,"function":"tap"`,
+		`"calls":1,"function":"tap","lost":1`,
+		`"calls":1,"function":"tap","ms":3`,
+	} {
+		switch i {
+		case 0, 1:
+			for j := range i + 1 {
+				w.Add("calls", Count, 1)
+				w.Add("ms", Milliseconds, float64(i)+float64(j+1)/2)
+			}
+			w.Add("dropped", Count, 1, sampled)
+		case 2:
+			w.Add("dropped", Count, 1, sampled)
+			w.Add("calls", Count, 1)
+		case 3:
+			w.Add("lost", Count, 1)
+			w.Add("calls", Count, 1)
+		case 4:
+			w.Add("calls", Count, 1)
+			w.Add("ms", Milliseconds, 3)
+		}
+		out.Reset()
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		read(t, out.String())
+		for j, part := range strings.Split(want, "|") {
+			if line := strings.Split(out.String(), "\n")[j]; !strings.HasSuffix(line, "1764000000123},"+part+"}") {
+				t.Errorf("flush %d, line %d: %s", i, j, line)
+			}
+		}
+	}
+}
+
+// What is kept for the next lines does not grow with every combination that there ever was.
+func TestManyCombinations(t *testing.T) {
+	w, out := newWriter()
+	for i := range 10 * maxKnown {
+		w.Add("n", Count, 1, Dimension{"destination", fmt.Sprint(i)})
+		w.Add(fmt.Sprint("m", i), Count, 1)
+		if i%maxKnown == 0 || i%7 == 0 {
+			if err := w.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	_, sums, _ := read(t, out.String())
+	if sums["n"] != 10*maxKnown || len(sums) != 10*maxKnown+1 {
+		t.Errorf("%v of n, %d metrics", sums["n"], len(sums))
+	}
+	if len(w.known) > maxKnown {
+		t.Errorf("%d combinations are kept", len(w.known))
+	}
+}
+
+type writes struct{ lens []int }
+
+func (w *writes) Write(p []byte) (int, error) {
+	w.lens = append(w.lens, len(p))
+	return len(p), nil
+}
+
+// Lines leave together, but not without bound.
+func TestWrites(t *testing.T) {
+	for _, tt := range []struct{ lines, writes int }{{1, 1}, {2, 1}, {60, 1}, {600, 4}} {
+		out := &writes{}
+		w := &Writer{Out: out}
+		for i := range tt.lines {
+			w.Add("n", Count, 1, Dimension{"destination", fmt.Sprint(i)})
+		}
+		if err := w.Flush(); err != nil || len(out.lens) != tt.writes || slices.Max(out.lens) > 2*maxWrite {
+			t.Errorf("%d lines: writes of %v bytes, %v", tt.lines, out.lens, err)
+		}
 	}
 }
 

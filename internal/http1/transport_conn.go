@@ -40,6 +40,7 @@ type clientConn struct {
 	reused       bool
 	idleSince    time.Time
 
+	silent func() bool     // the connection's own answer to alive; nil: it has none
 	sock   syscall.RawConn // nil: cannot be peeked into
 	peek   func(fd uintptr)
 	peekOK bool
@@ -48,6 +49,9 @@ type clientConn struct {
 func newClientConn(t *Transport, host *transportHost, nc net.Conn, state *tls.ConnectionState) *clientConn {
 	cc := &clientConn{t: t, host: host, nc: nc, tls: state}
 	cc.onCancel = cc.cancel
+	if s, ok := cc.socket().(interface{ Silent() bool }); ok {
+		cc.silent = s.Silent
+	}
 	if sc, ok := cc.socket().(syscall.Conn); ok && transportCanPeek {
 		if raw, err := sc.SyscallConn(); err == nil {
 			cc.sock = raw
@@ -149,6 +153,9 @@ func (cc *clientConn) close() {
 // alive reports whether an idle connection is still open and silent. Where the socket cannot
 // be peeked into, a read of a moment finds out, but only after a second without use.
 func (cc *clientConn) alive() bool {
+	if cc.silent != nil {
+		return cc.silent()
+	}
 	if cc.sock != nil {
 		cc.peekOK = false
 		return cc.sock.Control(cc.peek) == nil && cc.peekOK

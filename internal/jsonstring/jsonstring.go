@@ -50,6 +50,22 @@ func Plain(s []byte) int {
 	return i
 }
 
+// Printable is how many bytes at the start of s are neither ASCII's control characters nor DEL.
+func Printable(s string) int {
+	b := unsafe.Slice(unsafe.StringData(s), len(s)) // it is only read
+	i := 0
+	for ; i+word <= len(b); i += word {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if m := controls(w) | zeros(w^ones*0x7f); m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	for i < len(b) && b[i] >= ' ' && b[i] != 0x7f {
+		i++
+	}
+	return i
+}
+
 // growth is by how much a byte grows in a JSON string.
 var growth = func() (t [256]uint8) {
 	for c := range ' ' {
@@ -109,10 +125,13 @@ func Append(dst []byte, s string) []byte {
 
 // AppendBytes is Append for bytes.
 func AppendBytes(dst, s []byte) []byte {
-	return append(appendEscaped(append(dst, '"'), s), '"')
+	dst, _ = AppendInside(append(dst, '"'), s)
+	return append(dst, '"')
 }
 
-func appendEscaped(dst, s []byte) []byte {
+// AppendInside is AppendBytes without the quotes, for strings that come in pieces. wide tells of bytes beyond ASCII.
+func AppendInside(dst, s []byte) (out []byte, wide bool) {
+	var high uint64
 	i := 0
 	for {
 		// What is left as it is, and room to write whole words.
@@ -123,6 +142,7 @@ func appendEscaped(dst, s []byte) []byte {
 		out := dst[:cap(dst)]
 		for i+word <= len(s) && n+slack <= len(out) {
 			w := binary.LittleEndian.Uint64(s[i:])
+			high |= w
 			c := controls(w)
 			if m := zeros(w^ones*'"') | zeros(w^ones*'\\'); m|c == 0 {
 				binary.LittleEndian.PutUint64(out[n:], w)
@@ -151,12 +171,13 @@ func appendEscaped(dst, s []byte) []byte {
 			}
 		}
 		for i+word > len(s) && i < len(s) && n+most <= len(out) {
+			high |= uint64(s[i])
 			n += putEscape(out[n:], s[i])
 			i++
 		}
 		dst = out[:n]
 		if i == len(s) {
-			return dst
+			return dst, high&highs != 0
 		}
 	}
 }

@@ -50,11 +50,24 @@ func check(t *testing.T, s []byte) {
 	if got := Append([]byte("x"), string(s)); !bytes.Equal(got[1:], want) || got[0] != 'x' {
 		t.Fatalf("Append(%q) = %s, want x%s", s, got, want)
 	}
+	half := len(s) / 2
+	pieces, wide := AppendInside([]byte("x"), s[:half])
+	pieces, wide2 := AppendInside(pieces, s[half:])
+	if got := pieces[1:]; !bytes.Equal(got, want[1:len(want)-1]) || (wide || wide2) != bytes.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		t.Fatalf("AppendInside(%q) in pieces = %s, wide %v %v", s, got, wide, wide2)
+	}
 	if got := EscapedLen(s); got != len(want)-2 {
 		t.Fatalf("EscapedLen(%q) = %d, want %d", s, got, len(want)-2)
 	}
 	if got, want := Plain(s), plainly(s); got != want {
 		t.Fatalf("Plain(%q) = %d, want %d", s, got, want)
+	}
+	printable := bytes.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+	if printable < 0 {
+		printable = len(s)
+	}
+	if got := Printable(string(s)); got != printable {
+		t.Fatalf("Printable(%q) = %d, want %d", s, got, printable)
 	}
 	if got, want := Valid(s), utf8.Valid(s); got != want {
 		t.Fatalf("Valid(%q) = %v, want %v", s, got, want)

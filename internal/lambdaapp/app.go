@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapway/tapway/internal/config"
 	"github.com/tapway/tapway/internal/lambdaruntime"
+	"github.com/tapway/tapway/internal/quietnet"
 )
 
 // Options is what a function is built from besides its configuration.
@@ -59,7 +60,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		o.Getenv = os.Getenv
 	}
 	if o.Metrics == nil {
-		o.Metrics = os.Stdout
+		o.Metrics = quietnet.Output(os.Stdout)
 	}
 	if o.Log == nil {
 		o.Log = os.Stderr

@@ -24,6 +24,19 @@ type outbox struct {
 
 type outboxKey struct{}
 
+// boxContext is the context of a call with its outbox.
+type boxContext struct {
+	context.Context
+	box *outbox
+}
+
+func (c *boxContext) Value(key any) any {
+	if key == (outboxKey{}) {
+		return c.box
+	}
+	return c.Context.Value(key)
+}
+
 // boxOf gives the outbox of an invocation; nil outside of one.
 func boxOf(ctx context.Context) *outbox {
 	box, _ := ctx.Value(outboxKey{}).(*outbox)

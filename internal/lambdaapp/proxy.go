@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/tapway/tapway/internal/lambdahttp"
 	"github.com/tapway/tapway/internal/lambdaruntime"
 	"github.com/tapway/tapway/internal/proxy"
+	"github.com/tapway/tapway/internal/quietnet"
 	"github.com/tapway/tapway/internal/stages"
 )
 
@@ -93,6 +95,9 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 			}
 		},
 	}
+	if !rules.LogCalls() {
+		recorder.Sampled = m.call // which has no need of the rest
+	}
 	door := &lambdahttp.Door{
 		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, OwnEvents: apis == nil && c.OpenAPI == "", Log: log, // else the routes look into events
 		BalancerTLS: balancerTLS(c),
@@ -164,20 +169,21 @@ func wayOut(c *config.Config, m *metrics, log *slog.Logger) (*egress.Dialer, err
 	if err != nil {
 		return nil, &SettingsError{err.Error()}
 	}
-	return &egress.Dialer{Policy: policy, Observe: m.dialled, Log: log}, nil
+	return &egress.Dialer{Policy: policy, Observe: m.dialled, Log: log, Connect: quietnet.Dialer(new(net.Dialer))}, nil
 }
 
 // Invoke is lambdaruntime.Handler.
 func (p *proxyFunction) Invoke(ctx context.Context, in *lambdaruntime.Invocation) (lambdaruntime.Reply, error) {
 	box := &outbox{event: in.Event, arn: in.FunctionARN}
-	ctx = context.WithValue(ctx, outboxKey{}, box)
 	cancel := context.CancelFunc(func() {})
 	if !in.Deadline.IsZero() {
 		total := time.Until(in.Deadline)
 		p.warn(total)
 		box.deadline = in.Deadline.Add(-min(windUp, total/8))
-		ctx, cancel = context.WithDeadline(ctx, in.Deadline.Add(-min(reserve, total/4)))
+		// It is before the runtime's own, which need not be watched then.
+		ctx, cancel = context.WithDeadline(context.WithoutCancel(ctx), in.Deadline.Add(-min(reserve, total/4)))
 	}
+	ctx = &boxContext{ctx, box}
 	reply, err := p.door.Serve(ctx, in.Event)
 	if err != nil {
 		cancel()
@@ -189,11 +195,13 @@ func (p *proxyFunction) Invoke(ctx context.Context, in *lambdaruntime.Invocation
 			p.log.Warn("the client did not get the whole response", "error", err)
 		}
 		cancel()
+		reply.Release()
 		p.sender.empty(ctx, box)
 		p.metrics.flush()
 		p.count.settle(ctx)
 		p.tables.refresh(ctx, box)
 	}}
+	out.Spent = p.door.OwnEvents && reply.Stream == nil
 	if reply.Stream != nil {
 		out.Stream = func(_ context.Context, w io.Writer) error { return passOn(w, reply.Stream) }
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,7 +31,8 @@ const (
 	maxPooled = 1 << 20
 )
 
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
+// replies are buffers for replies.
+var replies = sync.Pool{New: func() any { return new([]byte) }}
 
 // writer is what buffered and streamed responses have in common.
 type writer struct {
@@ -107,29 +109,38 @@ func noBody(status int) bool {
 	return status == http.StatusNoContent || status == http.StatusNotModified || status == http.StatusSwitchingProtocols
 }
 
-// bufferWriter collects a response.
+// bufferWriter makes the reply while the response is written: its text is escaped as it comes. Only when it turns out
+// that it is no text, or too long as text, is it taken back to bytes, to be encoded at the end.
 type bufferWriter struct {
 	writer
-	limit   int
-	ref     *[]byte
-	body    []byte
-	checked int  // so much of body is counted
-	escaped int  // its length as JSON text
-	binary  bool // it is no UTF-8
+	limit int
+	ref   *[]byte
+	out   []byte // the reply, as far as it goes
+	begun int    // where the body begins in it
+	wide  bool   // there are bytes beyond ASCII in it, which nobody has checked
+
+	raw     bool   // body has the response, and out is of no use
+	body    []byte // as it was written
+	checked int    // so much of body is counted
+	escaped int    // its length as JSON text
+	binary  bool   // it is no UTF-8
 
 	verbatim *tapway.Verbatim // nil: the reply is made of what is written
 }
 
 func (d *Door) buffer(call *Call, h http.Handler) *Reply {
 	call.Whole = true
-	w := &bufferWriter{writer: writer{call: call, header: http.Header{}, drain: d.drain()}, limit: d.maxReply(call.Front)}
-	w.ref = bodies.Get().(*[]byte)
-	w.body = (*w.ref)[:0]
+	w := &bufferWriter{writer: writer{call: call, header: make(http.Header, 8), drain: d.drain()}, limit: d.maxReply(call.Front)}
+	w.ref = replies.Get().(*[]byte)
+	w.out = (*w.ref)[:0]
 	err := d.run(h, w, call.Request)
 	if err == nil && w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
 	w.over = true
+	if d.OwnEvents {
+		call.body.letGo()
+	}
 	switch {
 	case w.problem != nil:
 		err = w.problem
@@ -155,12 +166,30 @@ func (d *Door) buffer(call *Call, h http.Handler) *Reply {
 		head, body := call.failure(err, fmt.Sprintf("a reply of %d", w.limit))
 		reply.Body = appendBody(head, body, false)
 	}
-	if cap(w.body) <= maxPooled {
-		*w.ref = w.body[:0]
-		bodies.Put(w.ref)
+	if err == nil && w.verbatim == nil && !w.raw {
+		reply.ref = w.ref // it is the reply
+	} else {
+		keep(w.ref, w.out)
 	}
-	w.body = nil
+	w.out, w.body = nil, nil
 	return reply
+}
+
+// keep puts a buffer back for another reply.
+func keep(ref *[]byte, b []byte) {
+	if cap(b) <= maxPooled {
+		*ref = b[:0]
+		replies.Put(ref)
+	}
+}
+
+// Release says that Body is not needed any more: its memory is used for other replies. It may be left out, and
+// called again.
+func (r *Reply) Release() {
+	if r.ref != nil {
+		keep(r.ref, r.Body)
+		r.ref, r.Body = nil, nil
+	}
 }
 
 func (w *bufferWriter) WriteHeader(status int) {
@@ -175,10 +204,17 @@ func (w *bufferWriter) WriteHeader(status int) {
 		w.verbatim = v
 		return
 	}
-	w.head = appendHead(make([]byte, 0, 1<<10), w.call.shape, status, w.header, w.hasBody())
+	w.out = appendHead(w.out, w.call.shape, status, w.header, w.hasBody())
+	w.head = w.out
 	if len(w.head)+bodyRoom > w.limit {
 		w.tooLarge()
+		return
 	}
+	if more := w.length + w.length/8 + int64(bodyRoom); w.hasBody() && more > int64(cap(w.out)-len(w.out)) {
+		w.out = slices.Grow(w.out, int(min(more, int64(w.limit))))
+	}
+	w.out = append(w.out, `,"body":"`...)
+	w.begun = len(w.out)
 }
 
 // fail makes the reply a 502, and the record say so.
@@ -205,11 +241,8 @@ func (w *bufferWriter) Write(p []byte) (int, error) {
 	} else if skip {
 		return len(p), nil
 	}
-	if w.problem == nil {
-		w.body = append(w.body, p...)
-		if !w.fits() {
-			w.tooLarge()
-		}
+	if w.problem == nil && !w.add(p) {
+		w.tooLarge()
 	}
 	if w.problem != nil {
 		return w.discard(len(p))
@@ -236,13 +269,53 @@ func (w *bufferWriter) FlushError() error {
 // Flush is FlushError for those who do not ask.
 func (w *bufferWriter) Flush() { _ = w.FlushError() }
 
-// fits reports whether what is there can be a reply. The bytes are counted only when they are
-// so many that it is in question.
-func (w *bufferWriter) fits() bool {
+// add takes a part of the body, and reports whether what is there can be a reply.
+func (w *bufferWriter) add(p []byte) bool {
+	if !w.raw && w.size == int64(len(p)) && !startsAsText(p) {
+		w.toRaw()
+	}
+	if !w.raw {
+		var wide bool
+		w.out, wide = jsonstring.AppendInside(w.out, p)
+		w.wide = w.wide || wide
+		if room := w.room(); len(w.out)-w.begun <= room && (!w.wide || base64.StdEncoding.EncodedLen(int(w.size)) <= room) {
+			return true // even if it is no text in the end
+		}
+		w.toRaw()
+	} else {
+		w.body = append(w.body, p...)
+	}
+	return w.fits()
+}
+
+// startsAsText reports whether the first part of a body may be UTF-8. It looks at little of it.
+func startsAsText(p []byte) bool {
+	const enough = 512
+	if len(p) > enough {
+		p = p[:enough]
+	}
+	return jsonstring.Valid(p[:whole(p)])
+}
+
+// toRaw takes the body back to the bytes that were written.
+func (w *bufferWriter) toRaw() {
+	text := w.out[w.begun:]
+	w.raw, w.body = true, make([]byte, len(text), max(len(text), 4<<10))
+	w.body = w.body[:jsonstring.Unescape(w.body, text)]
+}
+
+// room is what there is for the body as it stands in the reply.
+func (w *bufferWriter) room() int {
 	room := w.limit - len(w.head) - bodyRoom
 	if w.length != w.size {
 		room -= min(slack, w.limit/8)
 	}
+	return room
+}
+
+// fits reports whether body can be a reply. Its bytes are counted only when they are so many that it is in question.
+func (w *bufferWriter) fits() bool {
+	room := w.room()
 	if 6*len(w.body) <= room {
 		return true
 	}
@@ -260,23 +333,34 @@ func (w *bufferWriter) mayEncode() bool { return w.binary || w.call.shape != res
 // at the end that may not be whole yet.
 func (w *bufferWriter) count() {
 	p := w.body[w.checked:]
-	end := len(p)
+	p = p[:whole(p)]
+	w.binary = w.binary || !jsonstring.Valid(p)
+	w.escaped += jsonstring.EscapedLen(p)
+	w.checked += len(p)
+}
+
+// whole is the length of p without a character at its end of which more may come.
+func whole(p []byte) int {
 	for i := 1; i <= min(utf8.UTFMax-1, len(p)); i++ {
 		if utf8.RuneStart(p[len(p)-i]) {
 			if !utf8.FullRune(p[len(p)-i:]) {
-				end = len(p) - i
+				return len(p) - i
 			}
 			break
 		}
 	}
-	p = p[:end]
-	w.binary = w.binary || !jsonstring.Valid(p)
-	w.escaped += jsonstring.EscapedLen(p)
-	w.checked += end
+	return len(p)
 }
 
 // reply makes the JSON.
 func (w *bufferWriter) reply() []byte {
+	if !w.raw && w.wide && !jsonstring.Valid(w.out[w.begun:]) {
+		w.toRaw()
+	}
+	if !w.raw {
+		w.out = append(w.out, `","isBase64Encoded":false}`...)
+		return w.out
+	}
 	w.binary = w.binary || !jsonstring.Valid(w.body)
 	encode := w.binary
 	n := base64.StdEncoding.EncodedLen(len(w.body))

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/tapway/tapway"
@@ -38,6 +39,7 @@ type Call struct {
 	Trace string
 
 	shape shape
+	body  *eventBody // nil: the request has none
 }
 
 // server is what handlers find under http.ServerContextKey: code that breaks a response off
@@ -59,11 +61,11 @@ func Decode(ctx context.Context, data []byte) (*Call, error) { return decodeEven
 
 // decodeEvent is Decode; own lets it make the request's body in data.
 func decodeEvent(ctx context.Context, data []byte, own bool) (*Call, error) {
-	var e event
+	e := event{own: own}
 	err := e.parse(data)
 	shape := e.shape()
 	c := &Call{shape: shape, Facts: &tapway.Facts{Front: shape.front()}}
-	b := builder{event: &e, call: c, own: own}
+	b := builder{event: &e, call: c}
 	// What was understood so far is worth having even behind an error.
 	what := b.build()
 	switch {
@@ -88,7 +90,6 @@ type builder struct {
 	*event
 	call    *Call
 	request http.Request
-	own     bool   // the event's bytes are the builder's
 	problem string // the first
 }
 
@@ -230,22 +231,14 @@ func (b *builder) api() {
 // body makes the body and sets its length.
 func (b *builder) body() io.ReadCloser {
 	text, r := b.event.body, &b.request
-	if !b.plain && text != nil {
-		text = unescape(text, b.own)
-	}
 	if b.base64 {
 		decoded, err := decodeBase64(text)
 		if err != nil {
 			b.wrong("isBase64Encoded is true, but the body is not base64")
 		}
 		text = decoded
-	} else {
-		if b.plain && !b.own {
-			text = bytes.Clone(text)
-		}
-		if bytes.Contains(text, []byte("\ufffd")) {
-			b.lost(tapway.FidelityBodyEncoding)
-		}
+	} else if !b.ascii && bytes.Contains(text, []byte("\ufffd")) {
+		b.lost(tapway.FidelityBodyEncoding)
 	}
 	r.ContentLength = int64(len(text))
 	if len(text) > 0 {
@@ -259,9 +252,8 @@ func (b *builder) body() io.ReadCloser {
 	if len(text) == 0 {
 		return http.NoBody
 	}
-	body := new(eventBody)
-	body.Reset(text)
-	return body
+	b.call.body = &eventBody{rest: text}
+	return b.call.body
 }
 
 // decodeBase64 takes base64 with and without padding.
@@ -277,10 +269,38 @@ func decodeBase64(text []byte) ([]byte, error) {
 	return out[:n], nil
 }
 
-// eventBody is a body that is all there.
-type eventBody struct{ bytes.Reader }
+// eventBody is a body that is all there. A transport may read it on a goroutine of its own, which may outlive the handler.
+type eventBody struct {
+	mu   sync.Mutex
+	rest []byte
+	over bool
+}
+
+// Read tells of the end with the last bytes, which spares another call.
+func (b *eventBody) Read(p []byte) (n int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n = copy(p, b.rest)
+	if b.rest = b.rest[n:]; len(b.rest) == 0 {
+		err = io.EOF
+	}
+	return n, err
+}
 
 func (*eventBody) Close() error { return nil }
+
+// letGo makes sure that nobody reads the event's memory any more.
+func (b *eventBody) letGo() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	b.rest, b.over = nil, true
+	b.mu.Unlock()
+}
 
 // isToken reports whether s is a token (RFC 9110 §5.6.2): a method or a header name.
 func isToken(s string) bool {

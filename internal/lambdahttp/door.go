@@ -71,7 +71,7 @@ type Door struct {
 	BalancerTLS BalancerTLS
 
 	// OwnEvents gives the bytes of every event to the door: the request's body is made in them
-	// instead of a copy.
+	// instead of a copy. When Serve has returned a reply that does not stream, nobody reads them any more.
 	OwnEvents bool
 
 	Log *slog.Logger // nil is slog.Default
@@ -94,6 +94,7 @@ type Reply struct {
 
 	done chan struct{} // nil when the handler has returned already
 	err  error
+	ref  *[]byte // Body's memory, if Release can give it back
 }
 
 // ContentTypeStream marks a streamed reply that begins with a prelude.

@@ -70,12 +70,17 @@ type event struct {
 	hasMultiHeaders       bool   // the map is there, be it empty
 	hasMultiQuery         bool
 
-	body   []byte // the string as it is written in the event, between the quotes
-	plain  bool   // body needs no decoding
+	own    bool   // the event's bytes may be changed: the body is decoded where it stands
+	body   []byte // what the string says, in memory of its own, or in the event's
+	ascii  bool   // it is certain to be plain ASCII
 	base64 bool
 
 	context requestContext
 	names   []string // of the first members, for messages
+
+	single     int       // where headers begins; 0: it is not there
+	headerRoom [24]pair  // what the headers are made in, as long as it is enough
+	nameRoom   [8]string // of names
 }
 
 // requestContext is the member of that name.
@@ -103,7 +108,10 @@ func (e *event) parse(data []byte) error {
 	}
 	s.object("the event", func(name []byte) {
 		if len(e.names) < 8 {
-			e.names = append(e.names, string(name))
+			if e.names == nil {
+				e.names = e.nameRoom[:0]
+			}
+			e.names = append(e.names, s.string(name))
 		}
 		switch string(name) {
 		case "version":
@@ -123,9 +131,11 @@ func (e *event) parse(data []byte) error {
 		case "rawQueryString":
 			e.rawQuery = s.text("rawQueryString")
 		case "headers":
-			e.headers, _ = s.pairs("headers", e.headers[:0])
+			// Where there is the other map as well, this one says nothing new.
+			e.single = s.pos
+			s.texts("headers")
 		case "multiValueHeaders":
-			e.multiHeaders, e.hasMultiHeaders = s.lists("multiValueHeaders", e.multiHeaders[:0])
+			e.multiHeaders, e.hasMultiHeaders = s.lists("multiValueHeaders", e.headerRoom[:0])
 		case "queryStringParameters":
 			e.query, _ = s.pairs("queryStringParameters", e.query[:0])
 		case "multiValueQueryStringParameters":
@@ -147,15 +157,21 @@ func (e *event) parse(data []byte) error {
 		}
 	})
 	s.end()
+	if e.single > 0 && len(e.multiHeaders) == 0 {
+		again := scanner{data: data, pos: e.single, room: s.room}
+		e.headers, _ = again.pairs("headers", e.headerRoom[:0])
+	}
 	return s.problem()
 }
 
 func (e *event) takeBody(s *scanner) {
-	e.body, e.plain = nil, true
+	e.body, e.ascii = nil, false
 	switch {
 	case s.null():
 	case s.peek() == '"':
-		e.body, e.plain = s.raw()
+		wide := false
+		e.body, wide = s.take(e.own)
+		e.ascii = !wide
 	default:
 		s.wrong("body", "a string")
 	}
@@ -232,10 +248,24 @@ func (c *requestContext) take(s *scanner, name []byte) {
 	}
 }
 
+// texts passes an object of strings over. A null value counts as one.
+func (s *scanner) texts(field string) {
+	s.object(field, func([]byte) {
+		switch s.peek() {
+		case '"':
+			s.raw()
+		case 'n':
+			s.null()
+		default:
+			s.wrong(field, "a string")
+		}
+	})
+}
+
 // pairs reads an object of strings. A null value counts as "".
 func (s *scanner) pairs(field string, dst []pair) ([]pair, bool) {
 	ok := s.object(field, func(name []byte) {
-		n := string(name)
+		n := s.string(name)
 		dst = append(dst, pair{n, s.text(field)})
 	})
 	return dst, ok
@@ -244,7 +274,7 @@ func (s *scanner) pairs(field string, dst []pair) ([]pair, bool) {
 // lists reads an object of arrays of strings.
 func (s *scanner) lists(field string, dst []pair) ([]pair, bool) {
 	ok := s.object(field, func(name []byte) {
-		n := string(name)
+		n := s.string(name)
 		s.array(field, func() { dst = append(dst, pair{n, s.text(field)}) })
 	})
 	return dst, ok

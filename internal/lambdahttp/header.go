@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/jsonstring"
 )
 
 // header makes the header and the host.
@@ -26,7 +27,8 @@ func (b *builder) header() {
 		r.Header[name] = room[:1:1]
 		room = room[1:]
 	}
-	capitals, joined, respelled := false, false, false
+	// What is true at once is not looked for: such a front does not ask.
+	capitals, joined, respelled := call.shape == restAPI, call.shape != httpAPI2 && call.shape != funcURL, false
 	for i, l := range lines {
 		name, value := textproto.CanonicalMIMEHeaderKey(l.name), strings.Trim(l.value, " \t")
 		if !isToken(name) {
@@ -108,11 +110,16 @@ func mayBeJoined(value string) bool {
 	}
 }
 
+// cleanValue reports whether a header's value holds no control character but tabs.
 func cleanValue(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+	for i := 0; i < len(s); {
+		if i += jsonstring.Printable(s[i:]); i == len(s) {
+			return true
+		}
+		if s[i] != '\t' {
 			return false
 		}
+		i++
 	}
 	return true
 }

@@ -87,11 +87,7 @@ func (r *replyReader) member(name []byte) {
 	case "body":
 		switch r.peek() {
 		case '"':
-			if raw, plain := r.raw(); plain {
-				r.body = raw
-			} else {
-				r.body = unescape(raw, false)
-			}
+			r.body, _ = r.take(false)
 		case 'n':
 			r.null()
 		default:

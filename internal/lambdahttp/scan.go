@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/tapway/tapway/internal/jsonstring"
 )
@@ -20,7 +21,8 @@ type scanner struct {
 	pos   int
 	depth int
 	err   error
-	odd   error // the first value of a wrong type
+	odd   error  // the first value of a wrong type
+	room  []byte // for string
 }
 
 // fail notes an error at the present place.
@@ -178,7 +180,7 @@ func (s *scanner) text(field string) string {
 		s.wrong(field, "a string")
 		return ""
 	}
-	return string(s.bytes())
+	return s.string(s.bytes())
 }
 
 // bool reads true or false; null is false.
@@ -262,7 +264,7 @@ func (s *scanner) bytes() []byte {
 	if plain {
 		return raw
 	}
-	return unescape(raw, false)
+	return unescape(raw)
 }
 
 // raw reads a string, checks it and gives what stands between the quotes. plain means that
@@ -271,85 +273,80 @@ func (s *scanner) raw() (raw []byte, plain bool) {
 	if s.err != nil {
 		return nil, true
 	}
-	s.pos++
-	d, start := s.data, s.pos
-	escaped, wide, run := false, false, 0
-	for i := start; i < len(d); i++ {
-		c := d[i]
-		if textByte[c] {
-			if run++; run == longRun { // a call pays here
-				run = 0
-				i += jsonstring.Plain(d[i+1:])
-			}
-			continue
-		}
-		run = 0
-		switch {
-		case c == '"':
-			raw = d[start:i]
-			s.pos = i + 1
-			return raw, !escaped && (!wide || jsonstring.Valid(raw))
-		case c >= utf8.RuneSelf:
-			wide = true
-		case c == '\\':
-			escaped = true
-			i++
-			if !s.escape(i) {
-				return nil, true
-			}
-			if d[i] == 'u' {
-				i += 4
-			}
-		default:
-			s.pos = i
-			s.fail("a string holds a control character")
-			return nil, true
-		}
+	start := s.pos + 1
+	t := jsonstring.Scan(s.data, start)
+	if s.faulty(t) {
+		return nil, true
 	}
-	s.pos = len(d)
-	s.fail("the JSON ends within a string")
-	return nil, true
+	raw = s.data[start:t.End]
+	return raw, !t.Escaped && (!t.Wide || jsonstring.Valid(raw))
 }
 
-// escape checks what stands behind a backslash.
-func (s *scanner) escape(i int) bool {
-	d := s.data
-	if i < len(d) {
-		switch d[i] {
-		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			return true
-		case 'u':
-			if i+4 < len(d) && jsonstring.Hex4(d[i+1:]) >= 0 {
-				return true
-			}
-		}
+// take reads a string that may be long, and gives what it says, in memory that is nobody else's: data's own if inPlace
+// allows that. wide tells of characters beyond ASCII.
+func (s *scanner) take(inPlace bool) (text []byte, wide bool) {
+	if s.err != nil {
+		return nil, false
 	}
-	s.pos = min(i, len(d))
-	s.fail("a string holds a bad escape")
-	return false
+	start, data := s.pos+1, s.data
+	before := 0 // bytes of s.data that are not in data
+	if !inPlace {
+		before, data = start, bytes.Clone(data[start:]) // it is the most of what comes
+	}
+	t := jsonstring.Take(data, start-before)
+	t.End += before
+	if s.faulty(t) {
+		return nil, false
+	}
+	if text = data[start-before:][:t.Len]; t.Wide && !jsonstring.Valid(text) {
+		text = toValid(text)
+	}
+	return text, t.Wide
 }
 
-// longRun is after how many bytes without a quote or an escape more of them are expected.
-const longRun = 12
-
-// textByte are the ASCII bytes that stand for themselves in a JSON string.
-var textByte = func() (t [256]bool) {
-	for c := ' '; c < utf8.RuneSelf; c++ {
-		t[c] = c != '"' && c != '\\'
+// faulty notes what is wrong with a string, or goes on behind it.
+func (s *scanner) faulty(t jsonstring.Text) bool {
+	s.pos = t.End
+	switch t.Fault {
+	case jsonstring.Unended:
+		s.fail("the JSON ends within a string")
+	case jsonstring.Control:
+		s.fail("a string holds a control character")
+	case jsonstring.BadEscape:
+		s.fail("a string holds a bad escape")
+	default:
+		s.pos++
+		return false
 	}
-	return t
-}()
+	return true
+}
+
+// roomSize is how much memory short texts share. Whoever keeps one of them keeps all that.
+const roomSize = 2 << 10
+
+// string makes a string of b.
+func (s *scanner) string(b []byte) string {
+	switch {
+	case len(b) == 0:
+		return ""
+	case len(b) > roomSize/4:
+		return string(b)
+	case len(b) > cap(s.room)-len(s.room):
+		s.room = make([]byte, 0, roomSize)
+	}
+	n := len(s.room)
+	s.room = append(s.room, b...)
+	return unsafe.String(&s.room[n], len(b)) // which is not written to again
+}
 
 // unescape gives what a string that raw has checked says. Lone surrogates and bytes that are no UTF-8 become
-// U+FFFD, as in encoding/json. With inPlace it may use raw's own bytes.
-func unescape(raw []byte, inPlace bool) []byte {
+// U+FFFD, as in encoding/json.
+func unescape(raw []byte) []byte {
 	if !jsonstring.Valid(raw) {
 		raw = toValid(raw)
-	} else if !inPlace {
-		dst := make([]byte, len(raw))
-		return dst[:jsonstring.Unescape(dst, raw)]
 	}
-	return raw[:jsonstring.Unescape(raw, raw)]
+	dst := make([]byte, len(raw))
+	return dst[:jsonstring.Unescape(dst, raw)]
 }
 
 // toValid gives a copy with U+FFFD for each byte that is not of a character; bytes.ToValidUTF8 has one for several.

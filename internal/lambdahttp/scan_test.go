@@ -245,18 +245,19 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text := string(got.body)
-		if !got.plain {
-			text = string(unescape(got.body, false))
-		}
-		if text != body {
+		if text := string(got.body); text != body {
 			t.Fatalf("body %q, want %q", text, body)
 		}
-		got.body, got.plain = nil, false
+		if len(got.multiHeaders) > 0 {
+			want.headers = nil // nobody reads them
+		}
+		got.names = slices.Clone(got.names)
+		got.body, got.ascii, got.single, got.nameRoom = nil, false, 0, [len(got.nameRoom)]string{}
 		for _, e := range []*event{&got, &want} { // nil and empty are the same here
 			for _, p := range []*[]pair{&e.headers, &e.multiHeaders, &e.query, &e.multiQuery, &e.cookies, &e.pathParams} {
 				*p = slices.Clip(append([]pair{}, *p...))
 			}
+			e.headerRoom = [len(e.headerRoom)]pair{}
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("read\n%+v\nwant\n%+v", got, want)

@@ -10,7 +10,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/tapway/tapway/internal/quietnet"
 )
 
 const (
@@ -18,7 +21,9 @@ const (
 	smallBody = 16 << 10         // a reply up to it is copied behind its head
 	bigBody   = 256 << 10        // a reply over it is sent by a second goroutine, to hear a refusal while sending
 	maxEvent  = 64 << 20         // bytes of an event; Lambda's own limit is 6 MiB
+	maxRoom   = 1 << 20          // the most memory of an event that is used again
 	trustIdle = 10 * time.Second // longest silence after which a stream, which cannot be sent twice, uses the connection
+	readSize  = 16 << 10         // of the reader's buffer: most events come in one read, with their head
 )
 
 var longAgo = time.Unix(1, 0)
@@ -41,6 +46,15 @@ type conn struct {
 	br   *bufio.Reader
 	seen time.Time // when the API last said something on nc
 	head []byte    // scratch for request heads
+	got  head      // of the present answer, if it is an ordinary one
+	room []byte    // the memory of an event that was given back; nil: there is none
+
+	watched context.Context // of the last next
+	unwatch func() bool     // ends the watch over it; nil without
+
+	mu      sync.Mutex
+	over    bool     // watched has ended
+	waiting net.Conn // next waits for the first byte on it; nil: it does not
 }
 
 // open makes sure of a connection and says whether it is an old one, which the API may have
@@ -55,9 +69,9 @@ func (c *conn) open(ctx context.Context) (old bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("reach the Runtime API: %w", err)
 	}
-	c.nc = nc
+	c.nc = quietnet.New(nc)
 	if c.br == nil {
-		c.br = bufio.NewReader(c.nc)
+		c.br = bufio.NewReaderSize(c.nc, readSize)
 	} else {
 		c.br.Reset(c.nc)
 	}
@@ -108,20 +122,58 @@ func (c *conn) ask(ctx context.Context) error {
 	if _, err := c.nc.Write(b); err != nil {
 		return err
 	}
-	nc, fired := c.nc, make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		nc.SetReadDeadline(longAgo)
-		close(fired)
-	})
+	c.watch(ctx)
+	if !c.wait(c.nc) {
+		return ctx.Err()
+	}
 	_, err := c.br.Peek(1)
-	if !stop() {
-		<-fired
-		nc.SetReadDeadline(time.Time{})
+	if !c.wait(nil) {
+		c.nc.SetReadDeadline(time.Time{})
 	}
 	return err
 }
 
+// watch makes the end of ctx end the wait in ask. There is one watch for all invocations.
+func (c *conn) watch(ctx context.Context) {
+	if c.watched == ctx {
+		return
+	}
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+	c.mu.Lock()
+	c.over = false
+	c.mu.Unlock()
+	c.watched, c.unwatch = ctx, context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.over = true
+		if c.waiting != nil {
+			c.waiting.SetReadDeadline(longAgo)
+		}
+	})
+}
+
+// wait says on which connection ask waits, nil for none. It gives false if there is nothing to wait for any more.
+func (c *conn) wait(nc net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = nc
+	return !c.over
+}
+
+// end closes the connection and ends the watch.
+func (c *conn) end() {
+	c.close()
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+}
+
 func (c *conn) readInvocation() (*Invocation, error) {
+	if c.got.parse(c.br) {
+		return c.readOrdinary()
+	}
 	resp, err := http.ReadResponse(c.br, nil)
 	if err != nil {
 		return nil, err
@@ -129,34 +181,72 @@ func (c *conn) readInvocation() (*Invocation, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, &StatusError{"next", resp.StatusCode, excerpt(resp.Body)}
 	}
-	event, err := readEvent(resp.Body, resp.ContentLength)
+	event, err := c.readEvent(resp.Body, resp.ContentLength)
 	if err != nil {
 		return nil, err
 	}
-	c.read(resp)
+	c.read(resp.Close)
 	return newInvocation(resp.Header, event)
 }
 
+// readOrdinary is readInvocation behind a head that is in c.got.
+func (c *conn) readOrdinary() (*Invocation, error) {
+	size, last := c.got.length, c.got.close
+	body, end := c.got.body(c.br)
+	if c.got.status != http.StatusOK {
+		return nil, &StatusError{"next", c.got.status, excerpt(body)}
+	}
+	in, err := newInvocation(&c.got, nil) // the head's bytes are gone when the event is read
+	if err != nil {
+		return nil, err
+	}
+	if in.Event, err = c.readEvent(body, size); err != nil {
+		return nil, err
+	}
+	if err := end(); err != nil {
+		return nil, err
+	}
+	c.read(last)
+	return in, nil
+}
+
 // read ends the reading of an answer.
-func (c *conn) read(resp *http.Response) {
+func (c *conn) read(last bool) {
 	c.seen = time.Now()
-	if resp.Close {
+	if last {
 		c.close()
 	}
 }
 
-// readEvent reads a body of size bytes, -1 for unknown, into a buffer of its own: straight from
+// keep takes the memory of an event back.
+func (c *conn) keep(event []byte) {
+	if cap(event) <= maxRoom {
+		c.room = event[:0]
+	}
+}
+
+// memory gives at least size bytes of memory, those that were given back if they are as many.
+func (c *conn) memory(size int) []byte {
+	b := c.room
+	c.room = nil
+	if cap(b) < size {
+		return make([]byte, size, max(size, 4<<10))
+	}
+	return b[:size]
+}
+
+// readEvent reads a body of size bytes, -1 for unknown, into memory that is nobody else's: straight from
 // the socket if the size is known.
-func readEvent(body io.Reader, size int64) ([]byte, error) {
+func (c *conn) readEvent(body io.Reader, size int64) ([]byte, error) {
 	if size > maxEvent {
 		return nil, fmt.Errorf("an event of %d bytes", size)
 	}
 	if size >= 0 {
-		event := make([]byte, size)
+		event := c.memory(int(size))
 		_, err := io.ReadFull(body, event)
 		return event, err
 	}
-	event := make([]byte, 0, 16<<10)
+	event := c.memory(16 << 10)[:0]
 	for {
 		n, err := body.Read(event[len(event):cap(event)])
 		event = event[:len(event)+n]
@@ -233,22 +323,39 @@ func (c *conn) send(body []byte) <-chan error {
 		c.nc.Write(c.head)
 		return nil
 	}
-	parts := net.Buffers{c.head, body}
 	if len(body) <= bigBody {
-		parts.WriteTo(c.nc)
+		writeAll(c.nc, c.head, body)
 		return nil
 	}
-	nc, sent := c.nc, make(chan error, 1)
-	go func() {
-		_, err := parts.WriteTo(nc)
-		sent <- err
-	}()
+	nc, head, sent := c.nc, c.head, make(chan error, 1)
+	go func() { sent <- writeAll(nc, head, body) }()
 	return sent
+}
+
+// writeAll writes parts one behind the other, in as few packets as they fit into.
+func writeAll(nc net.Conn, parts ...[]byte) error {
+	more, ok := nc.(interface{ WriteMore([]byte) (int, error) })
+	if !ok {
+		all := net.Buffers(parts)
+		_, err := all.WriteTo(nc)
+		return err
+	}
+	last := len(parts) - 1
+	for _, p := range parts[:last] {
+		if _, err := more.WriteMore(p); err != nil {
+			return err
+		}
+	}
+	_, err := nc.Write(parts[last])
+	return err
 }
 
 // answer reads the answer to a POST whose first byte is there. What is still being sent when it is
 // a refusal is given up: the API wants no more of it.
 func (c *conn) answer(call string, sent <-chan error) error {
+	if sent == nil && c.got.parse(c.br) {
+		return c.answerOrdinary(call)
+	}
 	resp, err := http.ReadResponse(c.br, nil)
 	text := ""
 	if err == nil {
@@ -273,9 +380,32 @@ func (c *conn) answer(call string, sent <-chan error) error {
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		c.close()
 	}
-	c.read(resp)
+	c.read(resp.Close)
 	if resp.StatusCode != http.StatusAccepted {
 		return &StatusError{call, resp.StatusCode, text}
+	}
+	return nil
+}
+
+// answerOrdinary is answer behind a head that is in c.got.
+func (c *conn) answerOrdinary(call string) error {
+	h, text := &c.got, ""
+	if h.status == http.StatusAccepted && 0 <= h.length && h.length <= int64(c.br.Buffered()) {
+		c.br.Discard(int(h.length))
+	} else {
+		body, end := h.body(c.br)
+		text = excerpt(body)
+		_, err := io.Copy(io.Discard, body)
+		if err == nil {
+			err = end()
+		}
+		if err != nil {
+			c.close()
+		}
+	}
+	c.read(h.close)
+	if h.status != http.StatusAccepted {
+		return &StatusError{call, h.status, text}
 	}
 	return nil
 }

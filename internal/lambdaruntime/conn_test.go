@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -289,11 +290,22 @@ func FuzzNext(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: a\r\nLambda-Runtime-Deadline-Ms: 1763676000123\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 500 No\r\nConnection: close\r\n\r\nwhy"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: a/../b\r\nLambda-Runtime-Deadline-Ms: -1\r\nContent-Length: 0\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id:  a \r\nCONTENT-LENGTH:2\r\nConnection: Close\r\n\r\n{}"))
+	f.Add([]byte("HTTP/1.1 202\r\nContent-Length: 1\r\nContent-Length: 1\r\nX: a\r\n b\r\n\r\n{}"))
 	f.Fuzz(func(t *testing.T, answer []byte) {
+		slow := conn{br: bufio.NewReader(bytes.NewReader(answer))} // it finds nothing buffered, and asks net/http
+		want, wantErr := slow.readInvocation()
 		c := conn{br: bufio.NewReader(bytes.NewReader(answer))}
+		c.br.Peek(1)
 		in, err := c.readInvocation()
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("error %v, from net/http %v", err, wantErr)
+		}
 		if err != nil {
 			return
+		}
+		if !reflect.DeepEqual(in, want) || c.br.Buffered() != slow.br.Buffered() {
+			t.Fatalf("read %+v, from net/http %+v", in, want)
 		}
 		if !validID(in.RequestID) || len(in.Event) > len(answer) {
 			t.Errorf("%+v", in)

@@ -10,9 +10,9 @@
 //     which runs between the two. A goroutine left behind may wake hours later, or never.
 //   - There is no timeout on /next, on purpose: the wait lasts as long as the freeze.
 //   - Time in Reply.After counts toward the function's timeout and its bill.
-//   - [Invocation.Event] is never reused. A transport may still be reading a request body made
-//     of it when the handler has returned, so a reused buffer would send one caller's bytes
-//     to another caller's backend.
+//   - [Invocation.Event] is not reused unless the handler says so by [Reply.Spent]. A transport may
+//     still be reading a request body made of it when the handler has returned, and a reused
+//     buffer would send one caller's bytes to another caller's backend.
 //   - The official emulator holds the caller until /next. Test with runtimetest.
 //
 // A panic in a handler is reported to the caller as the invocation's error and then ends

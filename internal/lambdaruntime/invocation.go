@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"time"
 )
@@ -18,7 +17,7 @@ type Invocation struct {
 	ClientContext   string    // JSON, only from AWS's mobile SDKs
 	CognitoIdentity string    // JSON, likewise
 	TenantID        string    // of functions with tenant isolation
-	Event           []byte    // the handler's to keep: the buffer is not used again
+	Event           []byte    // the handler's to keep, unless it gives it back by Reply.Spent
 	First           bool      // the first of this process: a cold start
 }
 
@@ -34,7 +33,7 @@ func TraceID(ctx context.Context) string {
 
 // newInvocation reads the header of an answer to /next. A deadline that makes no sense is no
 // deadline: it must not cost the caller its reply.
-func newInvocation(h http.Header, event []byte) (*Invocation, error) {
+func newInvocation(h getter, event []byte) (*Invocation, error) {
 	in := &Invocation{
 		RequestID:       h.Get("Lambda-Runtime-Aws-Request-Id"),
 		TraceID:         h.Get("Lambda-Runtime-Trace-Id"),

@@ -46,6 +46,11 @@ type Reply struct {
 	// ContentType is "application/json" if empty, and "application/octet-stream" with Stream.
 	ContentType string
 
+	// Spent says that nobody reads Invocation.Event any more once After has returned: its memory is used for the
+	// next. A transport that still sends a request's body made of it would send another caller's bytes, so this
+	// is only for those who can be sure.
+	Spent bool
+
 	// After, if not nil, runs when the API has acknowledged the reply and before the next
 	// invocation is asked for: the caller has its bytes, the environment does not freeze. It also
 	// runs when the reply failed to get through. Its context carries the values of Invoke's and

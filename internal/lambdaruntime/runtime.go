@@ -120,7 +120,8 @@ func (r *Runtime) log() *slog.Logger {
 
 func (r *Runtime) loop(ctx context.Context) error {
 	c := conn{api: r.address()}
-	defer c.close()
+	defer c.end()
+	base := context.WithoutCancel(ctx) // what has begun is finished: Lambda takes no invocation back
 	for {
 		if ctx.Err() != nil {
 			return nil
@@ -132,8 +133,7 @@ func (r *Runtime) loop(ctx context.Context) error {
 			}
 			return err
 		}
-		// What has begun is finished: Lambda takes no invocation back.
-		if err := r.serve(context.WithoutCancel(ctx), &c, in); err != nil {
+		if err := r.serve(base, &c, in); err != nil {
 			return err
 		}
 	}
@@ -145,11 +145,10 @@ func (r *Runtime) serve(ctx context.Context, c *conn, in *Invocation) error {
 	if r.Concurrency <= 1 && os.Getenv(traceEnv) != in.TraceID {
 		os.Setenv(traceEnv, in.TraceID) // the AWS SDK puts it on its requests
 	}
-	ctx = context.WithValue(ctx, traceKey{}, in.TraceID)
-	ictx, cancel := withDeadline(ctx, in.Deadline)
-	reply, f := r.invoke(ictx, in)
-	f, err := r.reply(ictx, c, in, reply, f)
-	cancel()
+	call := &callContext{base: ctx, deadline: in.Deadline, trace: in.TraceID}
+	reply, f := r.invoke(call, in)
+	f, err := r.reply(call, c, in, reply, f)
+	call.cancel()
 	if tooLate(in, err) {
 		f, err = f.as("Function.TooLate", "answered after the deadline"), nil
 	}
@@ -158,6 +157,9 @@ func (r *Runtime) serve(ctx context.Context, c *conn, in *Invocation) error {
 	}
 	if reply.After != nil {
 		r.after(ctx, in, reply.After)
+	}
+	if reply.Spent {
+		c.keep(in.Event)
 	}
 	if err == nil && f != nil && f.panicked {
 		err = &PanicError{in.RequestID, f.message}
@@ -221,13 +223,6 @@ func tooLate(in *Invocation, err error) bool {
 	return status.Status == http.StatusGone || !in.Deadline.IsZero() && time.Now().After(in.Deadline)
 }
 
-func withDeadline(ctx context.Context, d time.Time) (context.Context, context.CancelFunc) {
-	if d.IsZero() {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, d)
-}
-
 func orElse(s, other string) string {
 	if s == "" {
 		return other
@@ -265,15 +260,15 @@ func (r *Runtime) after(ctx context.Context, in *Invocation, work func(context.C
 		}
 		end = in.Deadline.Add(-max(margin, 0))
 	}
-	ctx, cancel := context.WithDeadline(ctx, end)
-	defer cancel()
+	call := &callContext{base: ctx, deadline: end, trace: in.TraceID}
+	defer call.cancel()
 	defer func() {
 		if v := recover(); v != nil {
 			f := panicFailure(v)
 			r.log().Error("the work after the reply panicked", "request_id", in.RequestID, "panic", f.message, "stack", f.where())
 		}
 	}()
-	work(ctx)
+	work(call)
 }
 
 func (r *Runtime) logFailure(in *Invocation, f *failure) {

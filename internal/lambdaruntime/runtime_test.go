@@ -185,6 +185,40 @@ func TestALargeEventArrivesWhole(t *testing.T) {
 	}
 }
 
+// The memory of an event is another invocation's only when the handler has said so, and then as much of it as is needed.
+func TestSpentEvents(t *testing.T) {
+	for _, spent := range []bool{true, false} {
+		api := runtimetest.Start(t)
+		type seen struct {
+			event []byte
+			was   string
+		}
+		var all []seen
+		again := 0
+		start(api, 1, func(_ context.Context, in *invocation) (reply, error) {
+			for _, s := range all {
+				if &s.event[0] == &in.Event[0] {
+					again++
+				}
+				if !spent && string(s.event) != s.was {
+					t.Errorf("an event of %d bytes was written to", len(s.was))
+				}
+			}
+			all = append(all, seen{in.Event, string(in.Event)})
+			return reply{Body: in.Event, Spent: spent}, nil
+		})
+		for i, size := range []int{5000, 1, 5000, 4999, 5001, 20000, 3} {
+			event := bytes.Repeat([]byte{byte('a' + i)}, size)
+			if res := api.Do(within(t), runtimetest.Call{Event: event, Timeout: time.Minute}); !bytes.Equal(res.Body, event) {
+				t.Errorf("spent %v: %d bytes came back as %d", spent, size, len(res.Body))
+			}
+		}
+		if spent != (again > 0) {
+			t.Errorf("spent %v: memory was used again %d times", spent, again)
+		}
+	}
+}
+
 func TestOneConnectionUntilAStreamEnds(t *testing.T) {
 	var mu sync.Mutex
 	var peers []string

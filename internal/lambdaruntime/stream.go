@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -65,8 +64,7 @@ func (s *stream) shut() {
 
 func (s *stream) send(line, p []byte) (int, error) {
 	s.parts = [3][]byte{line, p, crlf}
-	parts := net.Buffers(s.parts[:])
-	if _, err := parts.WriteTo(s.c.nc); err != nil {
+	if err := writeAll(s.c.nc, s.parts[:]...); err != nil {
 		s.err = fmt.Errorf("write to the caller's stream: %w", err)
 		return 0, s.err
 	}

@@ -1,0 +1,5 @@
+//go:build race
+
+package quietnet
+
+const underRace = true
