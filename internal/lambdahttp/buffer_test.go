@@ -13,6 +13,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/jsonstring"
 	"github.com/tapway/tapway/internal/lambdahttp/eventtest"
 )
@@ -83,6 +84,26 @@ func TestBodiesInPieces(t *testing.T) {
 	}
 }
 
+// A body that fits as text, but is none and does not fit as base64, is known to be too large while it is written: in time
+// for its record.
+func TestTooLargeOnlyAsBase64(t *testing.T) {
+	body := strings.Repeat("é", 700) + "\xc3" + strings.Repeat("é", 100)
+	for _, front := range eventtest.Fronts {
+		event, _ := front.Event(eventtest.Request{})
+		d := &Door{Log: quiet(), MaxReply: len(body) + 200, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			io.WriteString(w, body)
+			if f := tapway.FactsFrom(r.Context()); !strings.Contains(f.Problem, "too large") {
+				t.Errorf("%v: the problem is %q", front, f.Problem)
+			}
+		})}
+		reply, err := d.Serve(context.Background(), event)
+		if err != nil || !errors.Is(reply.Wait(), ErrTooLarge) {
+			t.Errorf("%v: %v, %v", front, err, reply.Wait())
+		}
+	}
+}
+
 // The memory of a reply is used again only when it was given back, once.
 func TestRelease(t *testing.T) {
 	d := &Door{Log: quiet(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })}
@@ -101,7 +122,7 @@ func TestRelease(t *testing.T) {
 		if i%2 == 0 {
 			reply.Release()
 			reply.Release()
-			if reply.Body != nil {
+			if reply.Body != nil || reply.ref != nil {
 				t.Error("a reply still has the memory that it gave back")
 			}
 			continue
