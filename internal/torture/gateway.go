@@ -153,7 +153,9 @@ func run(cmd *exec.Cmd) (string, error) {
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("tapway %s: %w: %s%s", strings.Join(cmd.Args[1:], " "), err, out.String(), errOut.String())
+		const most = 2000 // of what may be every record there is
+		said := out.String()
+		return said, fmt.Errorf("tapway %s: %w: %s%s", strings.Join(cmd.Args[1:], " "), err, said[max(0, len(said)-most):], errOut.String())
 	}
 	return out.String(), nil
 }

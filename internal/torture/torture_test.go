@@ -147,6 +147,28 @@ func TestExcuses(t *testing.T) {
 	}
 }
 
+// TestTear: what may be torn is of the last calls that must have a record, however many without one came later.
+func TestTear(t *testing.T) {
+	var c calls
+	for i := range 3 * maybeTorn {
+		one := &call{path: fmt.Sprint(i), ended: time.Unix(int64(3*maybeTorn-i), 0)} // the first of them ended last
+		if i < maybeTorn {
+			one.excused = "limit reached"
+		}
+		c.end(one)
+	}
+	c.tear()
+	torn := map[string]bool{}
+	for _, one := range c.ended {
+		torn[one.path] = one.torn
+	}
+	for path, want := range map[int]bool{0: true, maybeTorn - 1: true, maybeTorn: true, 2*maybeTorn - 1: true, 2 * maybeTorn: false, 3*maybeTorn - 1: false} {
+		if torn[fmt.Sprint(path)] != want {
+			t.Errorf("call %d: torn %v", path, !want)
+		}
+	}
+}
+
 // TestNewestSegment: the newest is the one with the highest number, and its data end before its zeros.
 func TestNewestSegment(t *testing.T) {
 	dir := t.TempDir()

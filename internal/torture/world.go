@@ -16,7 +16,7 @@ import (
 
 const (
 	clients     = 6
-	maybeTorn   = 40       // calls that ended last before the log's end was damaged may lack a record
+	maybeTorn   = 40       // calls that ended last before the log's end was damaged, and must have a record, may lack it
 	smallRecord = 200      // bytes; fewer no record of ours has
 	tightLimit  = "12MiB"  // of the data directory, in some lives
 	wideLimit   = "400MiB" // in the others
@@ -352,13 +352,17 @@ func (w *world) afterwards(l life) error {
 	return damage(w.data, l, w.o.Seed)
 }
 
-// tear excuses the calls that ended last.
+// tear excuses the calls that ended last, as many as may have lost their records: those that need not have one do not count, since
+// what stands at the log's end may be of calls long before them.
 func (c *calls) tear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	slices.SortStableFunc(c.ended, func(a, b *call) int { return a.ended.Compare(b.ended) })
-	for _, one := range c.ended[max(0, len(c.ended)-maybeTorn):] {
-		one.torn = true
+	for i, left := len(c.ended)-1, maybeTorn; i >= 0 && left > 0; i-- {
+		c.ended[i].torn = true
+		if c.ended[i].excused == "" {
+			left--
+		}
 	}
 }
 
