@@ -88,6 +88,64 @@ func blocksOf(t *testing.T, file string) []block {
 	return out
 }
 
+var (
+	hereDocument = regexp.MustCompile(`<<'([A-Z]+)'`)
+	remark       = regexp.MustCompile(`(^|\s+)# .*`)
+	typed        = regexp.MustCompile(`^(\$ |(?:make|go|sudo) |tapway [a-z]+( |$))`)
+)
+
+// linesOf are the command lines of a block: what is continued is one line, and so is a command with its here-document.
+// In a block that does not say that it is of the shell they stand behind a prompt or begin with a program's name.
+func linesOf(b block) []string {
+	if !b.is("sh") && !b.is("console") && len(b.tags) > 0 {
+		return nil
+	}
+	var out []string
+	lines := strings.Split(strings.ReplaceAll(b.text, "\\\n", " "), "\n")
+	for i := 0; i < len(lines); i++ {
+		line := lines[i]
+		if !b.is("sh") {
+			if !typed.MatchString(line) {
+				continue
+			}
+			line = strings.TrimPrefix(line, "$ ")
+		}
+		if m := hereDocument.FindStringSubmatch(line); m != nil {
+			for i++; i < len(lines); i++ {
+				line += "\n" + lines[i]
+				if lines[i] == m[1] {
+					break
+				}
+			}
+			out = append(out, line+"\n")
+			continue
+		}
+		line = strings.TrimSpace(remark.ReplaceAllString(line, ""))
+		if line != "" {
+			out = append(out, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	return out
+}
+
+func TestLinesOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"tapway ledger   # a remark\n# another\n\nmake test\n": "tapway ledger|make test",
+		"tapway replay ID \\\n  --to http://a\n":               "tapway replay ID --to http://a",
+		"cat > a <<'END'\nx: y # z\n  END\nEND\nls\n":          "cat > a <<'END'\nx: y # z\n  END\nEND\n|ls",
+	} {
+		if got := strings.Join(linesOf(block{tags: []string{"sh"}, text: text}), "|"); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+	if got := linesOf(block{text: "$ tapway ledger\n3 calls\ntapway: no\nmake torture A=1  # twice\ntapway ● live\n"}); strings.Join(got, "|") != "tapway ledger|make torture A=1" {
+		t.Errorf("%q", got)
+	}
+	if got := linesOf(block{tags: []string{"yaml"}, text: "$ tapway ledger\n"}); len(got) > 0 {
+		t.Errorf("%q", got)
+	}
+}
+
 // commandsOf are the simple commands of a shell text, in words. Words in command
 // substitutions stay one word; here-documents are not understood.
 func commandsOf(text string) [][]string {
