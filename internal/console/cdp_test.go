@@ -208,14 +208,29 @@ func (b *browser) open(url string) {
 	b.do("Page.navigate", map[string]any{"url": url})
 }
 
-// click clicks the middle of the first element that a selector finds, as a mouse does.
+// click clicks the middle of the first element that a selector finds, as a mouse does. Where the element had moved away
+// before the click came, it is clicked again.
 func (b *browser) click(selector string) {
 	b.t.Helper()
-	b.until("something to click", fmt.Sprintf("document.querySelector(%q)", selector))
-	at := b.js(fmt.Sprintf(`(() => { const e = document.querySelector(%q); e.scrollIntoView({block: "center"}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()`, selector)).([]any)
-	for _, kind := range []string{"mousePressed", "mouseReleased"} {
-		b.do("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1})
-	}
+	b.eventually("a click on "+selector, func() bool {
+		at, ok := b.js(fmt.Sprintf(`(() => {
+			const e = document.querySelector(%q);
+			if (!e) return null;
+			e.scrollIntoView({ block: "center" });
+			const r = e.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
+			if (!e.contains(document.elementFromPoint(x, y))) return null;
+			window.clicked = false;
+			e.addEventListener("click", () => { window.clicked = true; }, { once: true, capture: true });
+			return [x, y];
+		})()`, selector)).([]any)
+		if !ok {
+			return false
+		}
+		for _, kind := range []string{"mousePressed", "mouseReleased"} {
+			b.do("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1})
+		}
+		return b.js(`window.clicked !== false`) == true // another page knows nothing of it
+	})
 }
 
 // key presses a key; one that makes a character types it.

@@ -41,7 +41,7 @@ export function delivery(main, at, place) {
   const stop = new AbortController();
   const cards = h("div", { class: "cards" });
   const storage = h("p", { class: "hint" });
-  const dead = h("section", { "aria-label": "Dead letters" });
+  const dead = h("section", { "aria-label": "Dead letters", hidden: true }); // until what stands above it is there: it would be pushed down
   put(main, h("div", { class: "page" }, h("div", { class: "pagehead" }, h("h1", {}, "Delivery"), h("span", { class: "grow" }), storage), place.elsewhere ? h("p", { class: "lead hint" }, place.elsewhere.notes.delivery) : null, cards, dead));
   let timer, turn = 0;
   const tray = letters(dead, at, place, () => tick());
@@ -57,10 +57,12 @@ export function delivery(main, at, place) {
       storage.textContent = place.elsewhere ? "" : place.queue === "disk" ? `${plural(q.records, "record")} kept${bytes ? ` · ${bytes}` : ""}` : "SQS counts approximately, about a minute behind";
       await calm();
       if (stop.signal.aborted || mine !== turn) return;
+      dead.hidden = false;
       q.tap ? drawTap(q) : draw(q, l, m);
       tray.counts(q.destinations);
     } catch (err) {
       if (err.name === "AbortError" || mine !== turn) return;
+      dead.hidden = false;
       if (err.status || !cards.hasChildNodes()) put(cards, teach("error", "The state of delivery cannot be read", err.message));
     }
     if (!stop.signal.aborted) timer = setTimeout(tick, place.elsewhere ? FAR : EVERY);
