@@ -181,6 +181,9 @@ func TestTear(t *testing.T) {
 	if c.tear(); torn() != maybeTorn+100 {
 		t.Errorf("%d are torn", torn())
 	}
+	if last := c.ended[len(c.ended)-1]; last.excuse() != "limit reached" || c.ended[maybeTorn].excuse() != "torn" || c.ended[0].excuse() != "" {
+		t.Errorf("excused: %q, %q, %q", last.excuse(), c.ended[maybeTorn].excuse(), c.ended[0].excuse())
+	}
 	add(10, "sampled")
 	if c.tear(); torn() != 2*maybeTorn+110 {
 		t.Errorf("%d are torn the second time", torn())

@@ -35,9 +35,9 @@ type call struct {
 	way          string // on which its answer came, of a call to an API; "": it was made to tapway
 }
 
-// excuse says why it may have no record. What was sampled away had none that could be torn.
+// excuse says why it may have no record. What had none cannot have been torn.
 func (c *call) excuse() string {
-	if c.torn && c.excused != "sampled" {
+	if c.torn && c.excused == "" {
 		return "torn"
 	}
 	return c.excused
