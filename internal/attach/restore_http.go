@@ -2,6 +2,7 @@ package attach
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -42,12 +43,26 @@ var (
 )
 
 // planIntegrations matches integrations by id, and else by what they say: one that a restore
-// made has another id.
+// made has another id. Of several that say the same, the one is meant that a route leads to now.
 func (r *restorer) planIntegrations() (later func(), err error) {
 	alike := func(a, b map[string]any) bool {
 		return reflect.DeepEqual(without(a, integrationsOwn...), without(b, integrationsOwn...))
 	}
-	all, err := pairs(r.was.API.Integrations, r.is.API.Integrations, "integrationId", alike)
+	was, err := targets(r.was.API.Routes)
+	if err != nil {
+		return nil, err
+	}
+	is, err := targets(r.is.API.Routes)
+	if err != nil {
+		return nil, err
+	}
+	inPlace := map[[2]string]bool{} // the target of a route in the backup, and its target now
+	for key, target := range was {
+		inPlace[[2]string{target, is[key]}] = true
+	}
+	all, err := pairs(r.was.API.Integrations, r.is.API.Integrations, "integrationId", func(a, b map[string]any) bool {
+		return inPlace[[2]string{"integrations/" + text(a, "integrationId"), "integrations/" + text(b, "integrationId")}] && alike(a, b)
+	}, alike)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +97,19 @@ func (r *restorer) planIntegrations() (later func(), err error) {
 			r.extra("integration "+id, r.remove("integrations", id))
 		}
 	}, nil
+}
+
+// targets gives where each route leads to, by its key.
+func targets(routes []json.RawMessage) (map[string]string, error) {
+	all, err := objects(routes)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, route := range all {
+		out[text(route, "routeKey")] = text(route, "target")
+	}
+	return out, nil
 }
 
 func (r *restorer) planRoutes() error {

@@ -81,8 +81,8 @@ func equals(v any) func(any) bool { return func(o any) bool { return plain(o) ==
 // pair is a thing of the backup and the one that is there now; either may be nil.
 type pair struct{ was, is map[string]any }
 
-// pairs matches two lists, first by id, then by what alike says of those left over.
-func pairs(was, is []json.RawMessage, id string, alike func(was, is map[string]any) bool) ([]pair, error) {
+// pairs matches two lists, first by id, then by what each of alike in turn says of those left over.
+func pairs(was, is []json.RawMessage, id string, alike ...func(was, is map[string]any) bool) ([]pair, error) {
 	var out []pair
 	old, err := objects(was)
 	if err != nil {
@@ -104,9 +104,11 @@ func pairs(was, is []json.RawMessage, id string, alike func(was, is map[string]a
 	for _, w := range old {
 		out = append(out, pair{w, take(w, func(w, i map[string]any) bool { return text(w, id) != "" && text(w, id) == text(i, id) })})
 	}
-	for i := range out {
-		if out[i].is == nil {
-			out[i].is = take(out[i].was, alike)
+	for _, fits := range alike {
+		for i := range out {
+			if out[i].is == nil {
+				out[i].is = take(out[i].was, fits)
+			}
 		}
 	}
 	for _, i := range now {

@@ -400,3 +400,26 @@ func TestRestoreInterruptedAtEveryCall(t *testing.T) {
 		}
 	}
 }
+
+// TestRestoreTwins: of integrations that say the same, each route keeps its own, and a restore that is done has nothing left to do.
+func TestRestoreTwins(t *testing.T) {
+	w := newWorld(t)
+	for range 8 {
+		var api struct{ APIID string }
+		w.call(t, "POST", "/v2/apis", map[string]any{"name": "twins", "protocolType": "HTTP"}, &api)
+		at := "/v2/apis/" + api.APIID
+		var remove []string
+		for _, key := range []string{"GET /a", "GET /b", "GET /c"} {
+			var in struct{ IntegrationID string }
+			w.call(t, "POST", at+"/integrations", map[string]any{"integrationType": "HTTP_PROXY", "integrationMethod": "ANY", "payloadFormatVersion": "1.0", "integrationUri": "https://shop.example.com/"}, &in)
+			var route struct{ RouteID string }
+			w.call(t, "POST", at+"/routes", map[string]any{"routeKey": key, "target": "integrations/" + in.IntegrationID}, &route)
+			remove = append([]string{at + "/routes/" + route.RouteID}, append(remove, at+"/integrations/"+in.IntegrationID)...)
+		}
+		b := w.backup(t, api.APIID)
+		for _, path := range remove {
+			w.call(t, "DELETE", path, nil, nil)
+		}
+		w.restored(t, b, api.APIID)
+	}
+}
