@@ -263,6 +263,9 @@ func (c *clientCall) fail(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err = c.explainLocked(err, ErrResponseHeaderTimeout)
+	if c.cc.reused && !c.answered && transportHungUp(err) {
+		c.cc.host.patience.saw(c.cc.idleFor)
+	}
 	var se *clientSourceError
 	c.retry = c.cc.reused && !c.answered && !errors.As(err, &se) && !transportIsTimeout(err) && c.req.Context().Err() == nil &&
 		(!c.cc.wrote || transportIdempotent(c.req))

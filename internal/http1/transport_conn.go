@@ -39,6 +39,8 @@ type clientConn struct {
 	wrote        bool          // some byte of the present request reached the network
 	reused       bool
 	idleSince    time.Time
+	idleFor      time.Duration // before the present call
+	told         time.Duration // how long the backend keeps it idle, less a margin; 0: it did not say
 
 	silent func() bool     // the connection's own answer to alive; nil: it has none
 	sock   syscall.RawConn // nil: cannot be peeked into

@@ -23,14 +23,15 @@ type transportKey struct{ scheme, addr string }
 
 // transportHost is the connections to one host. Transport.mu guards it.
 type transportHost struct {
-	key     transportKey
-	name    string // without the port, for TLS
-	idle    []*clientConn
-	live    int // connections in all: idle, in use, being dialled
-	waiters []chan *clientConn
-	h2      bool     // the host picked HTTP/2
-	handoff net.Conn // an HTTP/2 connection for the inner Transport
-	spelled []transportKey
+	key      transportKey
+	name     string // without the port, for TLS
+	idle     []*clientConn
+	live     int // connections in all: idle, in use, being dialled
+	waiters  []chan *clientConn
+	h2       bool // the host picked HTTP/2
+	patience patience
+	handoff  net.Conn // an HTTP/2 connection for the inner Transport
+	spelled  []transportKey
 }
 
 // take gives a connection for req: the one that was idle shortest, or a new one if there is
@@ -106,14 +107,20 @@ func (t *Transport) dropIdleLocked(h *transportHost) bool {
 
 // usable checks an idle connection that was taken out, and closes it if it is not.
 func (t *Transport) usable(cc *clientConn, trace *httptrace.ClientTrace) bool {
-	limit := t.idleTimeout()
-	if limit > 0 && time.Since(cc.idleSince) >= limit || !cc.alive() {
+	now := time.Now()
+	cc.idleFor = now.Sub(cc.idleSince)
+	if limit := cc.idleLimit(now); limit > 0 && cc.idleFor >= limit {
+		cc.close()
+		return false
+	}
+	if !cc.alive() {
+		cc.host.patience.saw(cc.idleFor)
 		cc.close()
 		return false
 	}
 	cc.reused = true
 	if trace != nil && trace.GotConn != nil {
-		trace.GotConn(httptrace.GotConnInfo{Conn: cc.nc, Reused: true, WasIdle: true, IdleTime: time.Since(cc.idleSince)})
+		trace.GotConn(httptrace.GotConnInfo{Conn: cc.nc, Reused: true, WasIdle: true, IdleTime: cc.idleFor})
 	}
 	return true
 }
@@ -172,7 +179,7 @@ func (t *Transport) forget(h *transportHost) {
 		return
 	}
 	h.live--
-	if h.live == 0 && !h.h2 {
+	if h.live == 0 && !h.h2 && h.patience.limit(time.Now()) == 0 {
 		t.dropHostLocked(h)
 	}
 }
@@ -239,12 +246,17 @@ func (t *Transport) sweepInterval() time.Duration {
 // sweep closes idle connections that are too old or that the backend has closed. It comes
 // again as long as there are idle connections.
 func (t *Transport) sweep() {
-	limit := t.idleTimeout()
+	now := time.Now()
 	var dead []*clientConn
 	t.mu.Lock()
 	for _, h := range t.hosts {
 		h.idle = slices.DeleteFunc(h.idle, func(cc *clientConn) bool {
-			gone := limit > 0 && time.Since(cc.idleSince) >= limit || cc.sock != nil && !cc.alive()
+			age, limit := now.Sub(cc.idleSince), cc.idleLimit(now)
+			gone := limit > 0 && age >= limit
+			if !gone && cc.sock != nil && !cc.alive() {
+				gone = true
+				h.patience.saw(age)
+			}
 			if gone {
 				dead = append(dead, cc)
 			}

@@ -121,6 +121,11 @@ func (c *clientCall) frame() error {
 	h := resp.Header
 	resp.Close = transportHasToken(h["Connection"], "close") ||
 		resp.ProtoMinor == 0 && !transportHasToken(h["Connection"], "keep-alive")
+	if told := keepAliveTold(h["Keep-Alive"]); told < 0 {
+		c.noReuse = true
+	} else if told > 0 {
+		c.cc.told = told
+	}
 	chunked, err := c.transferEncoding()
 	if err != nil {
 		return err
