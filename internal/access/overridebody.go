@@ -113,7 +113,7 @@ func (l *bodyLook) step() {
 	n, err := l.src.Read(l.buf[len(l.buf):cap(l.buf)])
 	fresh := l.buf[len(l.buf) : len(l.buf)+n]
 	l.buf = l.buf[:len(l.buf)+n]
-	if n > 0 && !l.scan.done() {
+	if n > 0 && !l.scan.done() && !(len(l.buf) == n && l.whole(n, err) && clean(l.scan, fresh)) {
 		l.held, l.err = l.scan.feed(fresh)
 	}
 	if l.err == nil && err == io.EOF {
@@ -124,6 +124,18 @@ func (l *bodyLook) step() {
 	if l.err == nil {
 		l.err = err
 	}
+}
+
+// whole reports whether a body's first n bytes are all of it.
+func (l *bodyLook) whole(n int, err error) bool {
+	p, plain := l.src.(*paced)
+	return err == io.EOF || plain && p.length == int64(n)
+}
+
+// clean asks a scanner that has got nothing yet whether a short look at a whole body is enough.
+func clean(scan scanner, body []byte) bool {
+	quick, ok := scan.(interface{ clean([]byte) bool })
+	return ok && quick.clean(body)
 }
 
 // Read is io.Reader. Nothing is handed on of a field that asks for what is not allowed, nor what comes behind it.

@@ -305,6 +305,34 @@ func TestOverrideChunks(t *testing.T) {
 	})
 }
 
+// TestOverrideClean: a body that a short look finds clean has nothing for the long one.
+func TestOverrideClean(t *testing.T) {
+	never := judge(func(string) bool { return false })
+	cleaned, found := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		piece := rapid.SampledFrom([]string{"_method", "_meTHod", ".METHOD", `\u005fmethod`, `_\u006dethod`, "_", ".", "method", "metho", `"`, `"`, ":", ":", "{", "}", "[", "]", ",", `\`, "\x00", " ", "a", `"DELETE"`, "\ufeff", "\xff", "\u212a"})
+		body := "{" + strings.Join(rapid.SliceOfN(piece, 0, 14).Draw(rt, "body"), "")
+		if rapid.Bool().Draw(rt, "shaped") {
+			body = `{"` + strings.Join(rapid.SliceOfN(piece, 0, 3).Draw(rt, "name"), "") + `":"DELETE"}`
+		}
+		_, err := (&jsonScan{may: &never}).feed([]byte(body))
+		quick := &jsonScan{may: &never}
+		switch {
+		case quick.clean([]byte(body)):
+			cleaned++
+			if err != nil || !quick.done() {
+				rt.Fatalf("%q is clean, but: %v", body, err)
+			}
+		case err != nil:
+			found++
+		}
+	})
+	t.Logf("%d clean, %d with the field", cleaned, found)
+	if cleaned == 0 || found == 0 {
+		t.Errorf("%d clean, %d with the field: nothing was compared", cleaned, found)
+	}
+}
+
 // FuzzOverrideJSON: where encoding/json finds the field with a method that is not allowed, the call is refused.
 func FuzzOverrideJSON(f *testing.F) {
 	for _, text := range []string{`{"_method":"DELETE"}`, `{"a":{"_method":"x"},"\u005fmethod":"DELETE","b":[]}`, `{"_method":"PUT"}`, `[{}]`, `{"a":"\\","_method":"DELETE"}`} {

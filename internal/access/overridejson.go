@@ -3,6 +3,7 @@ package access
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 )
 
 // jsonScan looks for the field among the names of a JSON object, not of those within it. What is no JSON it reads as well as it
@@ -32,6 +33,27 @@ const (
 
 func (j *jsonScan) done() bool { return j.over }
 func (j *jsonScan) end() error { return nil } // a text that has no end is not JSON
+
+// clean looks at a whole body for what any spelling of the field has to have: an escape of a character, or its letters
+// behind their first sign. Nearly all bodies have neither, and are done with.
+func (j *jsonScan) clean(body []byte) bool {
+	j.over = !bytes.Contains(body, []byte(`\u`)) && !mentions(body, overrideField[0]) && !mentions(body, '.')
+	return j.over
+}
+
+// mentions reports whether the field's name behind its first sign stands behind sign somewhere.
+func mentions(body []byte, sign byte) bool {
+	name := overrideField[1:]
+	for {
+		i := bytes.IndexByte(body, sign)
+		if i < 0 || len(body)-i <= len(name) {
+			return false
+		}
+		if body = body[i+1:]; strings.EqualFold(string(body[:len(name)]), name) {
+			return true
+		}
+	}
+}
 
 // feed is scanner.
 func (j *jsonScan) feed(b []byte) (held int, err error) {
