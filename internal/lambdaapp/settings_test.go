@@ -30,6 +30,7 @@ func TestInitErrors(t *testing.T) {
 		{"a wrong older name", Proxy, []string{"TAPWAY_BACKEND=", "REMOTE_URL=ftp://x"}, []string{"environment variable REMOTE_URL"}},
 		{"no queue", Proxy, []string{"TAPWAY_QUEUE="}, []string{"set TAPWAY_QUEUE"}},
 		{"a FIFO queue", Proxy, []string{"TAPWAY_QUEUE=a.fifo"}, []string{"environment variable TAPWAY_QUEUE", "use a standard queue"}},
+		{"a queue elsewhere", Proxy, []string{"AWS_ENDPOINT_URL_SQS=", "TAPWAY_QUEUE=arn:aws:sqs:us-east-1:123456789012:records"}, []string{"is in us-east-1, and this is eu-west-1", "take a queue in the same region"}},
 		{"a queue for destinations that are not there", Proxy, []string{"TAPWAY_QUEUE=sqs://q-{destination}", "TAPWAY_DESTINATION="}, []string{"set destinations, or leave {destination} out"}},
 		{"a wrong bucket", Proxy, []string{"TAPWAY_BUCKET=s3://x"}, []string{"environment variable TAPWAY_BUCKET", "without s3://"}},
 		{"no destination", Forwarder, []string{"TAPWAY_DESTINATION="}, []string{"set TAPWAY_DESTINATION"}},
