@@ -41,6 +41,14 @@ type Handler struct {
 	// nil: it stays, until the queue's redrive policy moves it without a reason.
 	Bury func(ctx context.Context, m *Message, o tapway.Outcome) error
 
+	// WholeBatches reports whether the queue's trigger knows no batchItemFailures: it would delete every message of an event
+	// that is answered. Then an event with a failure is not answered: Handle removes what is settled by Remove, and
+	// gives an error that wraps ErrStays. nil: every trigger knows them.
+	WholeBatches func(ctx context.Context, queueARN string) bool
+
+	// Remove deletes messages from their queue (SQS's DeleteMessageBatch). What it does not delete is delivered again.
+	Remove func(ctx context.Context, queueARN string, settled []*Message) error
+
 	// Margin is kept free before the invocation's deadline, for what follows the last
 	// attempts. 0: 2 s, but at most a quarter of the time there is.
 	Margin time.Duration
@@ -71,6 +79,10 @@ type Payload struct {
 // ErrPoison is wrapped by a Payload error that no repetition will change.
 var ErrPoison = errors.New("poison message")
 
+// ErrStays is wrapped by the error of an event of which messages are to stay in their queue, and whose trigger can
+// only be told so by an error.
+var ErrStays = errors.New("messages stay in their queue")
+
 // ErrRefused is wrapped by a Payload error that lasts until somebody changes something, such as a permission.
 var ErrRefused = errors.New("refused")
 
@@ -78,7 +90,7 @@ var ErrRefused = errors.New("refused")
 const reasonNoTime = "not attempted: the function's time was over"
 
 // Handle settles one event and gives the answer for Lambda. ctx ends when the invocation
-// does. An error, which wraps ErrEvent, returns the whole batch to its queue.
+// does. An error, which wraps ErrEvent or ErrStays, returns the whole batch to its queue, as far as it is there.
 func (h *Handler) Handle(ctx context.Context, event []byte) ([]byte, error) {
 	messages, err := ParseEvent(event)
 	if err != nil {
@@ -109,7 +121,31 @@ func (h *Handler) Handle(ctx context.Context, event []byte) ([]byte, error) {
 			ids = append(ids, messages[i].ID)
 		}
 	}
+	if len(ids) > 0 && h.WholeBatches != nil && h.WholeBatches(ctx, groups[0].queue) {
+		return nil, h.fail(ctx, clock, groups, len(ids))
+	}
 	return answer(ids), nil
+}
+
+// fail deletes what is settled, and makes the error that keeps the rest in its queue.
+func (h *Handler) fail(ctx context.Context, c clock, groups []*group, stay int) error {
+	ctx, cancel := c.settling(ctx)
+	defer cancel()
+	for _, g := range groups {
+		var settled []*Message
+		for _, i := range g.all {
+			if !g.failed[i] {
+				settled = append(settled, &g.messages[i])
+			}
+		}
+		if len(settled) == 0 || h.Remove == nil {
+			continue
+		}
+		if err := h.Remove(ctx, g.queue, settled); err != nil {
+			h.log().Warn("messages that are settled could not be deleted; they will be delivered again", "queue", g.queue, "error", err)
+		}
+	}
+	return fmt.Errorf("%d %w: the event source mapping has no ReportBatchItemFailures", stay, ErrStays)
 }
 
 // clock is what one invocation's time is divided into.
