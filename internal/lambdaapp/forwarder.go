@@ -90,9 +90,10 @@ func (f *forwarder) Invoke(ctx context.Context, in *lambdaruntime.Invocation) (l
 	}
 	arn := gjson.GetBytes(in.Event, "Records.0.eventSourceARN").String()
 	joined := f.mappings.of(context.WithoutCancel(ctx), in.FunctionARN, arn)
-	answer, err := f.handler.Handle(ctx, in.Event)
+	answer, discard, err := f.handler.Handle(ctx, in.Event)
 	return lambdaruntime.Reply{Body: answer, After: func(ctx context.Context) {
 		f.metrics.flush()
+		discard(ctx)
 		if !in.Deadline.IsZero() && !errors.Is(err, lambdasqs.ErrEvent) {
 			f.advise(ctx, arn, total)
 		}

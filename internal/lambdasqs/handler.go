@@ -91,10 +91,13 @@ const reasonNoTime = "not attempted: the function's time was over"
 
 // Handle settles one event and gives the answer for Lambda. ctx ends when the invocation
 // does. An error, which wraps ErrEvent or ErrStays, returns the whole batch to its queue, as far as it is there.
-func (h *Handler) Handle(ctx context.Context, event []byte) ([]byte, error) {
+//
+// discard removes the records that were delivered from where they were stored beside the queue. It is to be called once Lambda has
+// the answer, error or not: a message that comes again because Lambda never had it would lead to nothing. It is never nil.
+func (h *Handler) Handle(ctx context.Context, event []byte) (reply []byte, discard func(context.Context), err error) {
 	messages, err := ParseEvent(event)
 	if err != nil {
-		return nil, err
+		return nil, func(context.Context) {}, err
 	}
 	clock := h.clock(ctx)
 	failed := make([]bool, len(messages))
@@ -121,10 +124,15 @@ func (h *Handler) Handle(ctx context.Context, event []byte) ([]byte, error) {
 			ids = append(ids, messages[i].ID)
 		}
 	}
-	if len(ids) > 0 && h.WholeBatches != nil && h.WholeBatches(ctx, groups[0].queue) {
-		return nil, h.fail(ctx, clock, groups, len(ids))
+	discard = func(ctx context.Context) {
+		for _, g := range groups {
+			g.discard(ctx)
+		}
 	}
-	return answer(ids), nil
+	if len(ids) > 0 && h.WholeBatches != nil && h.WholeBatches(ctx, groups[0].queue) {
+		return nil, discard, h.fail(ctx, clock, groups, len(ids))
+	}
+	return answer(ids), discard, nil
 }
 
 // fail deletes what is settled, and makes the error that keeps the rest in its queue.
@@ -204,19 +212,12 @@ func (h *Handler) payload(ctx context.Context, m *Message) (Payload, error) {
 }
 
 // settle carries an outcome out and reports whether the message stays in its queue.
-func (h *Handler) settle(ctx context.Context, c clock, d *Destination, m *Message, p *Payload, o *tapway.Outcome) (stays bool) {
+func (h *Handler) settle(ctx context.Context, c clock, d *Destination, m *Message, o *tapway.Outcome) (stays bool) {
 	ctx, cancel := c.settling(ctx)
 	defer cancel()
 	log := h.log().With("destination", d.Sender.Name, "message", m.ID)
 	switch o.Verdict {
-	case tapway.Delivered:
-		if p.Discard != nil {
-			if err := p.Discard(ctx); err != nil { // delivered it is: its lifetime ends the object
-				log.Warn("a delivered record could not be removed from its bucket", "error", err)
-			}
-		}
-		return false
-	case tapway.Dropped:
+	case tapway.Delivered, tapway.Dropped:
 		return false
 	case tapway.Dead:
 		err := errors.New("there is no dead-letter queue")
