@@ -134,3 +134,19 @@ func TestMemory(t *testing.T) {
 		}
 	}
 }
+
+// What AWS's SDKs do by a variable and a function does not is said.
+func TestEndpointVariables(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct{ set, want string }{
+		{"AWS_USE_FIPS_ENDPOINT=true", "does not heed AWS_USE_FIPS_ENDPOINT"}, {"AWS_USE_DUALSTACK_ENDPOINT=TRUE", "does not heed AWS_USE_DUALSTACK_ENDPOINT"}, {"AWS_USE_FIPS_ENDPOINT=false", ""},
+	} {
+		f := &function{log: new(buffer), metrics: new(buffer)}
+		if _, err := New(t.Context(), w.options(f, Forwarder, tt.set)); err != nil {
+			t.Fatal(err)
+		}
+		if log := f.log.String(); tt.want == "" && strings.Contains(log, "heed") || !strings.Contains(log, tt.want) {
+			t.Errorf("%s: %s", tt.set, log)
+		}
+	}
+}
