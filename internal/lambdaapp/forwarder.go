@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -28,7 +29,9 @@ type forwarder struct {
 	trigger  *trigger
 	owner    func(queueARN string) *lambdasqs.Destination // nil: the queue is no destination's
 	mappings *mappings
-	advised  sync.Map // ARNs of queues that have been looked at
+	advised  sync.Map               // ARNs of queues that have been looked at
+	event    atomic.Pointer[string] // ARN of the queue that the present event came from
+	outages  sync.Map               // how many attempts a record gets in an outage, by ARN of its queue
 }
 
 func newForwarder(c *config.Config, cloud *cloud, m *metrics, log *slog.Logger, version string) (*forwarder, error) {
@@ -43,6 +46,8 @@ func newForwarder(c *config.Config, cloud *cloud, m *metrics, log *slog.Logger, 
 		if err != nil {
 			return nil, settingsf("destination %q: %v", one.Name, err)
 		}
+		attempts := one.Retry.MaxAttempts
+		d.Sender.Outage = func() int { return f.outage(attempts) }
 		name := ""
 		if c.Queue != "disk" {
 			name = queueName(config.QueueFor(c.Queue, one.Name))
@@ -89,6 +94,7 @@ func (f *forwarder) Invoke(ctx context.Context, in *lambdaruntime.Invocation) (l
 		}
 	}
 	arn := gjson.GetBytes(in.Event, "Records.0.eventSourceARN").String()
+	f.event.Store(&arn)
 	joined := f.mappings.of(context.WithoutCancel(ctx), in.FunctionARN, arn)
 	answer, discard, err := f.handler.Handle(ctx, in.Event)
 	return lambdaruntime.Reply{Body: answer, After: func(ctx context.Context) {
