@@ -107,6 +107,7 @@ var notRun = []excused{
 	{"tapway console --aws", "needs a tap on AWS", "cmd/tapway: TestConsoleAWS"},
 	{"tapway queue recover", "needs what SQS did not take", "cmd/tapway: TestRecover"},
 	{"aws logs tail", "needs a function's log", "cmd/tapway: TestRecoverFromLog"},
+	{"aws logs filter-log-events", "needs a function's log", "cmd/tapway: TestRecordsInForms"},
 	{"tapway queue forget", "needs a destination that was configured before", "cmd/tapway: TestReload"},
 	{"tapway access refresh", "asks GitHub", "cmd/tapway: TestAccessRefresh"},
 }

@@ -98,8 +98,33 @@ func (r *recovery) readLog(in io.Reader) (found []logged, err error) {
 }
 
 // recordsIn finds the JSON objects in a line, whatever stands before and between them, that
-// hold a record.
+// hold a record, or else the JSON strings in it that do: the AWS CLI prints a log's lines as strings somewhere in its own JSON, on
+// one line or on many.
 func recordsIn(line []byte) (found []logged) {
+	if found = objectsIn(line); len(found) > 0 || !bytes.Contains(line, []byte(`\"record\"`)) {
+		return found
+	}
+	for rest := line; ; {
+		start := bytes.IndexByte(rest, '"')
+		if start < 0 {
+			return found
+		}
+		rest = rest[start:]
+		var text string
+		dec := json.NewDecoder(bytes.NewReader(rest))
+		if dec.Decode(&text) != nil {
+			rest = rest[1:]
+			continue
+		}
+		rest = rest[dec.InputOffset():]
+		if strings.Contains(text, `"record`) {
+			found = append(found, recordsIn([]byte(text))...)
+		}
+	}
+}
+
+// objectsIn is recordsIn for objects that are not inside of others.
+func objectsIn(line []byte) (found []logged) {
 	for {
 		start := bytes.IndexByte(line, '{')
 		if start < 0 {
@@ -124,7 +149,7 @@ func recordsIn(line []byte) (found []logged) {
 		case l.Whole != nil && len(l.Record) > 0 && len(l.Destinations) > 0:
 			found = append(found, l)
 		case strings.Contains(l.Message, `"record"`):
-			found = append(found, recordsIn([]byte(l.Message))...)
+			found = append(found, objectsIn([]byte(l.Message))...)
 		}
 	}
 }

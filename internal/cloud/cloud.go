@@ -179,6 +179,9 @@ func (a *Account) QueueConfig(c *config.Config, lease time.Duration, log *slog.L
 		return sqsqueue.Config{}, err
 	}
 	o := sqsqueue.Config{Client: client, Queues: Queues(c), DeadLetters: map[string]string{}, Attempts: map[string]int{}, Lease: lease, Log: log}
+	if endpoint, err := a.Endpoint("SQS"); err == nil && endpoint == nil { // another may be anywhere
+		o.Region = a.Config.Region
+	}
 	for _, d := range c.Destinations {
 		o.Attempts[d.Name] = d.Retry.MaxAttempts
 	}

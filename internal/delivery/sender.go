@@ -26,6 +26,11 @@ type Sender struct {
 	Batch  Batch
 	Retry  Retry
 
+	// Outage is how many attempts a record gets in all, if that is more than Retry gives, while it is the
+	// destination that is down and not the record that is refused: no connection, no answer, 429, 502, 503, 504.
+	// It is for whoever has no circuit breaker. It is asked when Retry would give a record up; nil: nobody is.
+	Outage func() int
+
 	// Secrets sign every request as Standard Webhooks 1.0.0 describes; all of them do, so
 	// that the destination can move from one to the next. "whsec_" and base64, or any text.
 	Secrets []tapway.Secret
@@ -251,7 +256,7 @@ func (s *Sender) outcome(m *tapway.Message, a *answer) tapway.Outcome {
 		return tapway.Outcome{Verdict: tapway.Released, After: s.Retry.max(), Reason: a.reason, Status: a.status}
 	}
 	made := m.Attempts + 1
-	if s.Retry.last(m.Attempts) {
+	if s.Retry.last(m.Attempts) && !s.outlasts(made, a) {
 		plural := "s"
 		if made == 1 {
 			plural = ""
@@ -260,4 +265,9 @@ func (s *Sender) outcome(m *tapway.Message, a *answer) tapway.Outcome {
 			Reason: fmt.Sprintf("gave up after %d attempt%s: %s", made, plural, a.reason)}
 	}
 	return tapway.Outcome{Verdict: tapway.Retry, After: s.Retry.Delay(made, a.retryAfter), Reason: a.reason, Status: a.status}
+}
+
+// outlasts reports whether a record is kept because it is the destination that is down.
+func (s *Sender) outlasts(made int, a *answer) bool {
+	return a.class.wide() && s.Outage != nil && made < s.Outage()
 }

@@ -87,3 +87,36 @@ func queueSettings(ctx context.Context, t *trigger, arn string) (visibility time
 	}
 	return time.Duration(seconds) * time.Second, receives, nil
 }
+
+const (
+	// outageReceives is how often a queue without a redrive policy may hand out a record whose destination is down.
+	outageReceives = 1000
+	// outageUnknown is how many times max_attempts that is where the policy cannot be read; adviseQueue asks for less.
+	outageUnknown = 3
+	// outageSpare is what is left of maxReceiveCount, so that it is tapway that gives a record up, with its reason.
+	outageSpare = 3
+)
+
+// outage is how many attempts a record of the present event gets while its destination is down. A function has no
+// circuit breaker, so what bounds it is how often the queue hands a record out.
+func (f *forwarder) outage(attempts int) int {
+	arn := f.event.Load()
+	if arn == nil {
+		return attempts
+	}
+	if n, ok := f.outages.Load(*arn); ok {
+		return n.(int)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adviceTime)
+	defer cancel()
+	n := outageReceives
+	switch _, receives, err := queueSettings(ctx, f.trigger, *arn); {
+	case err != nil:
+		f.log.Debug("the queue's redrive policy could not be read; that needs sqs:GetQueueAttributes", "queue", queueName(*arn), "error", err)
+		n = outageUnknown * attempts
+	case receives > 0:
+		n = receives - outageSpare
+	}
+	f.outages.Store(*arn, n)
+	return n
+}

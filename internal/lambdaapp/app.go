@@ -82,6 +82,11 @@ func New(ctx context.Context, o Options) (*App, error) {
 	}
 	a := &App{Role: role, Log: NewLog(o.Log, level(c, o.Getenv))}
 	a.metrics = newMetrics(o.Metrics, o.Getenv("AWS_LAMBDA_FUNCTION_NAME"), string(role), a.Log)
+	for _, name := range []string{"AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"} {
+		if strings.EqualFold(o.Getenv(name), "true") {
+			a.Log.Warn("a function does not heed "+name+": name the endpoints by AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL_S3 and the like", "variable", name)
+		}
+	}
 	size := memory(o.Getenv)
 	if role == Proxy {
 		var s *sender

@@ -135,8 +135,12 @@ func (c *cloud) sender(conf *config.Config, m *metrics, log *slog.Logger) (*send
 	} else {
 		log.Warn("there is no bucket: records that are larger than the queue takes, or that it refuses, are lost; set TAPWAY_BUCKET")
 	}
+	region := c.base.Region
+	if c.sqsEndpoint != nil {
+		region = "" // it may be anywhere
+	}
 	q, err := sqsqueue.New(sqsqueue.Config{
-		Client: c.queues(), Queues: queues, Claims: c.claims(conf, "records/"), CallTimeout: 3 * time.Second, Patience: s.patience, Log: log,
+		Client: c.queues(), Queues: queues, Region: region, Claims: c.claims(conf, "records/"), CallTimeout: 3 * time.Second, Patience: s.patience, Log: log,
 	})
 	if err != nil {
 		return nil, settingsf("queue: %v", err)

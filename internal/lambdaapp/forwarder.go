@@ -2,9 +2,11 @@ package lambdaapp
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -24,9 +26,12 @@ type forwarder struct {
 	log     *slog.Logger
 	longest time.Duration // the longest timeout of a destination
 
-	trigger *trigger
-	owner   func(queueARN string) *lambdasqs.Destination // nil: the queue is no destination's
-	advised sync.Map                                     // ARNs of queues that have been looked at
+	trigger  *trigger
+	owner    func(queueARN string) *lambdasqs.Destination // nil: the queue is no destination's
+	mappings *mappings
+	advised  sync.Map               // ARNs of queues that have been looked at
+	event    atomic.Pointer[string] // ARN of the queue that the present event came from
+	outages  sync.Map               // how many attempts a record gets in an outage, by ARN of its queue
 }
 
 func newForwarder(c *config.Config, cloud *cloud, m *metrics, log *slog.Logger, version string) (*forwarder, error) {
@@ -41,6 +46,8 @@ func newForwarder(c *config.Config, cloud *cloud, m *metrics, log *slog.Logger, 
 		if err != nil {
 			return nil, settingsf("destination %q: %v", one.Name, err)
 		}
+		attempts := one.Retry.MaxAttempts
+		d.Sender.Outage = func() int { return f.outage(attempts) }
 		name := ""
 		if c.Queue != "disk" {
 			name = queueName(config.QueueFor(c.Queue, one.Name))
@@ -61,11 +68,15 @@ func newForwarder(c *config.Config, cloud *cloud, m *metrics, log *slog.Logger, 
 		},
 		owner: func(arn string) string { return find(arn).Sender.Name },
 	}
-	f.trigger, f.owner = t, find
+	f.trigger, f.owner, f.mappings = t, find, &mappings{log: log}
+	if cloud.sqsEndpoint == nil || cloud.lambdaEndpoint != nil { // else the queue may not be AWS's
+		f.mappings.ask = newFunctions(cloud.base, cloud.lambdaEndpoint, log).wholeBatches
+	}
 	f.handler = &lambdasqs.Handler{
 		Destination: find,
-		Payload:     t.payload, Postpone: t.postpone, Bury: t.bury, Log: log,
-		Observe: func(destination string, _ *lambdasqs.Message, o tapway.Outcome) { m.message(destination, o) },
+		Payload:     t.payload, Postpone: t.postpone, Bury: t.bury, Remove: t.remove, Log: log,
+		WholeBatches: func(ctx context.Context, arn string) bool { return f.mappings.known(arn).wholeBatches(ctx) },
+		Observe:      func(destination string, _ *lambdasqs.Message, o tapway.Outcome) { m.message(destination, o) },
 	}
 	return f, nil
 }
@@ -82,12 +93,17 @@ func (f *forwarder) Invoke(ctx context.Context, in *lambdaruntime.Invocation) (l
 				"function_timeout", total.Round(100*time.Millisecond).String(), "destination_timeout", f.longest.String())
 		}
 	}
-	answer, err := f.handler.Handle(ctx, in.Event)
+	arn := gjson.GetBytes(in.Event, "Records.0.eventSourceARN").String()
+	f.event.Store(&arn)
+	joined := f.mappings.of(context.WithoutCancel(ctx), in.FunctionARN, arn)
+	answer, discard, err := f.handler.Handle(ctx, in.Event)
 	return lambdaruntime.Reply{Body: answer, After: func(ctx context.Context) {
 		f.metrics.flush()
-		if !in.Deadline.IsZero() && err == nil {
-			f.advise(ctx, gjson.GetBytes(in.Event, "Records.0.eventSourceARN").String(), total)
+		discard(ctx)
+		if !in.Deadline.IsZero() && !errors.Is(err, lambdasqs.ErrEvent) {
+			f.advise(ctx, arn, total)
 		}
+		joined.wholeBatches(ctx) // the call must have ended when the environment freezes
 	}}, err
 }
 

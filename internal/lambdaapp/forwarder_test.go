@@ -127,10 +127,11 @@ func TestRetries(t *testing.T) {
 	w.env["LAMBDA_TASK_ROOT"] = t.TempDir()
 	writeFile(t, w.env["LAMBDA_TASK_ROOT"]+"/tapway.yaml", "destinations: [{name: siem, url: \""+w.env["TAPWAY_DESTINATION"]+"\", retry: {max_attempts: 2}, headers: {Authorization: hunter2}}]\n")
 	delete(w.env, "TAPWAY_DESTINATION")
+	answer := http.StatusServiceUnavailable
 	w.sink = func(rw http.ResponseWriter, r *http.Request, _ []byte) {
 		same(t, "header", r.Header.Get("Authorization"), "hunter2")
 		rw.Header().Set("Retry-After", "600")
-		rw.WriteHeader(http.StatusServiceUnavailable)
+		rw.WriteHeader(answer)
 	}
 	f := w.start(Forwarder)
 	w.sqs.Put("records", recordOf(1, "a"), nil)
@@ -142,6 +143,7 @@ func TestRetries(t *testing.T) {
 		t.Errorf("it is visible in %v, want 600 s", messages[0].Visible.Sub(begun))
 	}
 	// The same message, received for the second time.
+	answer = http.StatusInternalServerError
 	again := gjson.Parse(string(event1(recordOf(1, "a"), 2)))
 	result := f.Invoke(t.Context(), []byte(again.Raw))
 	same(t, "answer", string(result.Body), `{"batchItemFailures":[]}`)
@@ -149,13 +151,63 @@ func TestRetries(t *testing.T) {
 	if len(dead) != 1 {
 		t.Fatalf("%d dead letters", len(dead))
 	}
-	same(t, "reason", dead[0].Attributes["tapway.reason"].String(), "gave up after 2 attempts: 503 Service Unavailable")
-	same(t, "status", dead[0].Attributes["tapway.status"].String(), "503")
+	same(t, "reason", dead[0].Attributes["tapway.reason"].String(), "gave up after 2 attempts: 500 Internal Server Error")
+	same(t, "status", dead[0].Attributes["tapway.status"].String(), "500")
 	same(t, "id", dead[0].Attributes["tapway.id"].String(), tapway.ID{6: 0x70, 8: 0x80, 15: 1}.String())
 	same(t, "body", dead[0].Body, recordOf(1, "a"))
 	f.settled(t)
 	sums := f.sums(t)
 	same(t, "returned, dead", fmt.Sprint(sums["returned"], sums["dead"]), "1 1")
+}
+
+// A record does not die because its destination is down, as long as its queue hands it out; one that is refused does.
+func TestOutage(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		policy int // maxReceiveCount; 0: there is no policy
+		status int // of the destination
+		fault  bool
+		last   int // the receive at which it dies
+	}{
+		{name: "down", policy: 100, status: 503, last: 97},
+		{name: "no answer that counts", policy: 100, status: 429, last: 97},
+		{name: "refused", policy: 100, status: 400, last: 2},
+		{name: "broken", policy: 100, status: 500, last: 2},
+		{name: "a policy that ends before", policy: 3, status: 503, last: 2},
+		{name: "no policy", status: 503, last: 1000},
+		{name: "a policy that may not be read", policy: 100, status: 503, fault: true, last: 6},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			attributes := map[string]string{}
+			if tt.policy > 0 {
+				attributes["RedrivePolicy"] = sqstest.RedrivePolicy("records-dead", tt.policy)
+			}
+			w.sqs.Create("records", attributes)
+			w.sqs.Fault = func(c sqstest.Call) *sqstest.Fault {
+				if tt.fault && c.Action == "GetQueueAttributes" {
+					return &sqstest.Fault{Status: 403, Code: "AccessDenied"}
+				}
+				return nil
+			}
+			w.env["TAPWAY_DEAD_LETTER_QUEUE"] = "records-dead"
+			w.env["LAMBDA_TASK_ROOT"] = t.TempDir()
+			writeFile(t, w.env["LAMBDA_TASK_ROOT"]+"/tapway.yaml", "destinations: [{name: siem, url: \""+w.env["TAPWAY_DESTINATION"]+"\", retry: {max_attempts: 2}}]\n")
+			delete(w.env, "TAPWAY_DESTINATION")
+			w.sink = func(rw http.ResponseWriter, _ *http.Request, _ []byte) { rw.WriteHeader(tt.status) }
+			f := w.start(Forwarder)
+			for _, one := range []struct {
+				receives, dead int
+			}{{tt.last - 1, 0}, {tt.last, 1}} {
+				f.Invoke(t.Context(), event1(recordOf(1, "a"), one.receives))
+				f.settled(t)
+				if n := len(w.sqs.Messages("records-dead")); n != one.dead {
+					t.Errorf("received %d times: %d dead letters, want %d", one.receives, n, one.dead)
+				}
+			}
+		})
+	}
 }
 
 // event1 is an event with one message.

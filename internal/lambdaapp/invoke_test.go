@@ -38,6 +38,10 @@ func (l *lambda) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	if strings.HasPrefix(r.URL.Path, "/2015-03-31/event-source-mappings/") { // the forwarder, which may not ask
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/2015-03-31/functions/")
 	path, whole := strings.CutSuffix(path, "/invocations")
 	arn, _ := url.PathUnescape(path)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -17,6 +18,10 @@ const (
 	// the record in before, so it is not to wait long.
 	afterPatience  = 10 * time.Second
 	beforePatience = 2 * time.Second
+
+	// afterTrouble is what a queue or bucket gets that has not answered the last time, until it does: with ten seconds
+	// for every call an outage of SQS would use the account's concurrency up, and then clients would notice.
+	afterTrouble = time.Second
 )
 
 // sender brings a record to the destinations' queues, or else into the bucket, or else into
@@ -28,6 +33,8 @@ type sender struct {
 	patience     time.Duration
 	metrics      *metrics
 	log          *slog.Logger
+
+	queueDown, bucketDown atomic.Bool // it took its whole time, and in vain, the last time
 }
 
 // empty sends what an outbox holds.
@@ -62,19 +69,30 @@ func (s *sender) send(ctx context.Context, ex *tapway.Exchange) error {
 }
 
 func (s *sender) toQueue(ctx context.Context, ex *tapway.Exchange) error {
-	budget := s.patience
+	budget := bounded(s.patience, &s.queueDown)
 	if deadline, ok := ctx.Deadline(); ok {
 		budget = min(budget, time.Until(deadline)/2)
 	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	return s.enqueue(ctx, ex)
+	err := s.enqueue(ctx, ex)
+	s.queueDown.Store(err != nil && ctx.Err() != nil)
+	return err
+}
+
+func bounded(patience time.Duration, down *atomic.Bool) time.Duration {
+	if down.Load() {
+		return min(patience, afterTrouble)
+	}
+	return patience
 }
 
 func (s *sender) toBucket(ctx context.Context, ex *tapway.Exchange, text []byte, missing []string) (keys []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.patience/2)
+	ctx, cancel := context.WithTimeout(ctx, bounded(s.patience/2, &s.bucketDown))
 	defer cancel()
-	return spill.Put(ctx, s.spill, ex, text, missing)
+	keys, err = spill.Put(ctx, s.spill, ex, text, missing)
+	s.bucketDown.Store(err != nil && ctx.Err() != nil)
+	return keys, err
 }
 
 // toLog is the last resort. A record that does not go into a log line whole counts as lost.

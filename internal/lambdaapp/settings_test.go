@@ -30,6 +30,7 @@ func TestInitErrors(t *testing.T) {
 		{"a wrong older name", Proxy, []string{"TAPWAY_BACKEND=", "REMOTE_URL=ftp://x"}, []string{"environment variable REMOTE_URL"}},
 		{"no queue", Proxy, []string{"TAPWAY_QUEUE="}, []string{"set TAPWAY_QUEUE"}},
 		{"a FIFO queue", Proxy, []string{"TAPWAY_QUEUE=a.fifo"}, []string{"environment variable TAPWAY_QUEUE", "use a standard queue"}},
+		{"a queue elsewhere", Proxy, []string{"AWS_ENDPOINT_URL_SQS=", "TAPWAY_QUEUE=arn:aws:sqs:us-east-1:123456789012:records"}, []string{"is in us-east-1, and this is eu-west-1", "take a queue in the same region"}},
 		{"a queue for destinations that are not there", Proxy, []string{"TAPWAY_QUEUE=sqs://q-{destination}", "TAPWAY_DESTINATION="}, []string{"set destinations, or leave {destination} out"}},
 		{"a wrong bucket", Proxy, []string{"TAPWAY_BUCKET=s3://x"}, []string{"environment variable TAPWAY_BUCKET", "without s3://"}},
 		{"no destination", Forwarder, []string{"TAPWAY_DESTINATION="}, []string{"set TAPWAY_DESTINATION"}},
@@ -130,6 +131,22 @@ func TestMemory(t *testing.T) {
 	for text, want := range map[string]int64{"": 0, "128": 128 << 20, "10240": 10240 << 20, "-1": 0, "x": 0} {
 		if got := memory(func(string) string { return text }); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+}
+
+// What AWS's SDKs do by a variable and a function does not is said.
+func TestEndpointVariables(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct{ set, want string }{
+		{"AWS_USE_FIPS_ENDPOINT=true", "does not heed AWS_USE_FIPS_ENDPOINT"}, {"AWS_USE_DUALSTACK_ENDPOINT=TRUE", "does not heed AWS_USE_DUALSTACK_ENDPOINT"}, {"AWS_USE_FIPS_ENDPOINT=false", ""},
+	} {
+		f := &function{log: new(buffer), metrics: new(buffer)}
+		if _, err := New(t.Context(), w.options(f, Forwarder, tt.set)); err != nil {
+			t.Fatal(err)
+		}
+		if log := f.log.String(); tt.want == "" && strings.Contains(log, "heed") || !strings.Contains(log, tt.want) {
+			t.Errorf("%s: %s", tt.set, log)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,6 +42,7 @@ type sqsClient interface {
 	GetQueueUrl(ctx context.Context, in *awssqs.GetQueueUrlInput) (*awssqs.GetQueueUrlOutput, error)
 	GetQueueAttributes(ctx context.Context, in *awssqs.GetQueueAttributesInput) (*awssqs.GetQueueAttributesOutput, error)
 	SendMessage(ctx context.Context, in *awssqs.SendMessageInput) (*awssqs.SendMessageOutput, error)
+	DeleteMessageBatch(ctx context.Context, in *awssqs.DeleteMessageBatchInput) (*awssqs.DeleteMessageBatchOutput, error)
 	ChangeMessageVisibility(ctx context.Context, in *awssqs.ChangeMessageVisibilityInput) (*awssqs.ChangeMessageVisibilityOutput, error)
 }
 
@@ -81,6 +83,29 @@ func (t *trigger) postpone(ctx context.Context, m *lambdasqs.Message, d time.Dur
 	}
 	_, err = t.sqs.ChangeMessageVisibility(ctx, &awssqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: &m.Receipt, VisibilityTimeout: int32(d / time.Second)})
 	return err
+}
+
+// remove is lambdasqs.Handler's.
+func (t *trigger) remove(ctx context.Context, arn string, settled []*lambdasqs.Message) error {
+	url, err := t.url(ctx, arn)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for tens := range slices.Chunk(settled, 10) {
+		in := &awssqs.DeleteMessageBatchInput{QueueUrl: &url}
+		for i, m := range tens {
+			in.Entries = append(in.Entries, awssqs.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &m.Receipt})
+		}
+		out, err := t.sqs.DeleteMessageBatch(ctx, in)
+		if err == nil && len(out.Failed) > 0 {
+			err = fmt.Errorf("%d of %d: %s", len(out.Failed), len(tens), aws.ToString(out.Failed[0].Code))
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // bury is lambdasqs.Handler's. The message goes as it is, a pointer as a pointer, with why it

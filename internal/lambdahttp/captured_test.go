@@ -112,6 +112,8 @@ var badEvents = []struct {
 	{`{"Records":[{"eventSource":"aws:sqs"}]}`, "", `"Records", as from SQS`, "", "/"},
 	{`{"version":"0","id":"x","detail-type":"y","detail":{}}`, "", `the event has "version", "id", "detail-type", "detail"; expected`, "", "/"},
 	{`{"requestContext":{"connectionId":"x","apiId":"a"},"body":"b"}`, "", "WebSocket", "", "/"},
+	{`{"type":"REQUEST","methodArn":"arn:aws:execute-api:x","resource":"/a","path":"/a","httpMethod":"GET","headers":{},"requestContext":{"resourceId":"b","apiId":"c"}}`, "", "question to an authorizer", "GET", "/a"},
+	{`{"version":"2.0","type":"REQUEST","routeArn":"arn:aws:execute-api:x","rawPath":"/a","headers":{},"requestContext":{"http":{"method":"GET"}}}`, "", "question to an authorizer", "", "/"},
 	{`{"resource":"/","httpMethod":"GET","path":"/a"}`, "", "expected", "GET", "/a"},
 	{`{"resource":"/","httpMethod":"GET","path":"/a","requestContext":{},"headers":5}`, tapway.FrontREST, "headers is not an object at byte ", "GET", "/a"},
 	{`{"resource":"/","httpMethod":"GET","path":"/a","requestContext":{},"headers":{"a":5}}`, tapway.FrontREST, "headers is not a string", "GET", "/a"},

@@ -75,8 +75,9 @@ type event struct {
 	ascii  bool   // it is certain to be plain ASCII
 	base64 bool
 
-	context requestContext
-	names   []string // of the first members, for messages
+	authorizer bool // a gateway asks whether a call may pass
+	context    requestContext
+	names      []string // of the first members, for messages
 
 	single     int       // where headers begins; 0: it is not there
 	headerRoom [24]pair  // what the headers are made in, as long as it is enough
@@ -149,6 +150,9 @@ func (e *event) parse(data []byte) error {
 			e.takeBody(&s)
 		case "isBase64Encoded":
 			e.base64 = s.bool("isBase64Encoded")
+		case "methodArn", "routeArn":
+			e.authorizer = true
+			s.skip()
 		case "requestContext":
 			e.context = requestContext{}
 			e.context.present = s.object("requestContext", func(name []byte) { e.context.take(&s, name) })
@@ -290,6 +294,8 @@ func (e *event) shape() shape {
 		return albSingle
 	case c.connectionID != "":
 		return unknown // WebSocket
+	case e.authorizer:
+		return unknown // it has all that a call has, but the body
 	case e.version == "2.0" && c.http:
 		if strings.Contains(c.domain, ".lambda-url.") || c.account == "anonymous" {
 			return funcURL
@@ -309,6 +315,8 @@ func (e *event) strange() string {
 	switch {
 	case e.context.connectionID != "":
 		return "this is a WebSocket API's event; " + want
+	case e.authorizer:
+		return "this is a gateway's question to an authorizer, which tapway is not; " + want
 	case len(e.names) == 0:
 		return "the event is empty; " + want
 	case len(e.names) == 1 && e.names[0] == "Records":

@@ -53,7 +53,7 @@ func TestParseEventRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := new(Handler).Handle(context.Background(), []byte(tt.event))
+			_, _, err := new(Handler).Handle(context.Background(), []byte(tt.event))
 			if !errors.Is(err, ErrEvent) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("the error is %v, want one about %q", err, tt.want)
 			}
@@ -75,7 +75,7 @@ func TestAnswer(t *testing.T) {
 
 // An empty batch is none to fail.
 func TestNoRecords(t *testing.T) {
-	got, err := new(Handler).Handle(context.Background(), []byte(`{"Records":[]}`))
+	got, _, err := new(Handler).Handle(context.Background(), []byte(`{"Records":[]}`))
 	if err != nil || string(got) != `{"batchItemFailures":[]}` {
 		t.Errorf("%s, %v", got, err)
 	}
@@ -93,7 +93,7 @@ func FuzzHandle(f *testing.F) {
 	f.Add([]byte(`{"Records":null}`))
 	f.Fuzz(func(t *testing.T, event []byte) {
 		h := &Handler{Destination: func(string) *Destination { return nil }, Log: quiet}
-		out, err := h.Handle(context.Background(), event)
+		out, _, err := h.Handle(context.Background(), event)
 		messages, parseErr := ParseEvent(event)
 		if (err == nil) != (parseErr == nil) {
 			t.Fatalf("handled: %v, parsed: %v", err, parseErr)

@@ -17,6 +17,9 @@ import (
 // record, the rest of an event is returned untried.
 const threshold = 5
 
+// discards is how many records are removed from their bucket at a time.
+const discards = 4
+
 // group is the messages of one event that came from one queue.
 type group struct {
 	h           *Handler
@@ -33,6 +36,13 @@ type group struct {
 	halted   string // why nothing more is attempted; "" while it is
 	failures int
 	first    string // reason of the first failure
+	spent    []spent
+}
+
+// spent is a record of which nobody has any more use.
+type spent struct {
+	message string
+	discard func(context.Context) error
 }
 
 func (g *group) run(ctx context.Context) {
@@ -116,8 +126,13 @@ func (g *group) chunk(ctx context.Context, chunk []int) {
 	outcomes := g.attempt(ctx, chunk, payloads)
 	for k, i := range chunk {
 		o, m := &outcomes[k], &g.messages[i]
-		stays := g.h.settle(ctx, g.clock, g.destination, m, &payloads[k], o)
+		stays := g.h.settle(ctx, g.clock, g.destination, m, o)
 		g.failed[i] = stays
+		if payloads[k].Discard != nil && o.Verdict == tapway.Delivered {
+			g.mu.Lock()
+			g.spent = append(g.spent, spent{m.ID, payloads[k].Discard})
+			g.mu.Unlock()
+		}
 		if stays {
 			g.mu.Lock()
 			if g.failures++; g.first == "" {
@@ -129,6 +144,22 @@ func (g *group) chunk(ctx context.Context, chunk []int) {
 			g.h.Observe(g.destination.Sender.Name, m, *o)
 		}
 	}
+}
+
+// discard removes what was delivered, some side by side.
+func (g *group) discard(ctx context.Context) {
+	var running sync.WaitGroup
+	slots := make(chan struct{}, discards)
+	for _, s := range g.spent {
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			if err := s.discard(ctx); err != nil { // delivered it is: its lifetime ends the object
+				g.h.log().Warn("a delivered record could not be removed from its bucket", "destination", g.destination.Sender.Name, "message", s.message, "error", err)
+			}
+		})
+	}
+	running.Wait()
 }
 
 // attempt says what becomes of each message. It never panics: a message that trips the

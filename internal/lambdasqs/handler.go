@@ -41,6 +41,14 @@ type Handler struct {
 	// nil: it stays, until the queue's redrive policy moves it without a reason.
 	Bury func(ctx context.Context, m *Message, o tapway.Outcome) error
 
+	// WholeBatches reports whether the queue's trigger knows no batchItemFailures: it would delete every message of an event
+	// that is answered. Then an event with a failure is not answered: Handle removes what is settled by Remove, and
+	// gives an error that wraps ErrStays. nil: every trigger knows them.
+	WholeBatches func(ctx context.Context, queueARN string) bool
+
+	// Remove deletes messages from their queue (SQS's DeleteMessageBatch). What it does not delete is delivered again.
+	Remove func(ctx context.Context, queueARN string, settled []*Message) error
+
 	// Margin is kept free before the invocation's deadline, for what follows the last
 	// attempts. 0: 2 s, but at most a quarter of the time there is.
 	Margin time.Duration
@@ -71,6 +79,10 @@ type Payload struct {
 // ErrPoison is wrapped by a Payload error that no repetition will change.
 var ErrPoison = errors.New("poison message")
 
+// ErrStays is wrapped by the error of an event of which messages are to stay in their queue, and whose trigger can
+// only be told so by an error.
+var ErrStays = errors.New("messages stay in their queue")
+
 // ErrRefused is wrapped by a Payload error that lasts until somebody changes something, such as a permission.
 var ErrRefused = errors.New("refused")
 
@@ -78,11 +90,14 @@ var ErrRefused = errors.New("refused")
 const reasonNoTime = "not attempted: the function's time was over"
 
 // Handle settles one event and gives the answer for Lambda. ctx ends when the invocation
-// does. An error, which wraps ErrEvent, returns the whole batch to its queue.
-func (h *Handler) Handle(ctx context.Context, event []byte) ([]byte, error) {
+// does. An error, which wraps ErrEvent or ErrStays, returns the whole batch to its queue, as far as it is there.
+//
+// discard removes the records that were delivered from where they were stored beside the queue. It is to be called once Lambda has
+// the answer, error or not: a message that comes again because Lambda never had it would lead to nothing. It is never nil.
+func (h *Handler) Handle(ctx context.Context, event []byte) (reply []byte, discard func(context.Context), err error) {
 	messages, err := ParseEvent(event)
 	if err != nil {
-		return nil, err
+		return nil, func(context.Context) {}, err
 	}
 	clock := h.clock(ctx)
 	failed := make([]bool, len(messages))
@@ -109,7 +124,36 @@ func (h *Handler) Handle(ctx context.Context, event []byte) ([]byte, error) {
 			ids = append(ids, messages[i].ID)
 		}
 	}
-	return answer(ids), nil
+	discard = func(ctx context.Context) {
+		for _, g := range groups {
+			g.discard(ctx)
+		}
+	}
+	if len(ids) > 0 && h.WholeBatches != nil && h.WholeBatches(ctx, groups[0].queue) {
+		return nil, discard, h.fail(ctx, clock, groups, len(ids))
+	}
+	return answer(ids), discard, nil
+}
+
+// fail deletes what is settled, and makes the error that keeps the rest in its queue.
+func (h *Handler) fail(ctx context.Context, c clock, groups []*group, stay int) error {
+	ctx, cancel := c.settling(ctx)
+	defer cancel()
+	for _, g := range groups {
+		var settled []*Message
+		for _, i := range g.all {
+			if !g.failed[i] {
+				settled = append(settled, &g.messages[i])
+			}
+		}
+		if len(settled) == 0 || h.Remove == nil {
+			continue
+		}
+		if err := h.Remove(ctx, g.queue, settled); err != nil {
+			h.log().Warn("messages that are settled could not be deleted; they will be delivered again", "queue", g.queue, "error", err)
+		}
+	}
+	return fmt.Errorf("%d %w: the event source mapping has no ReportBatchItemFailures", stay, ErrStays)
 }
 
 // clock is what one invocation's time is divided into.
@@ -168,19 +212,12 @@ func (h *Handler) payload(ctx context.Context, m *Message) (Payload, error) {
 }
 
 // settle carries an outcome out and reports whether the message stays in its queue.
-func (h *Handler) settle(ctx context.Context, c clock, d *Destination, m *Message, p *Payload, o *tapway.Outcome) (stays bool) {
+func (h *Handler) settle(ctx context.Context, c clock, d *Destination, m *Message, o *tapway.Outcome) (stays bool) {
 	ctx, cancel := c.settling(ctx)
 	defer cancel()
 	log := h.log().With("destination", d.Sender.Name, "message", m.ID)
 	switch o.Verdict {
-	case tapway.Delivered:
-		if p.Discard != nil {
-			if err := p.Discard(ctx); err != nil { // delivered it is: its lifetime ends the object
-				log.Warn("a delivered record could not be removed from its bucket", "error", err)
-			}
-		}
-		return false
-	case tapway.Dropped:
+	case tapway.Delivered, tapway.Dropped:
 		return false
 	case tapway.Dead:
 		err := errors.New("there is no dead-letter queue")

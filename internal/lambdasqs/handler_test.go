@@ -157,10 +157,14 @@ func records(n int) []one {
 // handle gives the ids that are to stay in the queue.
 func (w *world) handle(t *testing.T, ctx context.Context, messages ...one) []string {
 	t.Helper()
-	out, err := w.Handle(ctx, event(messages...))
+	out, discard, err := w.Handle(ctx, event(messages...))
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(w.discarded) > 0 {
+		t.Error("a record is removed before Lambda knows that it was delivered")
+	}
+	discard(ctx)
 	var answer struct {
 		BatchItemFailures []struct{ ItemIdentifier string }
 	}
@@ -341,6 +345,37 @@ func TestDiscard(t *testing.T) {
 	same(t, "discarded", w.discarded, []string{"0"})
 }
 
+// What a trigger is to keep, but knows no answer for, is kept by an error, and what is settled does not come again.
+func TestWholeBatches(t *testing.T) {
+	w := newWorld()
+	var removed []string
+	w.WholeBatches = func(_ context.Context, arn string) bool { return arn == queueARN }
+	w.Remove = func(_ context.Context, arn string, settled []*Message) error {
+		for _, m := range settled {
+			removed = append(removed, arn+" "+m.ID)
+		}
+		return errors.New("no answer") // then they come again
+	}
+	same(t, "failed", w.handle(t, t.Context(), records(2)...), []string{})
+	same(t, "removed", removed, []string(nil))
+	w.answer = func(_ int, _ *http.Request, body string) (int, time.Duration) {
+		if strings.Contains(body, `"/1"`) {
+			return 500, 0
+		}
+		return 200, 0
+	}
+	batch := records(4)
+	batch[3].body = "hello" // dead, and set aside
+	out, _, err := w.Handle(t.Context(), event(batch...))
+	if !errors.Is(err, ErrStays) || out != nil {
+		t.Errorf("%s, %v", out, err)
+	}
+	same(t, "removed", removed, []string{queueARN + " 0", queueARN + " 2", queueARN + " 3"})
+	if !strings.Contains(w.log.String(), "they will be delivered again") {
+		t.Errorf("the log: %s", &w.log)
+	}
+}
+
 func TestFilter(t *testing.T) {
 	w := newWorld()
 	w.dest.Match = func(m *tapway.Message) bool { return m.ID == testID(1) }
@@ -359,7 +394,7 @@ func TestQueues(t *testing.T) {
 		}
 		return known(arn)
 	}
-	out, err := w.Handle(t.Context(), event(one{id: "0", body: text(0)}, one{id: "x", body: text(1), queue: "other"}, one{id: "2", body: text(2)}))
+	out, _, err := w.Handle(t.Context(), event(one{id: "0", body: text(0)}, one{id: "x", body: text(1), queue: "other"}, one{id: "2", body: text(2)}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func (s *Store) failed(ctx context.Context, what, key string, err error) error {
 	switch {
 	case refused == nil:
 	case refused.Region != "":
-		hint = "; the bucket is in " + refused.Region + ", and tapway looks for it in its own region: set AWS_REGION to the bucket's, or take a bucket here"
+		hint = "; the bucket is in " + refused.Region + ", and tapway looks for it in its own region: take a bucket here, or, where it is yours to choose and not a function's, set AWS_REGION to the bucket's"
 	case refused.Code == "NoSuchBucket":
 		hint = "; the bucket does not exist in this region"
 	case refused.Code == "NoSuchKey" || refused.Code == "NotFound":

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,10 @@ type Config struct {
 	// DeadLetters names a destination's dead-letter queue in the same ways where it is not the
 	// one of the queue's redrive policy.
 	DeadLetters map[string]string
+
+	// Region is the client's. A queue that is named in another by its URL or ARN is refused: SQS would not find it here, or
+	// would find another one of the same name. "": not checked.
+	Region string
 
 	// Claims takes records that are too large for their queue; nil: they are refused, and
 	// counted as dropped "too-large".
@@ -113,7 +118,7 @@ func (c *Config) check() error {
 	}
 	seen := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.Queues)) {
-		if err := checkRef(c.Queues[name]); err != nil {
+		if err := c.checkRef(c.Queues[name]); err != nil {
 			return fmt.Errorf("SQS queue of destination %q: %w", name, err)
 		}
 		if other, ok := seen[c.Queues[name]]; ok {
@@ -125,7 +130,7 @@ func (c *Config) check() error {
 		if _, ok := c.Queues[name]; !ok {
 			return fmt.Errorf("SQS: a dead-letter queue is named for %q, which is no destination", name)
 		}
-		if err := checkRef(c.DeadLetters[name]); err != nil {
+		if err := c.checkRef(c.DeadLetters[name]); err != nil {
 			return fmt.Errorf("SQS dead-letter queue of destination %q: %w", name, err)
 		}
 		if other, ok := seen[c.DeadLetters[name]]; ok {
@@ -151,7 +156,35 @@ func splitRef(ref string) (name, account string) {
 	return strings.TrimPrefix(ref, "sqs://"), ""
 }
 
-func checkRef(ref string) error {
+// regionOf is the region in a queue's URL at AWS (https://sqs.eu-west-1.amazonaws.com/…, also of older forms and of
+// interface endpoints) or in its ARN; "" if there is none.
+func regionOf(ref string) string {
+	if !isURL(ref) {
+		if parts := strings.Split(ref, ":"); len(parts) == 6 && parts[0] == "arn" {
+			return parts[3]
+		}
+		return ""
+	}
+	u, err := url.Parse(ref)
+	if err != nil || !strings.Contains(u.Host, ".amazonaws.") && !strings.Contains(u.Host, ".api.aws") && !strings.Contains(u.Host, ".api.amazonwebservices.") {
+		return ""
+	}
+	labels := strings.Split(u.Host, ".")
+	for i, label := range labels {
+		switch {
+		case (label == "sqs" || label == "sqs-fips") && i+1 < len(labels) && strings.Contains(labels[i+1], "-"):
+			return labels[i+1]
+		case label == "queue" && i == 1:
+			return labels[0]
+		}
+	}
+	return ""
+}
+
+func (c *Config) checkRef(ref string) error {
+	if region := regionOf(ref); region != "" && c.Region != "" && region != c.Region {
+		return fmt.Errorf("%q is in %s, and this is %s: take a queue in the same region", ref, region, c.Region)
+	}
 	name := ref[strings.LastIndexByte(ref, '/')+1:]
 	if !isURL(ref) {
 		name, _ = splitRef(ref)

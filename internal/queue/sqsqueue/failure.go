@@ -96,6 +96,12 @@ func transient(err error) bool {
 	}
 }
 
+// refusesGroups reports whether a standard queue was refused a message for its group alone: fair queues are not
+// everywhere, and services that speak SQS's protocol may not know of them.
+func refusesGroups(err error) bool {
+	return code(err) == "InvalidParameterValue" && strings.Contains(err.Error(), "MessageGroupId")
+}
+
 // lostLease reports whether an error about a receipt handle means that the message is gone or has
 // been received again: nothing is left to do with this handle.
 func lostLease(err error) bool {

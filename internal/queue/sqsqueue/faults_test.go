@@ -218,6 +218,43 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// TestNoGroups: where there are no fair queues a record goes without its group, alone and in batches, and the queue is
+// asked once for each send that was under way.
+func TestNoGroups(t *testing.T) {
+	for _, n := range []int{1, 50} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, func(w *world, cfg *Config) {
+				delete(cfg.Queues, "b")
+				cfg.GroupID = func(*tapway.Exchange) string { return "a1b2c3" }
+				w.sqs.NoGroups = true
+				w.sqs.Fault = slowSends(func(sqstest.Call) *sqstest.Fault { return nil })
+			})
+			for range 2 {
+				for i, err := range w.together(n, 10) {
+					if err != nil {
+						t.Errorf("of %d, number %d: %v", n, i, err)
+					}
+				}
+			}
+			if got := len(w.sqs.Messages("a")); got != 2*n {
+				t.Errorf("%d messages arrived of %d", got, 2*n)
+			}
+			for _, m := range w.sqs.Messages("a") {
+				if m.Group != "" {
+					t.Errorf("the message has the group %q", m.Group)
+				}
+			}
+			if told := strings.Count(w.log.String(), "takes no message groups"); told != 1 {
+				t.Errorf("told %d times: %s", told, w.log)
+			}
+			if calls := w.sqs.Calls("SendMessage"); n == 1 && calls != 3 {
+				t.Errorf("%d calls for two records", calls)
+			}
+			w.line("a")
+		})
+	}
+}
+
 // TestSettleFaults: what is not done is said, and done when it is settled again, once.
 func TestSettleFaults(t *testing.T) {
 	for _, c := range []struct {

@@ -35,6 +35,8 @@ type outbox struct {
 	mu      sync.Mutex
 	waiting []*parcel
 	flights int
+
+	ungrouped atomic.Bool // the queue takes no message groups
 }
 
 // send sends parcels and returns what became of each. It returns when all are decided; a parcel
@@ -125,6 +127,10 @@ func (o *outbox) carry(batch []*parcel) {
 			case code(err) == "BatchRequestTooLong" && !one:
 				tooLong = true
 				rest = append(rest, p)
+			case p.group != "" && refusesGroups(err):
+				o.ungroup(err)
+				p.group = ""
+				rest = append(rest, p)
 			case !transient(err):
 				p.done <- err
 			case p.ctx.Err() != nil:
@@ -160,6 +166,13 @@ func uniq(errs []error) (out []error) {
 	return out
 }
 
+// ungroup notes that the queue takes no message groups, and tells it once.
+func (o *outbox) ungroup(err error) {
+	if o.ungrouped.CompareAndSwap(false, true) {
+		o.t.q.c.Log.Warn("the queue takes no message groups, so one API's records may delay another's", "queue", o.t.ref, "error", err)
+	}
+}
+
 // transmit makes one call, or one for each parcel.
 func (o *outbox) transmit(ctx context.Context, batch []*parcel, one bool) []error {
 	url, _, _ := o.t.ready()
@@ -176,7 +189,7 @@ func (o *outbox) transmit(ctx context.Context, batch []*parcel, one bool) []erro
 	for i, p := range batch {
 		errs[i] = o.t.q.call(ctx, func(ctx context.Context) error {
 			in := &awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &p.body, MessageAttributes: p.attributes}
-			if p.group != "" {
+			if p.group != "" && !o.ungrouped.Load() {
 				in.MessageGroupId = &p.group
 			}
 			_, err := o.t.q.c.Client.SendMessage(ctx, in)
@@ -190,7 +203,7 @@ func (o *outbox) sendBatch(ctx context.Context, url string, batch []*parcel, err
 	in := &awssqs.SendMessageBatchInput{QueueUrl: &url}
 	for i, p := range batch {
 		e := awssqs.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &p.body, MessageAttributes: p.attributes}
-		if p.group != "" {
+		if p.group != "" && !o.ungrouped.Load() {
 			e.MessageGroupId = &p.group
 		}
 		in.Entries = append(in.Entries, e)

@@ -426,6 +426,28 @@ func TestLookUp(t *testing.T) {
 	})
 }
 
+func TestRegionOf(t *testing.T) {
+	for ref, want := range map[string]string{
+		"q": "", "sqs://q": "", "arn:aws-cn:sqs:cn-north-1:123456789012:q": "cn-north-1", "arn:x": "",
+		"https://sqs.eu-west-1.amazonaws.com/123456789012/q":                  "eu-west-1",
+		"https://sqs-fips.us-east-1.amazonaws.com/123456789012/q":             "us-east-1",
+		"https://sqs.us-gov-west-1.amazonaws.com/123456789012/q":              "us-gov-west-1",
+		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q":              "cn-north-1",
+		"https://sqs.eu-west-1.api.aws/123456789012/q":                        "eu-west-1",
+		"https://eu-west-1.queue.amazonaws.com/123456789012/q":                "eu-west-1",
+		"https://queue.amazonaws.com/123456789012/q":                          "", // an old form of us-east-1's
+		"https://vpce-1a-2b.sqs.eu-west-1.vpce.amazonaws.com/123456789012/q":  "eu-west-1",
+		"https://vpce-1a-2b-eu-west-1a.sqs.eu-west-1.vpce.amazonaws.com/1/q":  "eu-west-1",
+		"http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/q": "",
+		"http://127.0.0.1:5000/000000000000/q":                                "",
+		"https://sqs.amazonaws.com/123456789012/q":                            "",
+	} {
+		if got := regionOf(ref); got != want {
+			t.Errorf("%s: %q, want %q", ref, got, want)
+		}
+	}
+}
+
 func TestConfig(t *testing.T) {
 	client := awssqs.New(staticConfig(), nil)
 	for _, c := range []struct {
@@ -445,6 +467,11 @@ func TestConfig(t *testing.T) {
 		{Config{Client: client, Queues: map[string]string{"a": "q"}, DeadLetters: map[string]string{"a": "q"}}, "is the queue of"},
 		{Config{Client: client, Queues: map[string]string{"a": "q"}, DeadLetters: map[string]string{"a": "d/"}}, "not the name"},
 		{Config{Client: client, Queues: map[string]string{"a": "q"}, Claims: &claimcheck.Check{}}, "blob store"},
+		{Config{Client: client, Region: "eu-west-1", Queues: map[string]string{"a": "arn:aws:sqs:us-east-1:123456789012:q"}}, "is in us-east-1, and this is eu-west-1"},
+		{Config{Client: client, Region: "eu-west-1", Queues: map[string]string{"a": "q"}, DeadLetters: map[string]string{"a": "arn:aws:sqs:us-east-1:123456789012:d"}}, "is in us-east-1"},
+		{Config{Client: client, Region: "eu-west-1", Queues: map[string]string{"a": "https://sqs.us-east-1.amazonaws.com/123456789012/q"}}, "same region"},
+		{Config{Client: client, Region: "eu-west-1", Queues: map[string]string{"a": "arn:aws:sqs:eu-west-1:123456789012:q", "b": "https://sqs.eu-west-1.amazonaws.com/1/b", "c": "c"}}, ""},
+		{Config{Client: client, Queues: map[string]string{"a": "arn:aws:sqs:us-east-1:123456789012:q"}}, ""},
 	} {
 		q, err := New(c.c)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

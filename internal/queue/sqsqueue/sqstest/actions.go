@@ -138,7 +138,7 @@ func (s *Server) sendMessage(_ context.Context, in *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := q.check(&in.entry); err != nil {
+	if err := s.check(q, &in.entry); err != nil {
 		return nil, err
 	}
 	return s.sendLocked(q, &in.entry), nil
@@ -205,11 +205,18 @@ func (s *Server) batch(in *request, do func(q *queue, e *entry) (object, error))
 
 func (s *Server) sendMessageBatch(_ context.Context, in *request) (any, error) {
 	return s.batch(in, func(q *queue, e *entry) (object, error) {
-		if err := q.check(e); err != nil {
+		if err := s.check(q, e); err != nil {
 			return nil, err
 		}
 		return s.sendLocked(q, e), nil
 	})
+}
+
+func (s *Server) check(q *queue, e *entry) error {
+	if s.NoGroups && e.MessageGroupId != "" {
+		return refuse("InvalidParameterValue", "Value %s for parameter MessageGroupId is invalid. Reason: The request include parameter that is not valid for this queue type.", e.MessageGroupId)
+	}
+	return q.check(e)
 }
 
 func (s *Server) receiveMessage(ctx context.Context, in *request) (any, error) {

@@ -68,6 +68,10 @@ type Server struct {
 	// at-least-once delivery allows.
 	Again func() bool
 
+	// NoGroups refuses message groups, as standard queues did before there were fair queues, and as some
+	// services that speak SQS's protocol still do.
+	NoGroups bool
+
 	mu      sync.Mutex
 	queues  map[string]*queue
 	calls   map[string]int
