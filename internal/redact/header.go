@@ -21,11 +21,14 @@ func (r *Redactor) Header(name, value string) string {
 	// Any header may hold a URL: Referer, Location, Link, Refresh, X-Forwarded-Uri, …
 	if r.urls && strings.IndexByte(value, '=') >= 0 {
 		if i := strings.IndexAny(value, "?#"); i >= 0 {
-			value = r.params(value, i+1, "&#>\" \t", maxNested)
+			value = r.params(value, i+1, "&#>\" \t", newDive(len(value)))
 		}
 	}
 	if strings.IndexByte(value, '@') >= 0 {
 		value = r.userinfo(value)
+	}
+	if c := value[0]; (c == '{' || c == '[' || c == '%') && r.hidesFields(value) {
+		return r.mark.replace([]byte(value))
 	}
 	return value
 }

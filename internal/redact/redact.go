@@ -51,7 +51,7 @@ func (r *Redactor) Apply(ex *tapway.Exchange) {
 	if r.urls {
 		ex.Query = r.Query(ex.Query)
 		if i := strings.IndexByte(ex.Path, ';'); i >= 0 {
-			ex.Path = r.params(ex.Path, i+1, "/", maxNested) // "/a;jsessionid=…/b"
+			ex.Path = r.params(ex.Path, i+1, "/", newDive(len(ex.Path))) // "/a;jsessionid=…/b"
 		}
 	}
 	r.header(ex.RequestHeader)
