@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/bits"
+	"strings"
 	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -342,11 +343,18 @@ func (s *scan) inside(start, end int, escaped bool) {
 	if same(out, text) {
 		return
 	}
-	quoted, err := json.Marshal(string(out))
-	if err != nil {
-		return // a string always has a JSON form
+	s.cuts = append(s.cuts, cut{start, end, quote(out)})
+}
+
+// quote writes a text as a JSON string.
+func quote(text []byte) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(string(text)); err != nil {
+		return `"` + Mark + `"` // a string always has a JSON form
 	}
-	s.cuts = append(s.cuts, cut{start, end, string(quoted)})
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // insideText redacts a text within JSON. It gives the text itself when nothing in it goes, and nil when it cannot be told

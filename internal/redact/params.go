@@ -45,6 +45,7 @@ func (d dive) deeper() dive { return dive{d.depth - 1, d.left} }
 // ends at one of the bytes in ends.
 func (r *Redactor) params(s string, i int, ends string, d dive) string {
 	var cuts []cut
+	end := -1
 	for {
 		n := strings.IndexAny(s[i:], "=&;?#")
 		if n < 0 {
@@ -57,7 +58,9 @@ func (r *Redactor) params(s string, i int, ends string, d dive) string {
 		name, value := s[i:i+n], i+n+1
 		decoded, ok := decodeParam(name)
 		whole := !ok || hasPart(r.query, trimSpace(decoded))
-		end := endOf(s, value, ends)
+		if end < value { // "?" and ";" may be parts of values: several then end at the same place
+			end = endOf(s, value, ends)
+		}
 		if whole || r.hides(s[value:end], d) {
 			if end > value {
 				cuts = append(cuts, cut{value, end, r.mark.replace(paramValue(s[value:end]))})
@@ -104,7 +107,7 @@ func (r *Redactor) hidesUser(raw string) bool {
 	if strings.IndexByte(raw, '@') < 0 && !strings.Contains(raw, "%40") {
 		return false
 	}
-	decoded := string(paramValue(raw))
+	decoded := string(decodeLoosely(raw))
 	return r.userinfo(decoded) != decoded
 }
 
@@ -117,7 +120,7 @@ func endOf(s string, from int, ends string) int {
 
 // formBody redacts an urlencoded body and returns b itself when no field is named. It fails
 // when a field's name cannot be read.
-func (r *Redactor) formBody(b []byte, _ bool) ([]byte, error) {
+func (r *Redactor) formBody(b []byte, truncated bool) ([]byte, error) {
 	var cuts []cut
 	d := newDive(len(b))
 	for i := 0; i < len(b); {
@@ -125,6 +128,7 @@ func (r *Redactor) formBody(b []byte, _ bool) ([]byte, error) {
 		for end < len(b) && b[end] != '&' {
 			end++
 		}
+		half := truncated && end == len(b) && r.urls && halfAuthority(decodeLoosely(string(b[i:end]))) >= 0
 		look := bytes.ContainsAny(b[i:end], "%@{[") // nothing else hides anything
 		// "a=1;token=x" is one field to most and two to some: every part's name counts, and what
 		// follows a name that does goes up to the "&".
@@ -141,7 +145,7 @@ func (r *Redactor) formBody(b []byte, _ bool) ([]byte, error) {
 				if err != nil {
 					return nil, err
 				}
-				if hit || look && (d.spent(end-equals) || r.hides(string(b[equals+1:end]), d)) {
+				if hit || half || look && (d.spent(end-equals) || r.hides(string(b[equals+1:end]), d)) {
 					if end > equals+1 {
 						cuts = append(cuts, cut{equals + 1, end, r.mark.replace(paramValue(string(b[equals+1 : end])))})
 					}
@@ -178,7 +182,7 @@ func (r *Redactor) hidesFields(raw string) bool {
 	if r.json.none || raw == "" || !beginsFields(raw[0]) {
 		return false
 	}
-	decoded := paramValue(raw)
+	decoded := decodeLoosely(raw)
 	if looksJSON(decoded) {
 		out, err := r.jsonBody(decoded, false)
 		return err != nil || !same(out, decoded)
@@ -228,6 +232,27 @@ func decodeParam(s string) (string, bool) {
 		out = append(out, c)
 	}
 	return string(out), true
+}
+
+// decodeLoosely is decodeParam for what is only looked into: a "%" without two hex digits stands for itself.
+func decodeLoosely(s string) []byte {
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '+':
+			c = ' '
+		case c == '%' && i+2 < len(s):
+			high, ok1 := unhex(s[i+1])
+			low, ok2 := unhex(s[i+2])
+			if ok1 && ok2 {
+				c = high<<4 | low
+				i += 2
+			}
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // paramValue is the value that a token stands for: decoded, so that it equals the same value

@@ -53,6 +53,9 @@ func (r *Redactor) Apply(ex *tapway.Exchange) {
 		if i := strings.IndexByte(ex.Path, ';'); i >= 0 {
 			ex.Path = r.params(ex.Path, i+1, "/", newDive(len(ex.Path))) // "/a;jsessionid=…/b"
 		}
+		if strings.IndexByte(ex.Path, '@') >= 0 && strings.Contains(ex.Path, "://") {
+			ex.Path = r.userinfo(ex.Path) // "/proxy/https://user:password@host/"
+		}
 	}
 	r.header(ex.RequestHeader)
 	r.header(ex.ResponseHeader)

@@ -236,10 +236,10 @@ func TestBodiesWithoutRules(t *testing.T) {
 		t.Errorf("a body that is withheld already: %+v", ex.Request)
 	}
 	sum := sha256.Sum256([]byte("all of it"))
-	ex = exchange("application/json", "", `{"password":`)
+	ex = exchange("application/json", "", `{"password":1`)
 	ex.Request.Truncated, ex.Request.Summed, ex.Request.Sum = true, true, sum
 	newRedactor(t, Defaults()).Apply(ex)
-	if !ex.Request.Withheld || !ex.Request.Summed || ex.Request.Sum != sum {
+	if !ex.Request.Summed || ex.Request.Sum != sum {
 		t.Errorf("the capture's own sum is lost: %+v", ex.Request)
 	}
 }

@@ -47,6 +47,12 @@ var tokenNames = []string{
 	"token", "access_token", "accessToken", "refresh_token", "refreshToken", "id_token", "idToken",
 	"auth_token", "authToken", "session_token", "sessionToken", "api_key", "apiKey",
 	"private_key", "privateKey", "client_assertion", "code_verifier",
+	"access-token", "refresh-token", "auth-token", "client-secret", "api-key", "x-api-key", "private-key",
+	"oauth_token", "oauth_token_secret", "oauth_signature", "oauth_verifier", "device_code", "subject_token", "actor_token",
+	"id_token_hint", "logout_token", "registration_access_token", "bot_access_token", "bearer_token", "bearerToken", "security_token", "securityToken",
+	"csrf_token", "csrfToken", "authenticity_token", "csrfmiddlewaretoken", "consumer_secret", "consumerSecret", "app_secret", "appSecret", "appsecret_proof",
+	"webhook_secret", "webhookSecret", "signing_secret", "signingSecret", "shared_secret", "sharedSecret", "user_password", "userPassword", "db_password", "dbPassword",
+	"passcode", "SAMLResponse", "SecretString",
 }
 
 // jsonPaths are the paths whose names match in any letter case.
@@ -56,9 +62,14 @@ func makeJSONPaths() []string {
 	names := append(slices.Clone(tokenNames),
 		"current_password", "currentPassword", "new_password", "newPassword", "old_password", "oldPassword",
 		"password_confirmation", "passwordConfirmation", "confirm_password", "confirmPassword",
-		"secret_key", "secretKey", "secret_access_key", "secretAccessKey", "authorization")
+		"secret_key", "secretKey", "secret_access_key", "secretAccessKey", "signing_key", "signingKey", "encryption_key", "encryptionKey",
+		"connection_string", "connectionString", "authorization", "proxy-authorization", "cookie", "set-cookie", "x-amz-security-token", "x-auth-token", "x-access-token")
 	for i, name := range names {
-		names[i] = "$.." + name
+		if strings.Contains(name, "-") {
+			names[i] = "$..['" + name + "']"
+		} else {
+			names[i] = "$.." + name
+		}
 	}
 	return names
 }
@@ -75,7 +86,7 @@ func Defaults() Rules {
 		Headers: tapway.SecretHeaders(),
 		Query: append(slices.Clone(tokenNames), "key", "sig", "signature", "pwd", "auth", "authorization", "jwt", "sessionid", "session_id", "jsessionid", "phpsessid",
 			"X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "X-Goog-Signature", "X-Goog-Credential", "AWSAccessKeyId"),
-		Form: append(slices.Clone(tokenNames), "pwd", "assertion", "SAMLResponse", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token",
+		Form: append(slices.Clone(tokenNames), "pwd", "assertion", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token",
 			"new_password", "old_password", "current_password", "password_confirmation", "confirm_password"),
 		JSON: slices.Clone(jsonPaths),
 	}

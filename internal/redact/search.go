@@ -157,11 +157,16 @@ func (s *search) verify(b []byte, i int, t uint8) bool {
 		if start < 0 || end > len(b) || !equalFoldASCII(b[start:end], a.name) {
 			continue
 		}
-		if (start == 0 || !wordByte(b[start-1])) && (end == len(b) || !wordByte(b[end])) {
+		if (start == 0 || !wordByte(b[start-1]) || escapedAt(b, start)) && (end == len(b) || !wordByte(b[end])) {
 			return true
 		}
 	}
 	return false
+}
+
+// escapedAt reports whether what stands before place i is the end of an escape (\n, \u0026), and no letter.
+func escapedAt(b []byte, i int) bool {
+	return i >= 2 && b[i-2] == '\\' || i >= 6 && b[i-6] == '\\' && b[i-5] == 'u'
 }
 
 // inJSON reports whether one of the names can be a member name in b, read as JSON, or stand in

@@ -188,7 +188,7 @@ func graphQLString(text []byte, i int) int {
 	return len(text)
 }
 
-// hasField reports whether a name that goes stands before ":" in a text, and no variable behind it.
+// hasField reports whether a name that goes stands before ":" in a text, and neither a variable nor a mark behind it.
 func hasField(text []byte, goes nameTest) bool {
 	for i := 0; ; i++ {
 		n := bytes.IndexByte(text[i:], ':')
@@ -196,7 +196,9 @@ func hasField(text []byte, goes nameTest) bool {
 			return false
 		}
 		i += n
-		if rest := bytes.TrimLeft(text[i+1:], " \t\r\n"); goes(keyBefore(text, i)) && !bytes.HasPrefix(rest, []byte("$")) {
+		rest := bytes.TrimLeft(text[i+1:], " \t\r\n")
+		gone := bytes.HasPrefix(rest, []byte("$")) || bytes.HasPrefix(rest, []byte(`"`+Mark[:len(Mark)-1]))
+		if !gone && goes(keyBefore(text, i)) {
 			return true
 		}
 	}

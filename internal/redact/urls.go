@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"strings"
 )
 
 // urlsIn redacts the URLs that stand in a body of text: the parameters that the query's rules name, and
@@ -13,9 +14,10 @@ func (r *Redactor) urlsIn(in []byte, truncated bool) []byte {
 		return in
 	}
 	var cuts []cut
+	next := begins{-1, -1, -1}
 	for i := 0; i < len(in); {
-		at := nextOf(in, i)
-		if at < 0 {
+		at := next.from(in, i)
+		if at == len(in) {
 			break
 		}
 		if in[at] != '@' {
@@ -43,26 +45,22 @@ func (r *Redactor) urlsIn(in []byte, truncated bool) []byte {
 	return apply(in, cuts)
 }
 
-// nextOf finds the next byte of b, at or behind from, with which something may begin that goes.
-func nextOf(b []byte, from int) int {
-	next := -1
-	for _, c := range [...]byte{'?', '#', '@'} {
-		stop := len(b)
-		if next >= 0 {
-			stop = next
-		}
-		if n := bytes.IndexByte(b[from:stop], c); n >= 0 {
-			next = from + n
-		}
-	}
-	return next
-}
+// begins is where the next bytes are with which something may begin that goes: "?", "#" and "@".
+type begins [3]int
 
-func afterLast(cuts []cut) int {
-	if len(cuts) == 0 {
-		return 0
+// from finds the first of them at or behind i, or gives the end of b. Each is searched for only when the last one is passed.
+func (next *begins) from(b []byte, i int) int {
+	first := len(b)
+	for k, c := range [...]byte{'?', '#', '@'} {
+		if next[k] < i {
+			next[k] = len(b)
+			if n := bytes.IndexByte(b[i:], c); n >= 0 {
+				next[k] = i + n
+			}
+		}
+		first = min(first, next[k])
 	}
-	return cuts[len(cuts)-1].end
+	return first
 }
 
 // cutValue notes that the part of a URL from start to end goes.
@@ -116,46 +114,44 @@ func (r *Redactor) paramsIn(cuts []cut, b []byte, i int) []cut {
 		return cuts
 	}
 	d := newDive(len(b) - i)
+	end, next := -1, 0
 	for i < len(b) {
-		equals, value := separator(b, i, "=")
-		if stop, next := separator(b[:equals], i, "&;?#"); stop < equals {
-			i = next // a parameter without a value
+		equals, value, c := separator(b, i, "=&;?#")
+		if c != '=' {
+			i = value // a parameter without a value
 			continue
 		}
-		if equals == len(b) {
-			return cuts
-		}
 		name, ok := decodeParam(string(b[i:equals]))
-		end, next := separator(b, value, "&#")
+		if end < value { // "?" and ";" may be parts of values: several then end at the same place
+			end, next, _ = separator(b, value, "&#")
+		}
 		raw := string(b[value:end])
 		if !ok || hasPart(r.query, trimSpace(name)) || r.hides(raw, d) {
 			cuts = r.cutValue(cuts, b, value, end)
 			i = next
 			continue
 		}
-		_, i = separator(b, value, "&;?#")
+		_, i, _ = separator(b, value, "&;?#")
 	}
 	return cuts
 }
 
-// separator finds the first of the bytes in set, plain or as JSON spells it: where it is and what is
-// behind it, or twice the end.
-func separator(b []byte, i int, set string) (at, next int) {
+// separator finds the first of the bytes in set, plain or as JSON spells it: where it is, what is behind it, and which it
+// is; or twice the end, and 0.
+func separator(b []byte, i int, set string) (at, next int, c byte) {
 	for i < len(b) {
-		if b[i] == '\\' {
-			if c, n := unslash(b, i); n > 0 {
-				if bytes.IndexByte([]byte(set), c) >= 0 {
-					return i, i + n
-				}
-				i += n
-				continue
+		c, n := b[i], 1
+		if c == '\\' {
+			if c, n = unslash(b, i); n == 0 {
+				n = 1
 			}
-		} else if bytes.IndexByte([]byte(set), b[i]) >= 0 {
-			return i, i + 1
 		}
-		i++
+		if c != 0 && strings.IndexByte(set, c) >= 0 {
+			return i, i + n, c
+		}
+		i += n
 	}
-	return len(b), len(b)
+	return len(b), len(b), 0
 }
 
 // userStart finds where a URL's authority begins that goes on to the "@" at place at.
@@ -192,22 +188,29 @@ func keepsUser(before, user []byte) bool {
 	return bytes.IndexByte(user, ':') < 0 && (bytes.HasSuffix(scheme, []byte("ssh")) || bytes.HasSuffix(scheme, []byte("sftp")))
 }
 
-// halfUser notes what may be the beginning of a user and password at the end of what was cut short.
+// halfUser notes the host at the end of what was cut short: it may be the beginning of a user and password.
 func (r *Redactor) halfUser(cuts []cut, in []byte) []cut {
-	n := max(bytes.LastIndex(in, []byte("://")), bytes.LastIndex(in, []byte(`:\/\/`)))
-	if n < 0 {
+	start := halfAuthority(in)
+	if start < 0 || start == len(in) {
 		return cuts
 	}
-	start := n + len("://")
-	if in[n+1] == '\\' {
-		start = n + len(`:\/\/`)
+	for len(cuts) > 0 && cuts[len(cuts)-1].end > start {
+		start = min(start, cuts[len(cuts)-1].start)
+		cuts = cuts[:len(cuts)-1]
 	}
-	if start < afterLast(cuts) || authorityEnd(in, start) < len(in) {
-		return cuts
+	return r.cutValue(cuts, in, start, len(in))
+}
+
+// halfAuthority is where a URL's authority begins that goes on to the end of b, -1 if there is none.
+func halfAuthority(b []byte) int {
+	start := -1
+	for _, begin := range [...]string{"://", `:\/\/`} {
+		if n := bytes.LastIndex(b, []byte(begin)); n >= 0 {
+			start = max(start, n+len(begin))
+		}
 	}
-	_, port, ok := bytes.Cut(in[start:], []byte(":"))
-	if ok && len(bytes.Trim(port, "0123456789")) > 0 {
-		cuts = r.cutValue(cuts, in, start, len(in))
+	if start < 0 || authorityEnd(b, start) < len(b) {
+		return -1
 	}
-	return cuts
+	return start
 }
