@@ -35,9 +35,6 @@ func (r *Redactor) xmlBody(in []byte, truncated bool) ([]byte, error) {
 	if !r.fields.in(in) {
 		return in, nil
 	}
-	if truncated {
-		return nil, errTruncated
-	}
 	s := xmlScan{b: in, r: r, hit: -1, after: -1}
 	for i := 0; i < len(in); {
 		next := -1
@@ -46,21 +43,41 @@ func (r *Redactor) xmlBody(in []byte, truncated bool) ([]byte, error) {
 		} else {
 			next = s.text(i)
 		}
-		if next < 0 {
+		switch {
+		case truncated && (next < 0 && s.half(i) || next == insideXML && bytes.IndexByte(in[i+1:], '<') < 0):
+			// What is broken off goes, as far as it is not gone anyway.
+			if s.hit < 0 {
+				s.cuts = append(s.cuts, cut{i, len(in), r.mark.replace(in[i:])})
+			}
+			next = len(in)
+		case next < 0:
 			return nil, errXML
-		}
-		if next == insideXML {
+		case next == insideXML:
 			return nil, errXMLInside
 		}
 		i = next
 	}
-	if len(s.open) > 0 {
+	if len(s.open) > 0 && !truncated {
 		return nil, errXML
+	}
+	if s.hit >= 0 && len(in) > s.from {
+		s.cuts = append(s.cuts, cut{s.from, len(in), r.mark.replace(in[s.from:])})
 	}
 	if s.cuts == nil {
 		return in, nil
 	}
 	return apply(in, s.cuts), nil
+}
+
+// half reports whether the markup at i goes on past the end.
+func (s *xmlScan) half(i int) bool {
+	rest := s.b[i:]
+	for _, kind := range [...]struct{ open, close string }{{"<!--", "-->"}, {"<![CDATA[", "]]>"}, {"<?", "?>"}} {
+		if bytes.HasPrefix(rest, []byte(kind.open)) {
+			return !bytes.Contains(rest, []byte(kind.close))
+		}
+	}
+	return rest[0] == '<' && bytes.IndexByte(rest, '>') < 0
 }
 
 // insideXML is the place that stands for errXMLInside.
