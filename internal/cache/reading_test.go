@@ -90,3 +90,17 @@ func TestDirectivesBadlyParted(t *testing.T) {
 		t.Error("what allows keeping does not count")
 	}
 }
+
+// TestAge: what a cache before says of an answer's age counts, and what cannot be read is no youth.
+func TestAge(t *testing.T) {
+	for age, hit := range map[string]bool{"0": true, "59": true, "60": false, "59, 61": true, "61, 5": false, "a": false, "-1": false, "1.5": false, "": false, "99999999999999999999": false} {
+		w := newWorld(t, rfc, func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Cache-Control", "max-age=60")
+			rw.Header()["Age"] = []string{age}
+		})
+		w.ask(t, "GET /a")
+		if got := w.ask(t, "GET /a"); (got.call.Origin == "cache") != hit {
+			t.Errorf("Age: %q: %s", age, got.call.Origin)
+		}
+	}
+}
