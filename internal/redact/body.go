@@ -146,10 +146,14 @@ func (r *Redactor) jsonBody(in []byte, truncated bool) ([]byte, error) {
 	if utf16ish(in) {
 		return nil, errUTF16
 	}
-	if !r.json.search.inJSON(in) {
+	found := r.json.search.inJSON(in)
+	if !found && !truncated {
 		return in, nil
 	}
 	out, err := r.json.read(in, r.mark, truncated)
+	if err != nil && !found {
+		return in, nil
+	}
 	if err != nil && !truncated {
 		if start, end, ok := unwrap(in); ok {
 			return r.wrapped(in, start, end)

@@ -202,6 +202,16 @@ func (s *scan) literal(i int, word string) int {
 }
 
 func (s *scan) object(i, depth, set int, quiet bool) int {
+	var p pair
+	i = s.members(i, depth, set, quiet, &p)
+	if !quiet && (i >= 0 || s.half && s.err == errEnd) {
+		s.cutPair(&p, i < 0)
+	}
+	return i
+}
+
+// members passes over what is in an object.
+func (s *scan) members(i, depth, set int, quiet bool, p *pair) int {
 	i = s.space(i)
 	if i < len(s.b) && s.b[i] == '}' {
 		return i + 1
@@ -229,7 +239,12 @@ func (s *scan) object(i, depth, set int, quiet bool) int {
 			}
 			hit, child = s.ask(set, key, 0, 0)
 		}
-		if i = s.member(i, depth, child, hit, quiet); i < 0 {
+		start := i
+		i = s.member(i, depth, child, hit, quiet)
+		if !quiet && !hit && end-1-keyStart <= len("header") {
+			s.note(p, s.b[keyStart:end-1], start, i)
+		}
+		if i < 0 {
 			return -1
 		}
 		i = s.space(i)

@@ -30,6 +30,7 @@ var ordinary = []struct{ contentType, body string }{
 	{"application/json", `{"html":"<input type=\"password\" name=\"p\">"}`},
 	{"application/json", `{"a":"[INFO] token accepted","b":"{not json}"}`},
 	{"application/json", `[1,2.50,1e400,-0,12345678901234567890,"\ud800",null,true]`},
+	{"application/json", `{"in":[{"name":"token","in":"query","required":true}],"m":[{"path":"/oauth/token","value":12.5}],"i":{"name":"n","value":"token"}}`},
 	{"application/json", `null`}, {"application/json", `"token"`}, {"application/json", `  `}, {"application/json", `{"a":`},
 	{"application/json; charset=binary", `{"a":1}`}, {"application/json; charset=none", `{"a":1}`},
 	{"application/vnd.api+json", `{"links":{"next":"https://h/a?page%5Bnumber%5D=2&page%5Bsize%5D=1"}}`},
