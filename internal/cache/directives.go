@@ -126,7 +126,7 @@ func directives(lines []string, each func(name, value string)) {
 			var text string
 			text, line = cutQuoted(line)
 			name, value, _ := strings.Cut(text, "=")
-			if value = trim(value); isToken(trim(name)) && (value == "" || value[0] == '"' && strings.LastIndexByte(value, '"') == len(value)-1 || strings.IndexAny(value, "; \t") < 0) {
+			if value = trim(value); isToken(trim(name)) && (value == "" || value[0] == '"' && strings.LastIndexByte(value, '"') == len(value)-1 || !strings.ContainsAny(value, "; \t")) {
 				one(text)
 				continue
 			}
