@@ -15,15 +15,16 @@ import (
 // rule also matches a part of a composed name: "password" matches user[password] and
 // user.password.
 type Rules struct {
-	Headers []string // whole values of header and trailer lines, in both directions; "X-Auth-*" is every name that begins so
+	Headers []string // whole values of header and trailer lines, in both directions; "X-Auth-*" is every name that begins so, "_" is "-"
 	Cookies []string // values of these cookies in Cookie and Set-Cookie; for all of them name the headers
-	Query   []string // parameters of the query and the path (;name=…), and of URLs in any header, fragments too
+	Query   []string // parameters of the query and the path (;name=…), and of URLs in any header and in bodies of text, fragments too
 	Path    []string // path parameters of the route, without braces
 	Form    []string // fields of urlencoded and multipart bodies, of XML and of plain text
 
 	// JSON holds RFC 9535 JSONPaths; filters are not supported. They are case-sensitive as the RFC
 	// has it, but the paths that Defaults lists match in any letter case. Paths of the form
-	// $..name reach into strings that hold JSON of their own, which the RFC does not. A name shorter than
+	// $..name reach into strings that hold JSON, GraphQL, forms or settings (a=b) of their own, and into members that are a name and a
+	// value ({"name":"password","value":"x"}, RFC 6902), which the RFC does not. A name shorter than
 	// five bytes slows the search down for all bodies, one shorter than three, or a path
 	// without any name, has every JSON body parsed. In XML and plain text the last names of each path
 	// count by themselves, in any letter case.
