@@ -29,6 +29,8 @@ func TestLinearCost(t *testing.T) {
 		{"application/json", `{"token":1,"u":"`, `\"token:`, `"}`},
 		{"application/json", `{"token":1,"u":"{`, `token:{`, `"}`},
 		{"application/json", `{"token":1,"u":["`, `","[=`, `"]}`},
+		{"application/json", `[`, `{"value":1,"name":"token"},`, `1]`},
+		{"application/json", strings.Repeat(`{"value":1,"name":"token","x":`, 500), `{"value":1,"name":"token","x":`, `1`},
 		{"application/graphql", ``, `token:[`, ``},
 		{"application/graphql", ``, `token:"`, ``},
 		{"text/plain", "", "token = ", ""},

@@ -55,6 +55,7 @@ type scan struct {
 	sets    []uint64 // state sets of the open nodes, prog.words each
 	lengths []int32  // of all arrays in the order of their brackets, when prog.lengths
 	arrays  int      // how many brackets have been passed
+	pairs   bool     // the cuts are not in order
 	half    bool     // the text may end too early: what is read until then counts
 	err     error
 }
@@ -111,6 +112,9 @@ func (p *program) read(b []byte, mark marker, half bool) ([]byte, error) {
 	}
 	if len(s.cuts) == 0 {
 		return b, nil
+	}
+	if s.pairs {
+		s.cuts = inOrder(s.cuts)
 	}
 	return apply(b, s.cuts), nil
 }

@@ -47,18 +47,28 @@ func (s *scan) cutPair(p *pair, half bool) {
 	if p.start == 0 || s.prog.inside == nil || !p.named && !(p.op && p.pathed) && !(half && !p.name) {
 		return
 	}
-	// What is cut within it goes with it, and what is cut behind it stays behind it.
-	at, _ := slices.BinarySearchFunc(s.cuts, p.start, func(c cut, start int) int { return c.start - start })
-	to := at
-	for to < len(s.cuts) && s.cuts[to].start < p.end {
-		to++
-	}
-	last := len(s.cuts)
+	s.pairs = true
 	if p.end == len(s.b) && half {
 		s.cuts = append(s.cuts, cut{p.start, p.end, `"` + s.mark.replace(s.b[p.start:])})
 	} else {
 		s.cut(p.start, p.end)
 	}
-	c := s.cuts[last]
-	s.cuts = slices.Replace(s.cuts[:last], at, to, c)
+}
+
+// inOrder brings the cuts of pairs, which are noted when their object ends, to their places; what is cut within a cut goes with it.
+// Once for all of them: moving others aside for each would take time in the square of their number.
+func inOrder(cuts []cut) []cut {
+	slices.SortStableFunc(cuts, func(a, b cut) int {
+		if a.start != b.start {
+			return a.start - b.start
+		}
+		return b.end - a.end
+	})
+	kept := cuts[:0]
+	for _, c := range cuts {
+		if len(kept) == 0 || c.start >= kept[len(kept)-1].end {
+			kept = append(kept, c)
+		}
+	}
+	return kept
 }

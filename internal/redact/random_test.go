@@ -47,7 +47,7 @@ func TestAnyJSON(t *testing.T) {
 		if rapid.Bool().Draw(t, "indent") {
 			enc.SetIndent("", "  ")
 		}
-		if err := enc.Encode(anyJSON(4).Draw(t, "document")); err != nil {
+		if err := enc.Encode(rapid.SliceOfN(anyJSON(4), 1, 6).Draw(t, "document")); err != nil {
 			t.Fatal(err)
 		}
 		ex := exchange("application/json", "", b.String())
