@@ -112,15 +112,26 @@ func seconds(s string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// directives gives every directive, its name in lower case and its value without quotes.
+// directives gives every directive, its name in lower case and its value without quotes. Where somebody has parted them by ";"
+// or blanks instead of commas, each counts all the same: one of them may forbid what another allows.
 func directives(lines []string, each func(name, value string)) {
+	one := func(text string) {
+		name, value, _ := strings.Cut(text, "=")
+		if name = strings.ToLower(trim(name)); name != "" {
+			each(name, unquote(trim(value)))
+		}
+	}
 	for _, line := range lines {
 		for line != "" {
-			var one string
-			one, line = cutQuoted(line)
-			name, value, _ := strings.Cut(one, "=")
-			if name = strings.ToLower(trim(name)); name != "" {
-				each(name, unquote(trim(value)))
+			var text string
+			text, line = cutQuoted(line)
+			name, value, _ := strings.Cut(text, "=")
+			if value = trim(value); isToken(trim(name)) && (value == "" || value[0] == '"' && strings.LastIndexByte(value, '"') == len(value)-1 || !strings.ContainsAny(value, "; \t")) {
+				one(text)
+				continue
+			}
+			for part := range strings.FieldsFuncSeq(text, func(c rune) bool { return c == ';' || c == ' ' || c == '\t' }) {
+				one(part)
 			}
 		}
 	}

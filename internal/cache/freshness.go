@@ -3,6 +3,7 @@ package cache
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,7 +103,11 @@ func ageOf(h http.Header, sent, now time.Time) time.Duration {
 	apparent := max(0, now.Sub(dateOf(h, now)))
 	told := time.Duration(0)
 	for _, line := range h["Age"] {
-		told = max(told, seconds(trim(line)))
+		first, _, _ := strings.Cut(line, ",")
+		if first = trim(first); strings.Trim(first, "0123456789") != "" || first == "" {
+			first = strconv.Itoa(maxSeconds) // what cannot be read may be old (RFC 9111 §5.1)
+		}
+		told = max(told, seconds(first))
 	}
 	return max(apparent, told+max(0, now.Sub(sent)))
 }

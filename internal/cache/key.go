@@ -106,7 +106,8 @@ type found struct {
 }
 
 // look goes through the headers. CGI and WSGI backends take X_Forwarded_Host for
-// X-Forwarded-Host, and so does it.
+// X-Forwarded-Host, and so does it: whatever has a "_" in its name counts, since the answer may be one to the header that it is
+// taken for.
 func look(r *http.Request, rule *Rule, more []string, query string) (f found) {
 	for name := range r.Header {
 		plain := name
@@ -117,14 +118,14 @@ func look(r *http.Request, rule *Rule, more []string, query string) (f found) {
 		case credential(plain) || slices.Contains(more, plain):
 			f.credentials = append(f.credentials, name)
 			f.uncovered = f.uncovered || !slices.Contains(rule.Headers, name)
-		case isTurning(plain) || plain == "Forwarded" && turns(r.Header[name]):
+		case isTurning(plain) || plain != name || plain == "Forwarded" && turns(r.Header[name]):
 			f.turning = append(f.turning, name)
 		}
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		f.uncovered = true
 	}
-	if !rule.Whole && signed(query) {
+	if !rule.Whole && signed(query, rule.Query) {
 		f.uncovered = true
 	}
 	slices.Sort(f.credentials)
@@ -132,16 +133,31 @@ func look(r *http.Request, rule *Rule, more []string, query string) (f found) {
 	return f
 }
 
-// signed reports whether a query says who is calling.
-func signed(query string) bool {
+// signing are parameters that say who is calling, without "_" and "-". Redaction has most of them, too.
+var signing = map[string]bool{
+	"xamzsignature": true, "xamzcredential": true, "xamzsecuritytoken": true, "awsaccesskeyid": true, "xgoogsignature": true, "xgoogcredential": true,
+	"accesstoken": true, "refreshtoken": true, "idtoken": true, "authtoken": true, "sessiontoken": true, "oauthtoken": true, "bearertoken": true, "usertoken": true, "token": true, "idtokenhint": true,
+	"apikey": true, "xapikey": true, "subscriptionkey": true, "privatekey": true, "key": true, "sig": true, "signature": true, "jwt": true, "auth": true, "authorization": true,
+	"session": true, "sessionid": true, "sid": true, "jsessionid": true, "phpsessid": true, "password": true, "passwd": true, "pwd": true, "secret": true, "clientsecret": true,
+}
+
+// plainName is a name in small letters without what parts its words.
+var plainName = strings.NewReplacer("_", "", "-", "")
+
+// signed reports whether a query says who is calling, in a parameter that is not among those of the key.
+func signed(query string, keyed []string) bool {
 	for one := range strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' }) {
 		name, _, _ := strings.Cut(one, "=")
 		if decoded, err := url.QueryUnescape(name); err == nil {
 			name = decoded
 		}
-		switch strings.ToLower(name) {
-		case "x-amz-signature", "x-amz-credential", "x-amz-security-token", "access_token", "api_key", "apikey", "token":
-			return true
+		if slices.ContainsFunc(keyed, func(n string) bool { return strings.EqualFold(n, name) }) {
+			continue
+		}
+		for part := range strings.FieldsFuncSeq(strings.ToLower(name), func(c rune) bool { return c == '[' || c == ']' || c == '.' || c <= ' ' }) {
+			if signing[plainName.Replace(part)] {
+				return true
+			}
 		}
 	}
 	return false
@@ -189,7 +205,7 @@ func keyOf(r *http.Request, rule *Rule, f *found, path, query string, hasQuery b
 			sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
 			m.add(string(sum[:]))
 		}
-		if !rule.Whole && signed(query) {
+		if !rule.Whole && signed(query, rule.Query) {
 			m.add(query)
 		}
 	}
@@ -204,17 +220,37 @@ func keyOf(r *http.Request, rule *Rule, f *found, path, query string, hasQuery b
 var turningQuery = []string{"_method", "x-http-method-override", "callback", "jsonp"}
 
 // chosen adds the parameters whose names are in the key, each as it was sent. A backend may
-// decode a name, part parameters at ";", or not mind letter case: whatever it could take for one
-// of the names counts.
+// decode a name once more, part parameters at ";", not mind letter case, or have "_" for what a
+// variable's name cannot hold (PHP): whatever it could take for one of the names counts.
 func chosen(m *material, names []string, query string) {
 	for one := range strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' }) {
 		name, _, _ := strings.Cut(one, "=")
 		decoded, err := url.QueryUnescape(name)
-		same := func(n string) bool { return strings.EqualFold(n, trimName(decoded)) }
-		if err != nil || slices.ContainsFunc(names, same) || slices.ContainsFunc(turningQuery, same) {
+		mangled := mangle(decoded)
+		same := func(n string) bool {
+			return strings.EqualFold(n, trimName(decoded)) || strings.EqualFold(mangle(n), mangled)
+		}
+		if err != nil || strings.IndexByte(decoded, '%') >= 0 || slices.ContainsFunc(names, same) || slices.ContainsFunc(turningQuery, same) {
 			m.add(one)
 		}
 	}
+}
+
+// mangle is what PHP makes of a parameter's name, up to where a list or a map begins.
+func mangle(s string) string {
+	s = strings.TrimLeft(s, " ")
+	if end := strings.IndexByte(s, 0); end >= 0 {
+		s = s[:end]
+	}
+	if open := strings.IndexByte(s, '['); open >= 0 && strings.IndexByte(s[open:], ']') >= 0 {
+		s = s[:open]
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '.' || r == ' ' || r == '[' {
+			return '_'
+		}
+		return r
+	}, s)
 }
 
 // trimName is a parameter's name without what makes it a list or a map ("id[]", "id[x]").

@@ -115,9 +115,9 @@ type Redact struct {
 	Defaults bool          `yaml:"defaults" def:"true" doc:"Keep the built-in rules (Authorization, cookies, API keys, common password and token names) and add these."`
 	Headers  []string      `yaml:"headers" example:"X-Internal-Token" doc:"Header names; X-Auth-* is every name that begins so."`
 	Cookies  []string      `yaml:"cookies" doc:"Cookie names, for when whole Cookie headers are not redacted."`
-	Query    []string      `yaml:"query" example:"session" doc:"Query parameter names."`
+	Query    []string      `yaml:"query" example:"session" doc:"Query parameter names; of URLs in headers and in bodies of text, too."`
 	Path     []string      `yaml:"path" doc:"Path parameter names of routes."`
-	JSON     []string      `yaml:"json" example:"$..card.number" doc:"Fields of JSON bodies, as RFC 9535 JSONPath. Their last names also count in XML, and in plain text before = or :."`
+	JSON     []string      `yaml:"json" example:"$..card.number" doc:"Fields of JSON bodies, as RFC 9535 JSONPath. Their last names also count in XML, in plain text before = or :, and, of paths like $..name, in JSON, GraphQL and forms within strings and in members called name and value."`
 	Form     []string      `yaml:"form" doc:"Form and multipart field names; also for XML and plain text."`
 	Key      tapway.Secret `yaml:"key" doc:"Makes [REDACTED:3f9a1c02] of equal values, so that records can be joined without knowing the value."`
 }

@@ -305,3 +305,39 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestNoCodings(t *testing.T) {
+	for _, coding := range []string{"utf-8", "UTF-8", "none", "binary", "8bit", "identity, utf-8", "text"} {
+		if got, err := Decode(coding, []byte("a"), 1); err != nil || string(got) != "a" {
+			t.Errorf("%s: %q %v", coding, got, err)
+		}
+	}
+	for _, coding := range []string{"utf-16", "base64", "compress", "aws-chunked"} {
+		if _, err := Decode(coding, []byte("a"), 1); !errors.Is(err, ErrUnknownCoding) {
+			t.Errorf("%s: %v", coding, err)
+		}
+	}
+}
+
+func TestKindsOfTypes(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		is       func(string) bool
+		yes, not []string
+	}{
+		{"GraphQL", IsGraphQL, []string{"application/graphql", "Application/GraphQL; charset=utf-8"}, []string{"application/graphql+json", "text/graphql-x", ""}},
+		{"packed", IsPacked, []string{"application/msgpack", "application/x-msgpack", "application/vnd.msgpack", "application/cbor", "application/senml+cbor", "application/cbor-seq", "application/bson", "application/x-jackson-smile"}, []string{"application/json", "application/cbor2", "msgpack", ""}},
+		{"anything", IsAnything, []string{"application/octet-stream", "binary/octet-stream", "*/*"}, []string{"application/octet", "text/plain", ""}},
+	} {
+		for _, text := range c.yes {
+			if !c.is(text) {
+				t.Errorf("%s is not %s", text, c.name)
+			}
+		}
+		for _, text := range c.not {
+			if c.is(text) {
+				t.Errorf("%q is %s", text, c.name)
+			}
+		}
+	}
+}

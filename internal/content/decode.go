@@ -34,7 +34,7 @@ const maxWindow = 8 << 20
 // Decode undoes a Content-Encoding header value, a comma list in the order in which the codings
 // were applied (RFC 9110 §8.4): gzip and x-gzip (several members too), deflate (zlib as the
 // RFC has it, and raw as some servers send it), br and zstd, in any letter case. With "" or
-// identity, and for an empty body, it gives b itself. Otherwise the result is the caller's own.
+// identity, or what senders write there by mistake (utf-8, binary, none), and for an empty body, it gives b itself. Otherwise the result is the caller's own.
 //
 // No step gives more than max bytes: beyond, Decode returns the first max bytes and ErrTooLarge.
 // Input that ends too early gives what could be decoded and an error that wraps
@@ -54,7 +54,7 @@ func Decode(coding string, b []byte, max int64) ([]byte, error) {
 			rest, name = "", rest
 		}
 		name = strings.ToLower(strings.Trim(name, " \t"))
-		if name == "" || name == "identity" {
+		if noCoding(name) {
 			continue
 		}
 		if steps++; steps > maxCodings {
@@ -74,6 +74,16 @@ func Decode(coding string, b []byte, max int64) ([]byte, error) {
 		b = out
 	}
 	return b, first
+}
+
+// noCoding reports whether a name in lower case means that nothing was done: charsets and transfer encodings are no
+// content codings, but are sent as if they were.
+func noCoding(name string) bool {
+	switch name {
+	case "", "identity", "none", "utf-8", "utf8", "us-ascii", "iso-8859-1", "binary", "7bit", "8bit", "text", "plain":
+		return true
+	}
+	return false
 }
 
 var decoders = map[string]func(b []byte, max int64) ([]byte, error){

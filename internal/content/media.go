@@ -122,3 +122,26 @@ func IsMedia(contentType string) bool {
 	}
 	return hasPrefixFold(t, "image/") || hasPrefixFold(t, "audio/") || hasPrefixFold(t, "video/") || hasPrefixFold(t, "font/")
 }
+
+// IsGraphQL reports whether a Content-Type value means a GraphQL document by itself.
+func IsGraphQL(contentType string) bool {
+	return strings.EqualFold(essence(contentType), "application/graphql")
+}
+
+// IsPacked reports whether a Content-Type value means a binary form of JSON in which the names of members stand as
+// they are: MessagePack, CBOR, BSON, Smile and UBJSON.
+func IsPacked(contentType string) bool {
+	t := essence(contentType)
+	for _, name := range [...]string{"msgpack", "x-msgpack", "vnd.msgpack", "messagepack", "cbor", "x-amz-cbor-1.1", "bson", "x-bson", "smile", "x-jackson-smile", "ubjson"} {
+		if hasSuffixFold(t, "/"+name) || hasSuffixFold(t, "+"+name) {
+			return true
+		}
+	}
+	return hasSuffixFold(t, "/cbor-seq")
+}
+
+// IsAnything reports whether a Content-Type value says nothing about the body.
+func IsAnything(contentType string) bool {
+	t := essence(contentType)
+	return strings.EqualFold(t, "application/octet-stream") || strings.EqualFold(t, "binary/octet-stream") || t == "*/*"
+}

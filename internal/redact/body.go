@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"io"
 	"strings"
 
 	"github.com/tapway/tapway"
@@ -11,7 +12,7 @@ import (
 )
 
 // kind says how a body is read; one body can be of several kinds at once.
-type kind uint8
+type kind uint16
 
 const (
 	kindJSON   kind = 1 << iota // one or more JSON documents
@@ -19,22 +20,27 @@ const (
 	kindForm
 	kindMultipart
 	kindXML
-	kindScript // JSONP, if anything
-	kindText   // plain text with key=value in it
+	kindScript  // JSONP, if anything
+	kindText    // plain text with key=value in it
+	kindGraphQL // a document, and nothing around it
+	kindPacked  // MessagePack, CBOR and the like, where names stand between lengths
 )
 
-var errTruncated = errors.New("cut short by the capture limit")
+var (
+	errTruncated  = errors.New("cut short by the capture limit")
+	errCompressed = errors.New("compressed without a content coding that says so")
+)
 
 // body redacts one side's body, or withholds it.
 func (r *Redactor) body(b *tapway.Body, h tapway.Header) {
-	if len(b.Bytes) == 0 || b.Withheld || r.json.none && r.form.empty() {
+	if len(b.Bytes) == 0 || b.Withheld || r.json.none && r.form.empty() && !r.urls {
 		return
 	}
 	out, changed, err := r.redactBody(b, h)
 	if err == nil && !changed {
 		return
 	}
-	if !b.Summed && !b.Truncated {
+	if !b.Summed && (!b.Truncated || int64(len(b.Bytes)) == b.Size) {
 		b.Sum, b.Summed = sha256.Sum256(b.Bytes), true
 	}
 	if err != nil {
@@ -49,13 +55,14 @@ func (r *Redactor) body(b *tapway.Body, h tapway.Header) {
 
 func (r *Redactor) redactBody(b *tapway.Body, h tapway.Header) (out []byte, changed bool, err error) {
 	kinds, media := r.kindsByType(h)
-	if kinds == 0 && r.json.none {
+	if kinds == 0 && r.json.none && !r.urls {
 		return nil, false, nil
 	}
 	in := b.Bytes
 	if c := coding(h); c != "" && !b.Decoded {
 		in, err = content.Decode(c, b.Bytes, r.maxDecoded)
-		if err != nil {
+		// The beginning of what was cut short is all that a record shows of it.
+		if err != nil && !(b.Truncated && len(in) > 0 && errors.Is(err, io.ErrUnexpectedEOF)) {
 			// What could be read of the beginning, or the type, may show that no rule concerns it.
 			if kinds |= r.kindsByLooks(in, h); kinds == 0 && (media || len(bytes.TrimSpace(in)) > 0) {
 				return nil, false, nil
@@ -63,16 +70,21 @@ func (r *Redactor) redactBody(b *tapway.Body, h tapway.Header) (out []byte, chan
 			return nil, false, err
 		}
 	}
-	kinds |= r.kindsByLooks(in, h)
+	out, err = r.read(in, h, r.kindsByLooks(in, h)|kinds, b.Truncated, 0)
+	return out, err == nil && !same(out, in), err
+}
+
+// read redacts what is not coded any more, by each of the kinds that it may be read as. h has its type; depth is how many
+// multipart bodies it stands in.
+func (r *Redactor) read(in []byte, h tapway.Header, kinds kind, truncated bool, depth int) (out []byte, err error) {
 	if kinds&(kindJSON|kindXML) != 0 {
 		kinds &^= kindText // it is read as what it is
 	}
 	if kinds != 0 && foreign(h) {
-		return nil, false, errCharset
+		return nil, errCharset
 	}
-	multi := ""
-	if kinds&kindMultipart != 0 {
-		multi = boundary(h)
+	if kinds != 0 && compressed(in) {
+		return nil, errCompressed
 	}
 	out = in
 	for _, step := range [...]struct {
@@ -81,52 +93,68 @@ func (r *Redactor) redactBody(b *tapway.Body, h tapway.Header) (out []byte, chan
 	}{
 		{kindJSON, r.jsonBody},
 		{kindEvents, r.eventsBody},
-		{kindForm, r.truncatable(r.formBody)},
+		{kindForm, r.formBody},
 		{kindXML, r.xmlBody},
 		{kindScript, r.scriptBody},
 		{kindText, r.textBody},
-		{kindMultipart, func(in []byte, truncated bool) ([]byte, error) { return r.multipartBody(in, multi, truncated) }},
+		{kindGraphQL, r.graphQLBody},
+		{kindPacked, r.packedBody},
+		{kindMultipart, func(in []byte, truncated bool) ([]byte, error) {
+			return r.multipartBody(in, boundary(h), truncated, depth)
+		}},
 	} {
 		if kinds&step.kind == 0 {
 			continue
 		}
-		next, err := step.run(out, b.Truncated)
-		if err != nil {
-			return nil, false, err
+		if out, err = step.run(out, truncated); err != nil {
+			return nil, err
 		}
-		changed = changed || !same(next, out)
-		out = next
 	}
-	return out, changed, nil
+	if kinds&^(kindMultipart|kindPacked|kindScript) != 0 || kinds == 0 && isText(h) {
+		out = r.urlsIn(out, truncated)
+	}
+	return out, nil
+}
+
+// compressed reports whether a body that should be text begins as compressed data does: gzip, zlib or zstd. Names
+// cannot be searched for in it.
+func compressed(b []byte) bool {
+	for _, magic := range [...]string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "\x78\x9c", "\x78\xda", "\x78\x01"} {
+		if len(b) >= len(magic) && string(b[:len(magic)]) == magic {
+			return true
+		}
+	}
+	return false
+}
+
+// isText reports whether a body that no other rule concerns is text in which URLs may stand, such as HTML. A script
+// is not: its URLs are made by code.
+func isText(h tapway.Header) bool {
+	for i := range h {
+		if strings.EqualFold(h[i].Name, "Content-Type") && content.IsText(h[i].Value) && !content.IsScript(h[i].Value) {
+			return true
+		}
+	}
+	return false
 }
 
 // same reports whether two slices are the very same bytes in memory.
 func same(a, b []byte) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
-
-// truncatable makes a redaction fail when it would change a body that was cut short.
-func (r *Redactor) truncatable(run func([]byte) ([]byte, error)) func([]byte, bool) ([]byte, error) {
-	return func(in []byte, truncated bool) ([]byte, error) {
-		out, err := run(in)
-		if err == nil && truncated && !same(in, out) {
-			err = errTruncated
-		}
-		return out, err
-	}
-}
 
 // jsonBody redacts one or more JSON documents.
 func (r *Redactor) jsonBody(in []byte, truncated bool) ([]byte, error) {
 	if utf16ish(in) {
 		return nil, errUTF16
 	}
-	if !r.json.search.inJSON(in) {
+	found := r.json.search.inJSON(in)
+	if !found && !truncated {
 		return in, nil
 	}
-	if truncated {
-		return nil, errTruncated
+	out, err := r.json.read(in, r.mark, truncated)
+	if err != nil && !found {
+		return in, nil
 	}
-	out, err := r.json.json(in, r.mark)
-	if err != nil {
+	if err != nil && !truncated {
 		if start, end, ok := unwrap(in); ok {
 			return r.wrapped(in, start, end)
 		}
@@ -174,13 +202,17 @@ func (r *Redactor) kindsByType(h tapway.Header) (kinds kind, media bool) {
 			kinds |= kindScript
 		case content.IsPlainText(t):
 			kinds |= kindText
+		case content.IsGraphQL(t):
+			kinds |= kindGraphQL
+		case content.IsPacked(t):
+			kinds |= kindPacked
 		}
 	}
 	if r.json.none {
 		kinds &^= kindJSON | kindEvents | kindScript
 	}
 	if r.fields.names.empty() {
-		kinds &^= kindXML | kindText
+		kinds &^= kindXML | kindText | kindGraphQL | kindPacked
 	}
 	if r.form.empty() {
 		kinds &^= kindForm
@@ -188,16 +220,52 @@ func (r *Redactor) kindsByType(h tapway.Header) (kinds kind, media bool) {
 	return kinds, lines > 0 && lines == mediaLines
 }
 
-// kindsByLooks finds JSON and XML under a missing or wrong type. HTML is no XML, whatever it begins with.
+// kindsByLooks finds JSON and XML under a missing or wrong type, and forms under one that says nothing. HTML is no XML,
+// whatever it begins with.
 func (r *Redactor) kindsByLooks(b []byte, h tapway.Header) kind {
 	switch {
 	case !r.json.none && looksJSON(b):
 		return kindJSON
 	case !r.fields.names.empty() && looksXML(b) && !isHTML(h):
 		return kindXML
+	case !r.form.empty() && looksForm(b) && typeless(h):
+		return kindForm
 	}
 	return 0
 }
+
+// typeless reports whether a body has no type, or the one that stands for anything.
+func typeless(h tapway.Header) bool {
+	for i := range h {
+		if strings.EqualFold(h[i].Name, "Content-Type") && h[i].Value != "" && !content.IsAnything(h[i].Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// looksForm reports whether b is all of one line, as browsers write forms, and begins with a name and "=".
+func looksForm(b []byte) bool {
+	b = bytes.TrimRight(b, " \t\r\n")
+	equals := bytes.IndexByte(b[:min(len(b), maxFormName)], '=')
+	if equals <= 0 {
+		return false
+	}
+	for _, c := range b[:equals] {
+		if !wordByte(c) && bytes.IndexByte([]byte("-.[]%+$"), c) < 0 {
+			return false
+		}
+	}
+	for _, c := range b[equals:] {
+		if c < ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// maxFormName is how long the first name of what may be a form can be.
+const maxFormName = 128
 
 func isHTML(h tapway.Header) bool {
 	for i := range h {

@@ -15,6 +15,7 @@ var asciiCharsets = []string{
 	"utf-8", "utf8", "utf_8", "unicode-1-1-utf-8", "us-ascii", "ascii", "iso-8859-", "iso8859", "iso_8859-", "latin",
 	"windows-125", "windows-874", "cp125", "koi8-", "tis-620", "macintosh", "x-mac-",
 	"gb2312", "gbk", "gb18030", "big5", "euc-", "shift_jis", "shift-jis", "sjis", "x-sjis", "windows-31j", "ms932",
+	"cp437", "cp85", "ibm437", "ibm85", "us_ascii", "ansi", "x-user-defined", "binary", "none", "default", // the last of these are no charsets, but common
 }
 
 // foreign reports whether a Content-Type line names a charset in which names cannot be found.

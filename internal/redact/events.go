@@ -5,44 +5,46 @@ import (
 	"errors"
 )
 
-var errEvents = errors.New("an event with a rule's name in it is not JSON")
+var errEvents = errors.New("a line with a rule's name in it that is none of an event")
 
 // eventsBody redacts the JSON in server-sent events. The data lines of one event are one text (HTML standard
-// §9.2.6); a text that begins as JSON is redacted by the rules. Another that holds a name must be plain
-// words to stay; the names and ids of events stay too.
-func (r *Redactor) eventsBody(in []byte, truncated bool) ([]byte, error) {
+// §9.2.6); a text that begins as JSON is redacted by the rules. Another that holds a name must be plain words to stay;
+// if it is not, what follows goes with it, since nothing tells where the value ends. The names and ids of events
+// stay.
+func (r *Redactor) eventsBody(in []byte, _ bool) ([]byte, error) {
 	if utf16ish(in) {
 		return nil, errUTF16
 	}
 	if !r.json.search.inJSON(in) {
 		return in, nil
 	}
-	if truncated {
-		return nil, errTruncated
-	}
 	var cuts []cut
 	var data []dataLine
-	flush := func() error {
-		c, err := r.event(in, data)
-		cuts, data = append(cuts, c...), data[:0]
-		return err
+	i := 0
+	if bytes.HasPrefix(in, bom) {
+		i = len(bom)
 	}
-	for i := 0; i < len(in); {
+	for i < len(in) {
 		end, next := lineEnd(in, i)
 		line := in[i:end]
-		field, _, _ := bytes.Cut(line, []byte(":"))
-		switch {
-		case len(line) == 0:
-			if err := flush(); err != nil {
-				return nil, err
+		field, _, colon := bytes.Cut(line, []byte(":"))
+		switch string(field) {
+		case "":
+			if colon {
+				break // a comment
 			}
-		case bytes.HasPrefix(line, []byte("data:")):
-			start := i + len("data:")
+			var ok bool
+			if cuts, ok = r.event(cuts, in, data); !ok {
+				return apply(in, cuts), nil
+			}
+			data = data[:0]
+		case "data":
+			start := min(i+len("data:"), end)
 			if start < end && in[start] == ' ' {
 				start++
 			}
-			data = append(data, dataLine{i, start, end})
-		case string(field) == "event" || string(field) == "id" || string(field) == "retry" || len(field) == 0:
+			data = append(data, dataLine{start, end})
+		case "event", "id", "retry":
 		default:
 			// Not a line that the standard knows: then it must not hold a name either.
 			if r.json.search.inJSON(line) {
@@ -51,22 +53,20 @@ func (r *Redactor) eventsBody(in []byte, truncated bool) ([]byte, error) {
 		}
 		i = next
 	}
-	if err := flush(); err != nil {
-		return nil, err
-	}
+	cuts, _ = r.event(cuts, in, data)
 	if cuts == nil {
 		return in, nil
 	}
 	return apply(in, cuts), nil
 }
 
-// dataLine is where a data line begins, and where its text begins and ends.
-type dataLine struct{ line, start, end int }
+// dataLine is where the text of a data line begins and ends.
+type dataLine struct{ start, end int }
 
-// event gives the cuts for the data lines of one event.
-func (r *Redactor) event(in []byte, lines []dataLine) ([]cut, error) {
+// event adds the cuts for the data lines of one event. It gives false when it has cut everything behind it, too.
+func (r *Redactor) event(cuts []cut, in []byte, lines []dataLine) ([]cut, bool) {
 	if len(lines) == 0 {
-		return nil, nil
+		return cuts, true
 	}
 	text := in[lines[0].start:lines[0].end]
 	if len(lines) > 1 {
@@ -75,23 +75,21 @@ func (r *Redactor) event(in []byte, lines []dataLine) ([]cut, error) {
 			text = append(append(text, '\n'), in[l.start:l.end]...)
 		}
 	}
-	if !r.json.search.inJSON(text) {
-		return nil, nil
+	start, end := lines[0].start, lines[len(lines)-1].end
+	if !r.json.search.inJSON(text) || !looksJSON(text) && !bytes.ContainsAny(text, `{["':=`) {
+		return cuts, true // words, not fields
 	}
-	if !looksJSON(text) {
-		if bytes.ContainsAny(text, `{["':=`) {
-			return nil, errEvents
+	if looksJSON(text) {
+		if out, err := r.json.json(text, r.mark); err == nil {
+			if !same(out, text) {
+				// Line breaks of JSON stand between its tokens only: each begins a data line again.
+				out = bytes.ReplaceAll(out, []byte("\n"), []byte("\ndata: "))
+				cuts = append(cuts, cut{start, end, string(out)})
+			}
+			return cuts, true
 		}
-		return nil, nil // words, not fields
 	}
-	out, err := r.json.json(text, r.mark)
-	if err != nil || same(out, text) {
-		return nil, err
-	}
-	// Line breaks of JSON stand between its tokens only: each begins a data line again.
-	last := lines[len(lines)-1]
-	out = bytes.ReplaceAll(out, []byte("\n"), []byte("\ndata: "))
-	return []cut{{lines[0].start, last.end, string(out)}}, nil
+	return append(cuts, cut{start, len(in), r.mark.replace(in[start:])}), false
 }
 
 // lineEnd finds the end of the line that begins at i, and the beginning of the next; a line ends

@@ -20,14 +20,34 @@ func (r *Redactor) Header(name, value string) string {
 	}
 	// Any header may hold a URL: Referer, Location, Link, Refresh, X-Forwarded-Uri, …
 	if r.urls && strings.IndexByte(value, '=') >= 0 {
-		if i := strings.IndexAny(value, "?#"); i >= 0 {
-			value = r.params(value, i+1, "&#>\" \t", maxNested)
+		i := strings.IndexAny(value, "?#")
+		if n := strings.IndexByte(value[:max(i, 0)], ';'); i < 0 || n >= 0 {
+			i = pathParam(value, i)
+		}
+		if i >= 0 {
+			value = r.params(value, i+1, "&#>\" \t", newDive(len(value)))
 		}
 	}
 	if strings.IndexByte(value, '@') >= 0 {
 		value = r.userinfo(value)
 	}
+	if c := value[0]; (c == '{' || c == '[' || c == '%') && r.hidesFields(value) {
+		return r.mark.replace([]byte(value))
+	}
 	return value
+}
+
+// pathParam finds the ";" of a URL's path in value (/a;jsessionid=…), or gives i.
+func pathParam(value string, i int) int {
+	slash := strings.IndexByte(value, '/')
+	if slash < 0 {
+		return i
+	}
+	n := strings.IndexByte(value[slash:], ';')
+	if n < 0 || slash+n+1 < len(value) && value[slash+n+1] == ' ' {
+		return i
+	}
+	return slash + n
 }
 
 func (r *Redactor) header(h tapway.Header) {

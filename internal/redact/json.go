@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/bits"
+	"strings"
 	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -16,6 +17,7 @@ const maxDepth = 10_000
 
 var (
 	errNotJSON = errors.New("not valid JSON")
+	errEnd     = errors.New("not valid JSON: it ends too early")
 	errDepth   = errors.New("JSON nested too deeply")
 	errUTF16   = errors.New("JSON in another encoding than UTF-8")
 )
@@ -53,6 +55,8 @@ type scan struct {
 	sets    []uint64 // state sets of the open nodes, prog.words each
 	lengths []int32  // of all arrays in the order of their brackets, when prog.lengths
 	arrays  int      // how many brackets have been passed
+	pairs   bool     // the cuts are not in order
+	half    bool     // the text may end too early: what is read until then counts
 	err     error
 }
 
@@ -64,7 +68,14 @@ var scans = sync.Pool{New: func() any { return new(scan) }}
 // json redacts b, a sequence of JSON documents with blank space or nothing between them: most
 // often one, but streams of them travel under every JSON type. It returns b itself when
 // no rule selects anything.
-func (p *program) json(b []byte, mark marker) ([]byte, error) {
+func (p *program) json(b []byte, mark marker) ([]byte, error) { return p.read(b, mark, false) }
+
+// read is json, and with half for what may have been cut short: then a value that is broken off goes if it
+// would have gone, or might hold what goes.
+func (p *program) read(b []byte, mark marker, half bool) ([]byte, error) {
+	if half && (p.lengths || p.root) {
+		return nil, errTruncated
+	}
 	s := scans.Get().(*scan)
 	defer func() {
 		if cap(s.cuts) <= maxScratch && cap(s.key) <= maxScratch && cap(s.lengths) <= maxScratch {
@@ -73,7 +84,7 @@ func (p *program) json(b []byte, mark marker) ([]byte, error) {
 			scans.Put(s)
 		}
 	}()
-	s.b, s.prog, s.mark = b, p, mark
+	s.b, s.prog, s.mark, s.half = b, p, mark, half
 	if utf16ish(b) {
 		return nil, errUTF16
 	}
@@ -88,6 +99,9 @@ func (p *program) json(b []byte, mark marker) ([]byte, error) {
 		start := i
 		s.sets = append(s.sets, p.start...)
 		i = s.value(i, 0, 0, p.root)
+		if i < 0 && s.err == errEnd && half {
+			break
+		}
 		if i < 0 {
 			return nil, s.err
 		}
@@ -98,6 +112,9 @@ func (p *program) json(b []byte, mark marker) ([]byte, error) {
 	}
 	if len(s.cuts) == 0 {
 		return b, nil
+	}
+	if s.pairs {
+		s.cuts = inOrder(s.cuts)
 	}
 	return apply(b, s.cuts), nil
 }
@@ -115,6 +132,14 @@ func (s *scan) fail(err error) int {
 		s.err = err
 	}
 	return -1
+}
+
+// failAt is for what is missing at i.
+func (s *scan) failAt(i int) int {
+	if i >= len(s.b) {
+		return s.fail(errEnd)
+	}
+	return s.fail(errNotJSON)
 }
 
 // gap skips what may stand between documents; RFC 7464 puts a record separator there.
@@ -138,7 +163,7 @@ func blank(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t'
 // states lie in s.sets; quiet says that the value is cut anyway and rules need not be asked.
 func (s *scan) value(i, depth, set int, quiet bool) int {
 	if i >= len(s.b) {
-		return s.fail(errNotJSON)
+		return s.fail(errEnd)
 	}
 	if depth > maxDepth {
 		return s.fail(errDepth)
@@ -150,8 +175,12 @@ func (s *scan) value(i, depth, set int, quiet bool) int {
 		return s.array(i+1, depth, set, quiet)
 	case '"':
 		end, escaped := s.string(i + 1)
-		if escaped && !quiet && s.prog.inside != nil && mayBeginJSON(s.b[i+1]) {
-			s.inside(i, end)
+		switch {
+		case quiet || s.prog.inside == nil:
+		case end > 0:
+			s.inside(i, end, escaped)
+		case s.half && s.err == errEnd && s.prog.search != nil && s.prog.search.inJSON(s.b[i:]):
+			s.cuts = append(s.cuts, cut{i + 1, len(s.b), s.mark.replace(s.b[i+1:])})
 		}
 		return end
 	case 't':
@@ -165,24 +194,35 @@ func (s *scan) value(i, depth, set int, quiet bool) int {
 	}
 }
 
-// mayBeginJSON reports whether a string whose first byte is c can hold an object or an array.
-func mayBeginJSON(c byte) bool { return c == '{' || c == '[' || c == ' ' || c == '\\' || c == 0xef }
-
 func (s *scan) literal(i int, word string) int {
-	if len(s.b)-i < len(word) || string(s.b[i:i+len(word)]) != word {
+	n := min(len(word), len(s.b)-i)
+	if string(s.b[i:i+n]) != word[:n] {
 		return s.fail(errNotJSON)
 	}
-	return i + len(word)
+	if n < len(word) {
+		return s.fail(errEnd)
+	}
+	return i + n
 }
 
 func (s *scan) object(i, depth, set int, quiet bool) int {
+	var p pair
+	i = s.members(i, depth, set, quiet, &p)
+	if !quiet && (i >= 0 || s.half && s.err == errEnd) {
+		s.cutPair(&p, i < 0)
+	}
+	return i
+}
+
+// members passes over what is in an object.
+func (s *scan) members(i, depth, set int, quiet bool, p *pair) int {
 	i = s.space(i)
 	if i < len(s.b) && s.b[i] == '}' {
 		return i + 1
 	}
 	for {
 		if i >= len(s.b) || s.b[i] != '"' {
-			return s.fail(errNotJSON)
+			return s.failAt(i)
 		}
 		keyStart := i + 1
 		end, escaped := s.string(keyStart)
@@ -191,7 +231,7 @@ func (s *scan) object(i, depth, set int, quiet bool) int {
 		}
 		i = s.space(end)
 		if i >= len(s.b) || s.b[i] != ':' {
-			return s.fail(errNotJSON)
+			return s.failAt(i)
 		}
 		i = s.space(i + 1)
 		hit, child := false, -1
@@ -203,12 +243,17 @@ func (s *scan) object(i, depth, set int, quiet bool) int {
 			}
 			hit, child = s.ask(set, key, 0, 0)
 		}
-		if i = s.member(i, depth, child, hit, quiet); i < 0 {
+		start := i
+		i = s.member(i, depth, child, hit, quiet)
+		if !quiet && !hit && end-1-keyStart <= len("header") {
+			s.note(p, s.b[keyStart:end-1], start, i)
+		}
+		if i < 0 {
 			return -1
 		}
 		i = s.space(i)
 		if i >= len(s.b) {
-			return s.fail(errNotJSON)
+			return s.fail(errEnd)
 		}
 		if s.b[i] == '}' {
 			return i + 1
@@ -240,7 +285,7 @@ func (s *scan) array(i, depth, set int, quiet bool) int {
 		}
 		i = s.space(i)
 		if i >= len(s.b) {
-			return s.fail(errNotJSON)
+			return s.fail(errEnd)
 		}
 		if s.b[i] == ']' {
 			return i + 1
@@ -279,8 +324,12 @@ func (s *scan) member(i, depth, child int, hit, quiet bool) int {
 	if child >= 0 {
 		s.sets = s.sets[:child]
 	}
-	if end >= 0 && hit {
+	switch {
+	case !hit:
+	case end >= 0:
 		s.cut(i, end)
+	case s.half && s.err == errEnd && i < len(s.b):
+		s.cuts = append(s.cuts, cut{i, len(s.b), `"` + s.mark.replace(s.b[i:])})
 	}
 	return end
 }
@@ -295,25 +344,56 @@ func (s *scan) cut(start, end int) {
 	s.cuts = append(s.cuts, cut{start, end, `"` + s.mark.replace(value) + `"`})
 }
 
-// inside redacts the JSON that the string from start to end holds, if it does: such as the body in an
-// event of a Lambda function or a message of a queue. A string that is not JSON is just a string.
-func (s *scan) inside(start, end int) {
-	if end < 0 {
+// inside redacts what the string from start to end holds: JSON, such as the body in an event of a Lambda
+// function or a message of a queue, a document of GraphQL, a form or a connection string. Any other
+// string is just a string.
+func (s *scan) inside(start, end int, escaped bool) {
+	text := s.b[start+1 : end-1]
+	if escaped {
+		text = unquote(nil, text)
+	} else if bytes.IndexByte(text, '=') < 0 {
+		return // JSON and GraphQL have quotes
+	}
+	out := s.prog.insideText(text, s.mark)
+	if out == nil {
+		s.cut(start, end)
 		return
 	}
-	text := unquote(nil, s.b[start+1:end-1])
-	if !looksJSON(text) {
+	if same(out, text) {
 		return
 	}
-	out, err := s.prog.inside.json(text, s.mark)
-	if err != nil || same(out, text) {
-		return
+	s.cuts = append(s.cuts, cut{start, end, quote(out)})
+}
+
+// quote writes a text as a JSON string.
+func quote(text []byte) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(string(text)); err != nil {
+		return `"` + Mark + `"` // a string always has a JSON form
 	}
-	quoted, err := json.Marshal(string(out))
-	if err != nil {
-		return // a string always has a JSON form
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// insideText redacts a text within JSON. It gives the text itself when nothing in it goes, and nil when it cannot be told
+// what does.
+func (p *program) insideText(text []byte, mark marker) []byte {
+	isJSON := looksJSON(text)
+	if isJSON || len(text) > 0 && text[0] == '"' {
+		if out, err := p.inside.json(text, mark); err == nil {
+			return out
+		}
 	}
-	s.cuts = append(s.cuts, cut{start, end, string(quoted)})
+	goes := p.inside.deep.part
+	out := text
+	if looksGraphQL(text) {
+		out = graphQL(text, goes, mark)
+	}
+	if isJSON && same(out, text) && hasField(text, goes) {
+		return nil
+	}
+	return assignments(out, goes, mark)
 }
 
 // string passes over a string whose first character is at i, and gives the place behind its
@@ -329,7 +409,7 @@ func (s *scan) string(i int) (end int, escaped bool) {
 			}
 		}
 		if i >= len(b) {
-			return s.fail(errNotJSON), escaped
+			return s.fail(errEnd), escaped
 		}
 		switch c := b[i]; {
 		case c == '"':
@@ -337,14 +417,14 @@ func (s *scan) string(i int) (end int, escaped bool) {
 		case c == '\\':
 			escaped = true
 			if i+1 >= len(b) {
-				return s.fail(errNotJSON), escaped
+				return s.fail(errEnd), escaped
 			}
 			switch b[i+1] {
 			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 				i += 2
 			case 'u':
 				if _, ok := hex4(b[i+2:]); !ok {
-					return s.fail(errNotJSON), escaped
+					return s.failAt(i + 6), escaped
 				}
 				i += 6
 			default:
@@ -381,12 +461,12 @@ func (s *scan) number(i int) int {
 	if i < len(b) && b[i] == '0' {
 		i++
 	} else if !digits() {
-		return s.fail(errNotJSON)
+		return s.failAt(i)
 	}
 	if i < len(b) && b[i] == '.' {
 		i++
 		if !digits() {
-			return s.fail(errNotJSON)
+			return s.failAt(i)
 		}
 	}
 	if i < len(b) && b[i]|0x20 == 'e' {
@@ -395,7 +475,7 @@ func (s *scan) number(i int) int {
 			i++
 		}
 		if !digits() {
-			return s.fail(errNotJSON)
+			return s.failAt(i)
 		}
 	}
 	return i

@@ -154,7 +154,7 @@ func TestJSONInStrings(t *testing.T) {
 		{"JSON behind blanks in a string", `{"body":"\n {\"token\":1}","b":" [{\"token\":1}]"}`, `{"body":"\n {\"token\":\"[REDACTED]\"}","b":" [{\"token\":\"[REDACTED]\"}]"}`},
 		{"JSON with its bracket escaped in a string", `{"body":"\u007b\"token\":1}"}`, `{"body":"{\"token\":\"[REDACTED]\"}"}`},
 		{"an escaped name in JSON in a string", `{"body":"{\"\\u0074oken\":1}"}`, `{"body":"{\"\\u0074oken\":\"[REDACTED]\"}"}`},
-		{"almost JSON in a string", `{"body":"{\"token\":","b":"[\"token\"] x"}`, `{"body":"{\"token\":","b":"[\"token\"] x"}`},
+		{"almost JSON in a string", `{"body":"{\"token\":\"x","b":"[\"token\"] x","c":"{'token':'x'}"}`, `{"body":"{\"token\":\"[REDACTED]\"","b":"[\"token\"] x","c":"{'token':'x'}"}`},
 		{"a path from the root", `{"body":"{\"id\":1}","list":"[{\"id\":2}]"}`, `{"body":"{\"id\":1}","list":"[{\"id\":2}]"}`},
 		{"in a string that goes anyway", `{"token":"{\"token\":1}"}`, `{"token":"[REDACTED]"}`},
 	} {

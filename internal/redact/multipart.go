@@ -2,26 +2,29 @@ package redact
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
+	"io"
 	"mime"
+	"mime/quotedprintable"
 	"strings"
 
 	"github.com/tapway/tapway"
-	"github.com/tapway/tapway/internal/content"
 )
 
 var (
-	errBoundary  = errors.New("a multipart body's boundary is missing")
-	errPart      = errors.New("the head of a part is not readable")
-	errPartCoded = errors.New("a part has a transfer encoding of its own")
-	errPartWhole = errors.New("a part is a message of its own")
+	errBoundary = errors.New("a multipart body's boundary is missing")
+	errPart     = errors.New("the head of a part is not readable")
 )
 
+// maxParts is how deep multipart bodies may stand in one another.
+const maxParts = 4
+
 // multipartBody redacts the parts of a multipart body: a part that a form rule names goes whole,
-// and in another that is JSON the JSON rules apply. A body without its last boundary is kept
+// and any other is read as a body of its type would be. A body without its last boundary is kept
 // when nothing in it would have to change.
-func (r *Redactor) multipartBody(in []byte, boundary string, truncated bool) ([]byte, error) {
-	if boundary == "" {
+func (r *Redactor) multipartBody(in []byte, boundary string, truncated bool, depth int) ([]byte, error) {
+	if boundary == "" || depth > maxParts {
 		return nil, errBoundary
 	}
 	delimiter := []byte("--" + boundary)
@@ -44,7 +47,7 @@ func (r *Redactor) multipartBody(in []byte, boundary string, truncated bool) ([]
 		if next < 0 {
 			end, truncated, isLast = len(in), true, true
 		}
-		c, err := r.part(head, in[body:max(end, body)], truncated && next < 0)
+		c, err := r.part(head, in[body:max(end, body)], truncated && next < 0, depth)
 		if err != nil {
 			return nil, err
 		}
@@ -59,15 +62,12 @@ func (r *Redactor) multipartBody(in []byte, boundary string, truncated bool) ([]
 	if cuts == nil {
 		return in, nil
 	}
-	if truncated {
-		return nil, errTruncated
-	}
 	return apply(in, cuts), nil
 }
 
-// part gives the cuts within the body of one part.
-func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut, error) {
-	isJSON, isForm, coded := false, false, false
+// part gives the cuts within the body of one part. One that cannot be redacted goes whole.
+func (r *Redactor) part(head tapway.Header, body []byte, truncated bool, depth int) ([]cut, error) {
+	message, encoding := false, ""
 	for _, f := range head {
 		switch f.Name {
 		case "content-disposition":
@@ -82,42 +82,56 @@ func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut,
 				return []cut{{0, len(body), r.mark.replace(body)}}, nil
 			}
 		case "content-type":
-			isJSON = isJSON || content.IsJSON(f.Value) || content.IsJSONLines(f.Value)
-			isForm = isForm || content.IsForm(f.Value)
-			if content.IsMultipart(f.Value) || isMessage(f.Value) {
-				return nil, errPartWhole
-			}
-			if foreign(tapway.Header{{Name: "Content-Type", Value: f.Value}}) {
-				return nil, errCharset
-			}
+			message = message || isMessage(f.Value)
 		case "content-transfer-encoding":
-			switch string(bytes.ToLower([]byte(f.Value))) {
-			case "7bit", "8bit", "binary":
-			default:
-				coded = true
+			if encoding = strings.ToLower(f.Value); encoding == "7bit" || encoding == "8bit" || encoding == "binary" {
+				encoding = ""
 			}
 		}
 	}
-	isJSON = !r.json.none && (isJSON || looksJSON(body))
-	isForm = !r.form.empty() && isForm
-	if !isJSON && !isForm {
+	out, ok := r.readPart(head, body, encoding, truncated, depth)
+	if message && ok && r.mentions(body) {
+		ok = false
+	}
+	switch {
+	case !ok && len(body) > 0:
+		return []cut{{0, len(body), r.mark.replace(body)}}, nil
+	case !ok || same(out, body):
 		return nil, nil
 	}
-	if coded {
-		return nil, errPartCoded
-	}
-	if !isJSON {
-		out, err := r.truncatable(r.formBody)(body, truncated)
-		if err != nil || same(out, body) {
-			return nil, err
-		}
-		return []cut{{0, len(body), string(out)}}, nil
-	}
-	out, err := r.jsonBody(body, truncated)
-	if err != nil || same(out, body) {
-		return nil, err
-	}
 	return []cut{{0, len(body), string(out)}}, nil
+}
+
+// readPart redacts the body of a part; ok is false when it cannot be done. What has a transfer encoding is decoded to be
+// looked at only.
+func (r *Redactor) readPart(head tapway.Header, body []byte, encoding string, truncated bool, depth int) (out []byte, ok bool) {
+	text, err := body, error(nil)
+	switch encoding {
+	case "":
+	case "base64":
+		if text, err = base64.StdEncoding.DecodeString(string(body)); err != nil && !truncated {
+			text = nil
+		}
+	case "quoted-printable":
+		text, err = io.ReadAll(quotedprintable.NewReader(bytes.NewReader(body)))
+	default:
+		err = errPart
+	}
+	kinds, _ := r.kindsByType(head)
+	kinds |= r.kindsByLooks(text, head)
+	if kinds == 0 && head.Get("content-type") == "" && bytes.IndexByte(text, 0) < 0 {
+		return r.urlsIn(text, truncated), true // a field that somebody has filled in
+	}
+	if err != nil && !truncated {
+		return nil, kinds == 0
+	}
+	if out, err = r.read(text, head, kinds, truncated, depth+1); err != nil {
+		return nil, false
+	}
+	if encoding == "" {
+		return out, true
+	}
+	return body, same(out, text)
 }
 
 // isMessage reports whether a part is a whole message with headers of its own: a request of a
@@ -125,6 +139,20 @@ func (r *Redactor) part(head tapway.Header, body []byte, truncated bool) ([]cut,
 func isMessage(contentType string) bool {
 	t := strings.ToLower(strings.TrimSpace(contentType))
 	return strings.HasPrefix(t, "application/http") || strings.HasPrefix(t, "message/")
+}
+
+// mentions reports whether anything that a rule names may stand in a message.
+func (r *Redactor) mentions(b []byte) bool {
+	folded := bytes.ToLower(b)
+	for _, names := range [...][]string{r.headers.all, r.headers.prefixes, r.cookies.all, r.query.all, r.fields.names.all} {
+		for _, name := range names {
+			if bytes.Contains(folded, bytes.ToLower([]byte(name))) {
+				return true
+			}
+		}
+	}
+	// What is coded cannot be searched, and a name may be spelled otherwise.
+	return bytes.Contains(folded, []byte("encoding:")) || bytes.ContainsAny(b, `%\`)
 }
 
 // inText reports whether a rule's name can stand in what belongs to no part: readers skip it.

@@ -46,7 +46,8 @@ func (s *nameSet) list(n int) *nameList {
 	return &s.longer
 }
 
-// headerSet holds names of headers, and beginnings of names.
+// headerSet holds names of headers, and beginnings of names. "_" is "-" in them: many servers do not tell
+// them apart.
 type headerSet struct {
 	*nameSet
 	prefixes []string
@@ -55,6 +56,7 @@ type headerSet struct {
 func newHeaderSet(names []string) headerSet {
 	s := headerSet{nameSet: new(nameSet)}
 	for _, name := range names {
+		name = strings.ReplaceAll(name, "_", "-")
 		if prefix, ok := strings.CutSuffix(name, "*"); ok {
 			s.prefixes = append(s.prefixes, prefix)
 		} else {
@@ -65,6 +67,9 @@ func newHeaderSet(names []string) headerSet {
 }
 
 func (s *headerSet) has(name string) bool {
+	if strings.IndexByte(name, '_') >= 0 {
+		name = strings.ReplaceAll(name, "_", "-")
+	}
 	if hasName(s.nameSet, name) {
 		return true
 	}

@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 )
@@ -16,16 +17,35 @@ func (r *Redactor) Query(raw string) string {
 	if !r.urls {
 		return raw
 	}
-	return r.params(raw, 0, "&", maxNested)
+	return r.params(raw, 0, "&", newDive(len(raw)))
 }
 
-// maxNested is how many URLs inside a parameter of a URL are looked into.
-const maxNested = 3
+// dive bounds how far parameters within parameters are looked into, which a stranger chooses: depth is how many
+// URLs deep, left how many bytes may be decoded for it in all.
+type dive struct {
+	depth int
+	left  *int
+}
+
+// newDive is for a text of n bytes. Where separators are not in dispute, each level costs n at most.
+func newDive(n int) dive {
+	left := 32*n + 4096
+	return dive{3, &left}
+}
+
+// spent takes what it costs to look into n bytes, and reports whether that is too much.
+func (d dive) spent(n int) bool {
+	*d.left -= n
+	return *d.left < 0
+}
+
+func (d dive) deeper() dive { return dive{d.depth - 1, d.left} }
 
 // params redacts the parameters of s, the first of which begins at place i. A value that goes
 // ends at one of the bytes in ends.
-func (r *Redactor) params(s string, i int, ends string, nested int) string {
+func (r *Redactor) params(s string, i int, ends string, d dive) string {
 	var cuts []cut
+	end := -1
 	for {
 		n := strings.IndexAny(s[i:], "=&;?#")
 		if n < 0 {
@@ -38,8 +58,10 @@ func (r *Redactor) params(s string, i int, ends string, nested int) string {
 		name, value := s[i:i+n], i+n+1
 		decoded, ok := decodeParam(name)
 		whole := !ok || hasPart(r.query, trimSpace(decoded))
-		end := endOf(s, value, ends)
-		if whole || r.nested(s[value:end], nested) || r.hidesJSON(s[value:end]) {
+		if end < value { // "?" and ";" may be parts of values: several then end at the same place
+			end = endOf(s, value, ends)
+		}
+		if whole || r.hides(s[value:end], d) {
 			if end > value {
 				cuts = append(cuts, cut{value, end, r.mark.replace(paramValue(s[value:end]))})
 			}
@@ -55,17 +77,38 @@ func (r *Redactor) params(s string, i int, ends string, nested int) string {
 	return string(apply([]byte(s), cuts))
 }
 
+// hides reports whether a parameter's raw value is more than a value: a URL, JSON or a document of GraphQL in which
+// something goes.
+func (r *Redactor) hides(raw string, d dive) bool {
+	if d.spent(len(raw)) {
+		return true // it cannot be told what is in it
+	}
+	return r.urls && (r.nested(raw, d) || r.hidesUser(raw)) || r.hidesFields(raw)
+}
+
 // nested reports whether a parameter's raw value is a URL or a query of its own, percent-encoded
 // (redirect_uri=https%3A%2F%2F…%3Ftoken%3D…), with a parameter that goes.
-func (r *Redactor) nested(value string, depth int) bool {
+func (r *Redactor) nested(value string, d dive) bool {
 	if strings.IndexByte(value, '%') < 0 || !strings.Contains(value, "%3D") && !strings.Contains(value, "%3d") && !strings.Contains(value, "%25") {
 		return false
 	}
-	decoded, ok := decodeParam(value)
-	if !ok || depth == 0 {
-		return true // it cannot be told what is in it
+	if d.spent(len(value)) || d.depth == 0 {
+		return true
 	}
-	return r.params(decoded, 0, "&", depth-1) != decoded || r.nested(decoded, depth-1)
+	decoded, ok := decodeParam(value)
+	if !ok {
+		return true
+	}
+	return r.params(decoded, 0, "&", d.deeper()) != decoded || r.nested(decoded, d.deeper())
+}
+
+// hidesUser reports whether a raw value is a URL with a user and password in it.
+func (r *Redactor) hidesUser(raw string) bool {
+	if strings.IndexByte(raw, '@') < 0 && !strings.Contains(raw, "%40") {
+		return false
+	}
+	decoded := string(decodeLoosely(raw))
+	return r.userinfo(decoded) != decoded
 }
 
 func endOf(s string, from int, ends string) int {
@@ -77,13 +120,16 @@ func endOf(s string, from int, ends string) int {
 
 // formBody redacts an urlencoded body and returns b itself when no field is named. It fails
 // when a field's name cannot be read.
-func (r *Redactor) formBody(b []byte) ([]byte, error) {
+func (r *Redactor) formBody(b []byte, truncated bool) ([]byte, error) {
 	var cuts []cut
+	d := newDive(len(b))
 	for i := 0; i < len(b); {
 		end := i
 		for end < len(b) && b[end] != '&' {
 			end++
 		}
+		half := truncated && end == len(b) && r.urls && halfAuthority(decodeLoosely(string(b[i:end]))) >= 0
+		look := bytes.ContainsAny(b[i:end], "%@{[") // nothing else hides anything
 		// "a=1;token=x" is one field to most and two to some: every part's name counts, and what
 		// follows a name that does goes up to the "&".
 		for i < end {
@@ -99,7 +145,7 @@ func (r *Redactor) formBody(b []byte) ([]byte, error) {
 				if err != nil {
 					return nil, err
 				}
-				if hit || equals+1 < end && beginsJSON(b[equals+1]) && r.hidesJSON(string(b[equals+1:end])) {
+				if hit || half || look && (d.spent(end-equals) || r.hides(string(b[equals+1:end]), d)) {
 					if end > equals+1 {
 						cuts = append(cuts, cut{equals + 1, end, r.mark.replace(paramValue(string(b[equals+1 : end])))})
 					}
@@ -130,22 +176,22 @@ func (r *Redactor) formField(name []byte) (bool, error) {
 	return hasPart(r.form, trimSpace(name)), nil
 }
 
-// hidesJSON reports whether a raw value is JSON of its own (variables=%7B%22token%22…) that the JSON
-// rules change, or that cannot be read.
-func (r *Redactor) hidesJSON(raw string) bool {
-	if r.json.none || raw == "" || !beginsJSON(raw[0]) {
+// hidesFields reports whether a raw value is JSON (variables=%7B%22token%22…) or GraphQL (query=mutation…) of its own
+// that the JSON rules change, or that cannot be read.
+func (r *Redactor) hidesFields(raw string) bool {
+	if r.json.none || raw == "" || !beginsFields(raw[0]) {
 		return false
 	}
-	decoded := paramValue(raw)
-	if !looksJSON(decoded) {
-		return false
+	decoded := decodeLoosely(raw)
+	if looksJSON(decoded) {
+		out, err := r.jsonBody(decoded, false)
+		return err != nil || !same(out, decoded)
 	}
-	out, err := r.jsonBody(decoded, false)
-	return err != nil || !same(out, decoded)
+	return looksGraphQL(decoded) && !same(graphQL(decoded, r.json.deep.part, r.mark), decoded)
 }
 
-// beginsJSON reports whether a raw value that begins with c can be an object or an array.
-func beginsJSON(c byte) bool { return c == '{' || c == '[' || c == '%' || c == '+' || c == ' ' }
+// beginsFields reports whether a raw value that begins with c can be JSON or GraphQL.
+func beginsFields(c byte) bool { return bytes.IndexByte([]byte("{[%+ #,qmsf"), c) >= 0 }
 
 // trimSpace drops the blanks around a name: files of pairs written by hand begin their lines
 // with them, and text/plain forms end them with CRLF.
@@ -186,6 +232,27 @@ func decodeParam(s string) (string, bool) {
 		out = append(out, c)
 	}
 	return string(out), true
+}
+
+// decodeLoosely is decodeParam for what is only looked into: a "%" without two hex digits stands for itself.
+func decodeLoosely(s string) []byte {
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '+':
+			c = ' '
+		case c == '%' && i+2 < len(s):
+			high, ok1 := unhex(s[i+1])
+			low, ok2 := unhex(s[i+2])
+			if ok1 && ok2 {
+				c = high<<4 | low
+				i += 2
+			}
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // paramValue is the value that a token stands for: decoded, so that it equals the same value

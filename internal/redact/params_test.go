@@ -89,7 +89,7 @@ func TestHeader(t *testing.T) {
 		{"set-cookie", " Sid =abc; Max-Age=1", " Sid =R; Max-Age=1"},
 		{"X-Cookie", "sid=abc", "sid=abc"},
 		{"Referer", "https://a/b?x=1&token=abc#f", "https://a/b?x=1&token=R#f"},
-		{"Referer", "https://a/b;token=abc", "https://a/b;token=abc"},
+		{"Referer", "https://a/b;token=abc", "https://a/b;token=R"},
 		{"Location", "/cb#access=1&token=abc", "/cb#access=1&token=R"},
 		{"Location", "/cb?a=1#token=abc", "/cb?a=1#token=R"},
 		{"Location", "https://a/?next=https%3A%2F%2Fb%3Ftoken%3Dc", "https://a/?next=R"},

@@ -3,16 +3,20 @@
 // multipart bodies, in both directions.
 //
 // It fails closed. A body whose kind has rules is kept as it is only when a fast search proves that
-// no rule's name stands in it; otherwise it must be parsed to its end, and one that cannot be
-// (broken, cut short by the capture limit, in a content coding that cannot be undone, nested
-// too deeply) is withheld whole. What a newcomer gets wrong: the search is not the
+// no rule's name stands in it; otherwise it is parsed, and what cannot be (broken, in a content coding that cannot be undone, nested
+// too deeply) is withheld: the whole body, or the part, event or text that it is in, where it is sure to end there. Of a body that was cut
+// short, the value at its end goes as if it were whole. What a newcomer gets wrong: the search is not the
 // redaction, it only saves the parsing, so it may say yes too often but never wrongly no, however
 // a name is spelled (letter case, \u escapes, percent-encoding).
 //
 // Which way a body is read goes by its type, and by its first byte: what begins as a JSON object or
-// array is JSON whatever its type says, and what begins as XML is XML unless it is called HTML.
-// The names of form and JSON rules are looked for in XML, JSONP and plain text ("key=value") too. Not
-// looked into: HTML, scripts other than JSONP, text without a type, binary formats, and forms without a type.
+// array is JSON whatever its type says, what begins as XML is XML unless it is called HTML, and what begins as a form is one if its
+// type says nothing. The names of form and JSON rules are looked for in XML, JSONP, GraphQL and plain text ("key=value") too, and
+// URLs in all text. MessagePack, CBOR, BSON, Smile and UBJSON with a member that a rule names are withheld. Not
+// looked into but for URLs: HTML and text of other types. Not looked into: scripts other than JSONP, other binary formats, base64
+// within JSON.
+//
+// Nothing here may take time in the square of what a stranger writes: see TestLinearCost.
 package redact
 
 import (
@@ -51,7 +55,10 @@ func (r *Redactor) Apply(ex *tapway.Exchange) {
 	if r.urls {
 		ex.Query = r.Query(ex.Query)
 		if i := strings.IndexByte(ex.Path, ';'); i >= 0 {
-			ex.Path = r.params(ex.Path, i+1, "/", maxNested) // "/a;jsessionid=…/b"
+			ex.Path = r.params(ex.Path, i+1, "/", newDive(len(ex.Path))) // "/a;jsessionid=…/b"
+		}
+		if strings.IndexByte(ex.Path, '@') >= 0 && strings.Contains(ex.Path, "://") {
+			ex.Path = r.userinfo(ex.Path) // "/proxy/https://user:password@host/"
 		}
 	}
 	r.header(ex.RequestHeader)

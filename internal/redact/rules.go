@@ -15,15 +15,16 @@ import (
 // rule also matches a part of a composed name: "password" matches user[password] and
 // user.password.
 type Rules struct {
-	Headers []string // whole values of header and trailer lines, in both directions; "X-Auth-*" is every name that begins so
+	Headers []string // whole values of header and trailer lines, in both directions; "X-Auth-*" is every name that begins so, "_" is "-"
 	Cookies []string // values of these cookies in Cookie and Set-Cookie; for all of them name the headers
-	Query   []string // parameters of the query and the path (;name=…), and of URLs in any header, fragments too
+	Query   []string // parameters of the query and the path (;name=…), and of URLs in any header and in bodies of text, fragments too
 	Path    []string // path parameters of the route, without braces
 	Form    []string // fields of urlencoded and multipart bodies, of XML and of plain text
 
 	// JSON holds RFC 9535 JSONPaths; filters are not supported. They are case-sensitive as the RFC
 	// has it, but the paths that Defaults lists match in any letter case. Paths of the form
-	// $..name reach into strings that hold JSON of their own, which the RFC does not. A name shorter than
+	// $..name reach into strings that hold JSON, GraphQL, forms or settings (a=b) of their own, and into members that are a name and a
+	// value ({"name":"password","value":"x"}, RFC 6902), which the RFC does not. A name shorter than
 	// five bytes slows the search down for all bodies, one shorter than three, or a path
 	// without any name, has every JSON body parsed. In XML and plain text the last names of each path
 	// count by themselves, in any letter case.
@@ -47,6 +48,12 @@ var tokenNames = []string{
 	"token", "access_token", "accessToken", "refresh_token", "refreshToken", "id_token", "idToken",
 	"auth_token", "authToken", "session_token", "sessionToken", "api_key", "apiKey",
 	"private_key", "privateKey", "client_assertion", "code_verifier",
+	"access-token", "refresh-token", "auth-token", "client-secret", "api-key", "x-api-key", "private-key",
+	"oauth_token", "oauth_token_secret", "oauth_signature", "oauth_verifier", "device_code", "subject_token", "actor_token",
+	"id_token_hint", "logout_token", "registration_access_token", "bot_access_token", "bearer_token", "bearerToken", "security_token", "securityToken",
+	"csrf_token", "csrfToken", "authenticity_token", "csrfmiddlewaretoken", "consumer_secret", "consumerSecret", "app_secret", "appSecret", "appsecret_proof",
+	"webhook_secret", "webhookSecret", "signing_secret", "signingSecret", "shared_secret", "sharedSecret", "user_password", "userPassword", "db_password", "dbPassword",
+	"passcode", "SAMLResponse", "SecretString",
 }
 
 // jsonPaths are the paths whose names match in any letter case.
@@ -56,9 +63,14 @@ func makeJSONPaths() []string {
 	names := append(slices.Clone(tokenNames),
 		"current_password", "currentPassword", "new_password", "newPassword", "old_password", "oldPassword",
 		"password_confirmation", "passwordConfirmation", "confirm_password", "confirmPassword",
-		"secret_key", "secretKey", "secret_access_key", "secretAccessKey", "authorization")
+		"secret_key", "secretKey", "secret_access_key", "secretAccessKey", "signing_key", "signingKey", "encryption_key", "encryptionKey",
+		"connection_string", "connectionString", "authorization", "proxy-authorization", "cookie", "set-cookie", "x-amz-security-token", "x-auth-token", "x-access-token")
 	for i, name := range names {
-		names[i] = "$.." + name
+		if strings.Contains(name, "-") {
+			names[i] = "$..['" + name + "']"
+		} else {
+			names[i] = "$.." + name
+		}
 	}
 	return names
 }
@@ -75,7 +87,7 @@ func Defaults() Rules {
 		Headers: tapway.SecretHeaders(),
 		Query: append(slices.Clone(tokenNames), "key", "sig", "signature", "pwd", "auth", "authorization", "jwt", "sessionid", "session_id", "jsessionid", "phpsessid",
 			"X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "X-Goog-Signature", "X-Goog-Credential", "AWSAccessKeyId"),
-		Form: append(slices.Clone(tokenNames), "pwd", "assertion", "SAMLResponse", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token",
+		Form: append(slices.Clone(tokenNames), "pwd", "assertion", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token",
 			"new_password", "old_password", "current_password", "password_confirmation", "confirm_password"),
 		JSON: slices.Clone(jsonPaths),
 	}

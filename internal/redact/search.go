@@ -11,7 +11,7 @@ import (
 // name because some three bytes of it lie on the stride, and compares only there.
 //
 // Names are found in any letter case and only as whole words: a name that has a letter, a
-// digit or "_" beside it is another name. JSON escapes are found by
+// digit or "_" beside it is another name, if not one of which another name is the end. JSON escapes are found by
 // spelled, not by find.
 type search struct {
 	stride  int
@@ -25,10 +25,11 @@ type search struct {
 	exotic  bool
 }
 
-// anchor is a name and where in it the three bytes lie.
+// anchor is a name and where in it the three bytes lie. tail says that longer names end so: then a letter may stand before it.
 type anchor struct {
 	name   string
 	offset int
+	tail   bool
 }
 
 const (
@@ -60,9 +61,17 @@ func newSearch(names []string, always bool) *search {
 		return s
 	}
 	for _, name := range names {
+		tail, covered := false, false
+		for _, other := range names {
+			tail = tail || len(other) > len(name) && equalFoldASCII(other[len(other)-len(name):], name)
+			covered = covered || len(other) < len(name) && equalFoldASCII(name[len(name)-len(other):], other)
+		}
+		if covered {
+			continue // "access_token" is found by "token"
+		}
 		at := rarest(name, s.stride)
 		for offset := at; offset < at+s.stride; offset++ {
-			s.add(anchor{name, offset})
+			s.add(anchor{name, offset, tail})
 		}
 	}
 	return s
@@ -157,11 +166,16 @@ func (s *search) verify(b []byte, i int, t uint8) bool {
 		if start < 0 || end > len(b) || !equalFoldASCII(b[start:end], a.name) {
 			continue
 		}
-		if (start == 0 || !wordByte(b[start-1])) && (end == len(b) || !wordByte(b[end])) {
+		if (a.tail || start == 0 || !wordByte(b[start-1]) || escapedAt(b, start)) && (end == len(b) || !wordByte(b[end])) {
 			return true
 		}
 	}
 	return false
+}
+
+// escapedAt reports whether what stands before place i is the end of an escape (\n, \u0026), and no letter.
+func escapedAt(b []byte, i int) bool {
+	return i >= 2 && b[i-2] == '\\' || i >= 6 && b[i-6] == '\\' && b[i-5] == 'u'
 }
 
 // inJSON reports whether one of the names can be a member name in b, read as JSON, or stand in

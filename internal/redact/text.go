@@ -1,15 +1,10 @@
 package redact
 
-import (
-	"bytes"
-	"errors"
-)
-
-var errText = errors.New("a rule's name in a text, and no telling where its value ends")
+import "bytes"
 
 // textBody redacts what stands behind a rule's name and "=" or ":" in plain text, such as a log line,
-// an INI file or YAML: what is in quotes, or else the rest of the line. A value that begins on
-// another line has the body withheld.
+// an INI file or YAML: what is in quotes, or else the rest of the line. Where nothing tells where a value ends, such as one that
+// begins on another line, all that follows goes.
 func (r *Redactor) textBody(in []byte, _ bool) ([]byte, error) {
 	if utf16ish(in) {
 		return nil, errUTF16
@@ -30,10 +25,14 @@ func (r *Redactor) textBody(in []byte, _ bool) ([]byte, error) {
 		}
 		start, end := textValue(in, at)
 		if start < 0 {
-			return nil, errText
+			if start = at + 1; start == len(in) {
+				break
+			}
+			cuts = append(cuts, cut{start, len(in), " " + r.mark.replace(in[start:])})
+			break
 		}
-		if end > start {
-			cuts = append(cuts, cut{start, end, r.mark.replace(in[start:end])})
+		if by := r.mark.replace(in[start:end]); end > start && by != string(in[start:end]) {
+			cuts = append(cuts, cut{start, end, by})
 		}
 		i = end
 	}
@@ -65,8 +64,8 @@ func textValue(b []byte, at int) (start, end int) {
 	for i < len(b) && bytes.IndexByte([]byte(" \t=:>"), b[i]) >= 0 { // "=>" and ":=" are separators too
 		i++
 	}
-	if i >= len(b) || bytes.IndexByte([]byte("\r\n|{[\\&*!"), b[i]) >= 0 { // on another line, or of several
-		return -1, -1
+	if i >= len(b) || bytes.IndexByte([]byte("\r\n|{[\\&*!"), b[i]) >= 0 && !bytes.HasPrefix(b[i:], []byte(Mark[:len(Mark)-1])) {
+		return -1, -1 // on another line, or of several
 	}
 	if q := b[i]; q == '"' || q == '\'' || q == '`' {
 		if i+2 < len(b) && b[i+1] == q && b[i+2] == q {

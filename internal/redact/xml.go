@@ -19,12 +19,15 @@ type xmlScan struct {
 	open [][]byte // names of the open elements
 	hit  int      // how many elements were open when one began whose content goes; -1 if none did
 	from int      // where that content begins
+
+	after int // behind the start tag that was read last
 }
 
 // xmlBody redacts the content and the attributes of elements that a rule names, with or without a
 // prefix, and attributes that one names. An element with an attribute that says a name
 // (<add key="password" value="…"/>) counts as named. A name in a text, a comment or a CDATA section
-// may stay among plain words only; what looks like fields there has the body withheld.
+// may stay among plain words only; what looks like fields there goes, and has the body withheld where the value may
+// stand elsewhere.
 func (r *Redactor) xmlBody(in []byte, truncated bool) ([]byte, error) {
 	if utf16ish(in) {
 		return nil, errUTF16
@@ -32,10 +35,7 @@ func (r *Redactor) xmlBody(in []byte, truncated bool) ([]byte, error) {
 	if !r.fields.in(in) {
 		return in, nil
 	}
-	if truncated {
-		return nil, errTruncated
-	}
-	s := xmlScan{b: in, r: r, hit: -1}
+	s := xmlScan{b: in, r: r, hit: -1, after: -1}
 	for i := 0; i < len(in); {
 		next := -1
 		if in[i] == '<' {
@@ -43,21 +43,41 @@ func (r *Redactor) xmlBody(in []byte, truncated bool) ([]byte, error) {
 		} else {
 			next = s.text(i)
 		}
-		if next < 0 {
+		switch {
+		case truncated && (next < 0 && s.half(i) || next == insideXML && bytes.IndexByte(in[i+1:], '<') < 0):
+			// What is broken off goes, as far as it is not gone anyway.
+			if s.hit < 0 {
+				s.cuts = append(s.cuts, cut{i, len(in), r.mark.replace(in[i:])})
+			}
+			next = len(in)
+		case next < 0:
 			return nil, errXML
-		}
-		if next == insideXML {
+		case next == insideXML:
 			return nil, errXMLInside
 		}
 		i = next
 	}
-	if len(s.open) > 0 {
+	if len(s.open) > 0 && !truncated {
 		return nil, errXML
+	}
+	if s.hit >= 0 && len(in) > s.from {
+		s.cuts = append(s.cuts, cut{s.from, len(in), r.mark.replace(in[s.from:])})
 	}
 	if s.cuts == nil {
 		return in, nil
 	}
 	return apply(in, s.cuts), nil
+}
+
+// half reports whether the markup at i goes on past the end.
+func (s *xmlScan) half(i int) bool {
+	rest := s.b[i:]
+	for _, kind := range [...]struct{ open, close string }{{"<!--", "-->"}, {"<![CDATA[", "]]>"}, {"<?", "?>"}} {
+		if bytes.HasPrefix(rest, []byte(kind.open)) {
+			return !bytes.Contains(rest, []byte(kind.close))
+		}
+	}
+	return rest[0] == '<' && bytes.IndexByte(rest, '>') < 0
 }
 
 // insideXML is the place that stands for errXMLInside.
@@ -71,12 +91,14 @@ func (s *xmlScan) markup(i int) int {
 			if n < 0 {
 				return -1
 			}
-			inside := rest[len(kind.open) : len(kind.open)+n]
-			end := i + len(kind.open) + n + len(kind.close)
+			from := i + len(kind.open)
+			inside := s.b[from : from+n]
+			end := from + n + len(kind.close)
 			if kind.open == "<?" && i <= len(bom) && !asciiCharset(declaredCharset(inside)) {
 				return -1
 			}
-			return s.words(inside, end)
+			// A text may stand in several sections, and an instruction may be a program's.
+			return s.words(from, from+n, end, kind.open == "<!--" || kind.open[1] == '!' && s.alone(i, end))
 		}
 	}
 	switch {
@@ -87,7 +109,7 @@ func (s *xmlScan) markup(i int) int {
 		if n < 0 || !bytes.HasPrefix(rest, []byte("<!DOCTYPE")) || bytes.ContainsAny(rest[1:n], "[<") {
 			return -1
 		}
-		return s.words(rest[:n][len("<!DOCTYPE"):], i+n+1)
+		return s.words(i+len("<!DOCTYPE"), i+n, i+n+1, false)
 	case rest[1] == '/':
 		return s.end(i)
 	}
@@ -109,18 +131,33 @@ func (s *xmlScan) text(i int) int {
 	if n < 0 {
 		n = len(s.b) - i
 	}
-	return s.words(s.b[i:i+n], i+n)
+	return s.words(i, i+n, i+n, s.alone(i, i+n))
 }
 
-// words gives end if text may stay: it goes anyway, or it has no name in it, or is plain words. A
-// text that is a name and nothing else names a neighbour (<key>password</key><string>…).
-func (s *xmlScan) words(text []byte, end int) int {
+// alone reports whether what stands from start to end is all that an element has.
+func (s *xmlScan) alone(start, end int) bool {
+	return s.after == start && bytes.HasPrefix(s.b[end:], []byte("</"))
+}
+
+// words gives end if the text from start to stop may stay: it goes anyway, or it has no name in it, or is plain words. One
+// that looks like fields goes if it is whole. A text that is a name and nothing else, or ends with its
+// "=" or ":", names a neighbour (<key>password</key><string>…).
+func (s *xmlScan) words(start, stop, end int, whole bool) int {
+	text := s.b[start:stop]
 	if s.hit >= 0 || !s.r.fields.in(text) {
 		return end
 	}
-	if s.r.fields.holdIn(text) || hasPart(s.r.fields.names, bytes.TrimSpace(text)) {
+	trimmed := bytes.TrimSpace(text)
+	if hasPart(s.r.fields.names, trimmed) {
 		return insideXML
 	}
+	if !s.r.fields.holdIn(text) {
+		return end
+	}
+	if !whole || bytes.IndexByte([]byte("=:\"'"), trimmed[len(trimmed)-1]) >= 0 {
+		return insideXML
+	}
+	s.cuts = append(s.cuts, cut{start, stop, s.r.mark.replace(text)})
 	return end
 }
 
@@ -169,7 +206,7 @@ func (s *xmlScan) start(i int) int {
 				if !hasPart(s.r.fields.names, bytes.TrimSpace(value)) || hasPart(s.r.fields.names, local(a.name)) { // the name itself may stay
 					s.cuts = append(s.cuts, cut{a.start, a.end, s.r.mark.replace(value)})
 				}
-			case s.words(value, 0) == insideXML:
+			case s.words(a.start, a.end, 0, true) == insideXML:
 				return insideXML
 			}
 		}
@@ -179,6 +216,7 @@ func (s *xmlScan) start(i int) int {
 	}
 	if !empty {
 		s.open = append(s.open, name)
+		s.after = at
 	}
 	return at
 }
