@@ -67,10 +67,15 @@ func TestDoctor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, w.dir, "ill.yaml", "listen: "+taken.Addr().String()+"\nadmin: {listen: \"off\"}\nopenapi: "+export+"\ndestinations:\n  - {name: down, url: http://127.0.0.1:1/}\n  - {name: tls, url: \"https://"+taken.Addr().String()+"\"}\n")
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	write(t, w.dir, "ill.yaml", "listen: "+taken.Addr().String()+"\nadmin: {listen: \"off\"}\nopenapi: "+export+"\ndestinations:\n  - {name: down, url: http://127.0.0.1:1/}\n  - {name: tls, url: \"https://"+plain.Addr().String()+"\"}\n")
 	go func() { // whatever it is, it does not speak TLS
 		for {
-			c, err := taken.Accept()
+			c, err := plain.Accept()
 			if err != nil {
 				return
 			}

@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/suggest"
 )
 
 // version is set by the linker in releases; otherwise the build's own information serves.
@@ -129,7 +130,10 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%s (see %s --help)", flagMistake(err), cmd.CommandPath())
+		if given := cmd.Flags().Args(); cmd.HasSubCommands() && len(given) > 0 { // the flag may be one of what was meant
+			return unknownCommand(cmd, given[0])
+		}
+		return usagef("%s%s (see %s --help)", flagMistake(err), flagMeant(cmd, err), cmd.CommandPath())
 	})
 	group(root,
 		newDemo(), newServe(), newForward(), newTail(), newTop(), newConsole(), newSearch(), newMCP(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
@@ -140,6 +144,7 @@ func newRoot() *cobra.Command {
 		root.AddCommand(more())
 	}
 	versionFlag(root)
+	strictly(root)
 	return root
 }
 
@@ -167,17 +172,66 @@ func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		hint := ""
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			hint = "; did you mean " + strings.Join(near, " or ") + "?"
-		}
-		where := ""
-		if cmd.HasParent() {
-			where = cmd.CommandPath() + ": "
-		}
-		return usagef("%sunknown command %q%s (%s --help lists them)", where, args[0], hint, cmd.CommandPath())
+		return unknownCommand(cmd, args[0])
 	}
 	return cmd
+}
+
+func unknownCommand(cmd *cobra.Command, word string) error {
+	hint := ""
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	where := ""
+	if cmd.HasParent() {
+		where = cmd.CommandPath() + ": "
+	}
+	return usagef("%sunknown command %q%s (%s --help lists them)", where, word, hint, cmd.CommandPath())
+}
+
+// strictly makes cobra's own commands refuse words that they do not know, as all others do.
+func strictly(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			group(cmd)
+		case "help":
+			help := cmd.Run
+			cmd.Run = nil
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				about, rest, err := root.Find(args)
+				if err != nil || len(rest) > 0 && about.HasSubCommands() {
+					return unknownCommand(about, rest[0])
+				}
+				help(cmd, args)
+				return nil
+			}
+		}
+	}
+}
+
+// unknownFlag is how pflag tells of one, flagsThere how its help names those that there are.
+var (
+	unknownFlag = regexp.MustCompile(`^unknown flag: --([\w-]+)`)
+	flagsThere  = regexp.MustCompile(`(?m)^ +(?:-\w, +)?--([\w-]+)`)
+)
+
+// flagMeant is a hint at the flag that somebody meant who wrote one that is not there.
+func flagMeant(cmd *cobra.Command, err error) string {
+	wrong := unknownFlag.FindStringSubmatch(err.Error())
+	if wrong == nil {
+		return ""
+	}
+	var known []string
+	for _, there := range flagsThere.FindAllStringSubmatch(cmd.Flags().FlagUsages(), -1) {
+		known = append(known, there[1])
+	}
+	if near := suggest.Closest(wrong[1], known); near != "" {
+		return "; did you mean --" + near + "?"
+	}
+	return ""
 }
 
 // parseMistake is how pflag tells of a value it cannot read.

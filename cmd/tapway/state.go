@@ -260,11 +260,17 @@ func onSQS(ctx context.Context, client *admin.Client) bool {
 	return err == nil && at.Queue == "sqs"
 }
 
+// adminURL completes an address: http and the usual port stand for what is left out together.
 func adminURL(s string) (string, error) {
-	if !strings.Contains(s, "://") {
+	bare := !strings.Contains(s, "://")
+	if bare {
 		s = "http://" + s
 	}
 	u, err := url.Parse(s)
+	if bare && err == nil && u.Port() == "" && u.Host != "" && u.Path == "" && !strings.HasSuffix(u.Host, ":") {
+		_, port, _ := net.SplitHostPort(config.Default().Admin.Listen)
+		s += ":" + port
+	}
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
 		return "", usagef("--admin: %q is not an address; write http://127.0.0.1:9090", strings.TrimPrefix(s, "http://"))
 	}

@@ -34,7 +34,7 @@ func hostName(s string) bool {
 		return true
 	}
 	for _, c := range s {
-		if c < 0x80 && !strings.ContainsRune(letters+"-._", c) {
+		if !strings.ContainsRune(letters+"-._", c) {
 			return false
 		}
 	}
@@ -81,7 +81,7 @@ func checkURL(s string, query bool) error {
 	case u.User != nil:
 		return errors.New("a URL must not hold a user name or password; put it into headers")
 	case !hostName(u.Hostname()):
-		return fmt.Errorf("%q has a host that is no name and no address: %q; write https://host/path", s, u.Hostname())
+		return fmt.Errorf("%q has a host that is no name and no address: %q; write https://host/path, and names with other letters as xn--…", s, u.Hostname())
 	case u.Fragment != "":
 		return fmt.Errorf("%q has a #fragment, which is never sent; remove it", s)
 	case u.RawQuery != "" && !query:
@@ -157,7 +157,8 @@ func (k *checker) listeners(c *Config) {
 		if at == "" {
 			at = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 		}
-		return at == port && (u.Hostname() == host || loopback(u.Hostname()) && (everywhere(host) || loopback(host)))
+		name := u.Hostname()
+		return at == port && (name == host || loopback(name) && (everywhere(host) || loopback(host) && (name == "localhost" || host == "localhost")))
 	}
 	if mine(c.Backend) {
 		k.warn("backend", "that is the gateway itself (listen: "+c.Listen+"): a call would come back to it for ever", "choose another port for listen, or another backend")

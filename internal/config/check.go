@@ -36,6 +36,9 @@ func check(d *decoder, c *Config) {
 	k.cache(c)
 	k.alarms(c)
 	k.telemetry(c)
+	if info, err := os.Stat(d.path(c.Data)); err == nil && !info.IsDir() && !k.failed("data") {
+		k.fail("data", c.Data+" is a file, and a directory is wanted", "name another one")
+	}
 	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !d.unchecked["admin.listen"] && !loopback(host) && c.Admin.Token == "" && !k.failed("admin.token") {
 		k.fail("admin.token", "the admin API listens beyond loopback without a token", "set admin.token, or listen on 127.0.0.1")
 	}

@@ -237,11 +237,11 @@ func (d *decoder) decodeSlice(n ast.Node, v reflect.Value, key string) {
 	out := reflect.MakeSlice(v.Type(), len(items), len(items))
 	for i, item := range items {
 		at := fmt.Sprintf("%s[%d]", key, i)
+		setDefaults(out.Index(i))
 		if _, null := d.node(item).(*ast.NullNode); null {
 			d.fail(item, at, "there is nothing in this entry of the list", "write what belongs there, or remove its dash")
 			continue
 		}
-		setDefaults(out.Index(i))
 		d.decode(item, out.Index(i), at)
 	}
 	v.Set(out)

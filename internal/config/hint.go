@@ -94,17 +94,17 @@ func keyHint(name string, known []string) string {
 		}
 		return r
 	}, name)
-	if plain != name && slices.Contains(known, plain) {
-		return fmt.Sprintf("it has a character in it that only looks like a quotation mark or a space; write %s with plain ones", plain)
+	if plain != name {
+		return "it has a character in it that only looks like a quotation mark or a space; type it anew"
 	}
 	if best := didYouMean(name, known); best != "" {
 		return best
 	}
+	if len(known) <= fewKeys {
+		return "the keys here are " + strings.Join(known, ", ")
+	}
 	if at := placesOf()[name]; len(at) > 0 && len(at) <= 4 {
 		return "it belongs below " + strings.Join(at, ", or ") + "; is it indented so?"
-	}
-	if len(known) <= fewKeys {
-		return "there are " + strings.Join(known, ", ")
 	}
 	return ""
 }
