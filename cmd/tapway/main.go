@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		return 0
 	case errors.Is(err, syscall.ECONNREFUSED) && errors.As(err, new(*admin.ConnectError)):
 		err = fmt.Errorf("%w; nothing listens there: is `tapway serve` running, and is this its admin address?", err)
+	case errors.As(err, new(tls.RecordHeaderError)) && errors.As(err, new(*admin.ConnectError)):
+		err = fmt.Errorf("%w; it speaks no TLS: write http://", err)
 	}
 	fmt.Fprintf(errOut, "tapway: %v\n", err)
 	return 1

@@ -51,6 +51,13 @@ func (k *checker) fail(key, message, hint string) {
 	k.d.problems = append(k.d.problems, k.at(key, message, hint))
 }
 
+// blind is fail for a message that quotes nothing of the value: it may be told of a secret.
+func (k *checker) blind(key, message, hint string) {
+	p := k.at(key, message, hint)
+	p.blind = true
+	k.d.problems = append(k.d.problems, p)
+}
+
 // warn reports what may be meant so, and seldom is.
 func (k *checker) warn(key, message, hint string) {
 	p := k.at(key, message, hint)
@@ -391,9 +398,9 @@ func (k *checker) signing(key string, secrets []tapway.Secret) {
 		encoded, ok := strings.CutPrefix(secret.Reveal(), "whsec_")
 		switch _, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "=")); {
 		case strings.TrimSpace(secret.Reveal()) == "":
-			k.fail(at, "it is empty", "write whsec_ and the output of openssl rand -base64 32")
+			k.blind(at, "it is empty", "write whsec_ and the output of openssl rand -base64 32")
 		case ok && (err != nil || encoded == ""):
-			k.fail(at, "what follows whsec_ is not Base64", "write whsec_ and the output of openssl rand -base64 32")
+			k.blind(at, "what follows whsec_ is not Base64", "write whsec_ and the output of openssl rand -base64 32")
 		}
 	}
 }

@@ -18,6 +18,8 @@ type Problem struct {
 	Message string `json:"message"`           // what is wrong
 	Hint    string `json:"hint,omitempty"`    // what to do about it
 	Warning bool   `json:"warning,omitempty"` // it may be meant so: only Check tells it, and nothing fails by it
+
+	blind bool // it quotes nothing of the value, which may be a secret
 }
 
 // What stands for the file of a problem that is in none.

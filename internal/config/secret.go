@@ -168,7 +168,7 @@ func (d *decoder) concealIn(problems Problems) {
 	for i := range problems {
 		p := &problems[i]
 		for key, names := range d.brought {
-			if below(p.Key, key) {
+			if below(p.Key, key) && !p.blind {
 				p.Message, p.Hint = "what ${"+names[0]+"} gives does not fit here", d.fits[key]
 			}
 			for _, name := range names {

@@ -48,7 +48,7 @@ func (k *checker) pair(key, cert string, private tapway.Secret, expired string) 
 		return
 	}
 	if !strings.Contains(err.Error(), "does not match") {
-		k.fail(certKey, "no use as a certificate and its key: "+strings.TrimPrefix(err.Error(), "tls: "), "")
+		k.blind(certKey, "no use as a certificate and its key: "+strings.TrimPrefix(err.Error(), "tls: "), "")
 		return
 	}
 	hint := "take the key that the certificate was made with"
@@ -57,7 +57,7 @@ func (k *checker) pair(key, cert string, private tapway.Secret, expired string) 
 			hint = "its certificate stands further down in the chain: it has to be the first one"
 		}
 	}
-	k.fail(keyKey, "it is not the key of this certificate", hint)
+	k.blind(keyKey, "it is not the key of this certificate", hint)
 }
 
 // authority tests the certificates of a CA.
@@ -71,7 +71,7 @@ func (k *checker) authority(key, ca string) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		k.fail(key, "holds no certificate that can be read", "make it anew: openssl x509 shows what is in it")
+		k.blind(key, "holds no certificate that can be read", "make it anew: openssl x509 shows what is in it")
 		return
 	}
 	valid := false
@@ -125,7 +125,7 @@ func (k *checker) pemOf(key, value, want string) ([]byte, bool) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		switch {
 		case strings.HasSuffix(block.Type, "PRIVATE KEY") && want == "PRIVATE KEY" && (strings.HasPrefix(block.Type, "ENCRYPTED") || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")):
-			k.fail(key, "the key has a passphrase, and nobody is there to type it", "take it off: openssl pkey -in "+name+" -out plain.pem")
+			k.blind(key, "the key has a passphrase, and nobody is there to type it", "take it off: openssl pkey -in "+name+" -out plain.pem")
 			return nil, false
 		case strings.HasSuffix(block.Type, want):
 			return text, true
@@ -135,15 +135,15 @@ func (k *checker) pemOf(key, value, want string) ([]byte, bool) {
 	switch {
 	case found == "" && len(text) > 0 && text[0] == 0x30:
 		form := map[string]string{"CERTIFICATE": "x509", "PRIVATE KEY": "pkey"}[want]
-		k.fail(key, "it is DER, and PEM is wanted", fmt.Sprintf("convert it: openssl %s -inform der -in %s -out %[2]s.pem", form, name))
+		k.blind(key, "it is DER, and PEM is wanted", fmt.Sprintf("convert it: openssl %s -inform der -in %s -out %[2]s.pem", form, name))
 	case found == "":
-		k.fail(key, "there is no PEM in it", "PEM has lines such as -----BEGIN "+want+"-----")
+		k.blind(key, "there is no PEM in it", "PEM has lines such as -----BEGIN "+want+"-----")
 	case want == "CERTIFICATE" && strings.HasSuffix(found, "PRIVATE KEY"):
-		k.fail(key, "it holds a private key and no certificate", "are cert and key exchanged?")
+		k.blind(key, "it holds a private key and no certificate", "are cert and key exchanged?")
 	case want == "PRIVATE KEY" && found == "CERTIFICATE":
-		k.fail(key, "it holds a certificate and no private key", "are cert and key exchanged?")
+		k.blind(key, "it holds a certificate and no private key", "are cert and key exchanged?")
 	default:
-		k.fail(key, fmt.Sprintf("it holds a PEM block %q and no %s", found, strings.ToLower(want)), "")
+		k.blind(key, fmt.Sprintf("it holds a PEM block %q and no %s", found, strings.ToLower(want)), "")
 	}
 	return nil, false
 }
