@@ -58,8 +58,10 @@ func newDLQList() *cobra.Command {
 					}
 				}
 				if n == 0 {
-					fmt.Fprintln(out, "No dead letters.")
-				} else if limit > 0 && n == int64(limit) {
+					_, err = fmt.Fprintln(out, "No dead letters.")
+					return err
+				}
+				if limit > 0 && n == int64(limit) {
 					fmt.Fprintf(out, "(the first %d; --limit 0 shows all)\n", limit)
 				}
 				return nil

@@ -50,16 +50,19 @@ func newDoctor() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out, bad := cmd.OutOrStdout(), 0
 			paint := coloursFor(out)
-			findings := []finding{}
+			findings, wrong := []finding{}, error(nil)
 			examine(cmd.Context(), configFile(file), env, data, func(f finding) {
 				findings = append(findings, f)
 				if !f.OK {
 					bad++
 				}
-				if !asJSON {
-					f.print(out, paint)
+				if !asJSON && wrong == nil {
+					wrong = f.print(out, paint)
 				}
 			})
+			if wrong != nil {
+				return wrong
+			}
 			if asJSON {
 				if err := printJSON(out, findings); err != nil {
 					return err
@@ -79,17 +82,18 @@ func newDoctor() *cobra.Command {
 	return cmd
 }
 
-func (f finding) print(out io.Writer, paint colours) {
+func (f finding) print(out io.Writer, paint colours) error {
 	mark := paint.paint("32", "ok  ")
 	if !f.OK {
 		mark = paint.paint("31", "FAIL")
 	}
 	const margin = "\n                      "
-	fmt.Fprintf(out, "%s  %-14s  %s", mark, f.Check, strings.ReplaceAll(printableLines(f.Detail), "\n", margin))
+	advice := ""
 	if f.Advice != "" {
-		fmt.Fprint(out, margin, "→ ", f.Advice)
+		advice = margin + "→ " + f.Advice
 	}
-	fmt.Fprintln(out)
+	_, err := fmt.Fprintf(out, "%s  %-14s  %s%s\n", mark, f.Check, strings.ReplaceAll(printableLines(f.Detail), "\n", margin), advice)
+	return err
 }
 
 // examineConfig reads the configuration. What it gives is the part that can be read when there are
