@@ -86,7 +86,7 @@ func TestDoctor(t *testing.T) {
 	if code != 1 || !strings.Contains(errOut, "tapway: 3 things to mend") {
 		t.Errorf("exit %d: %s", code, errOut)
 	}
-	mustContain(t, out, "FAIL  port ", "stop what listens there", "FAIL  down ", "is it running, and reachable from here?", "FAIL  tls ", "set tls.ca", "ok    openapi         1 of 17 routes", "tapway discover --openapi ")
+	mustContain(t, out, "FAIL  port ", "stop what listens there", "FAIL  down ", "is it running, and reachable from here?", "FAIL  tls ", "does it speak TLS on this port?", "ok    openapi         1 of 17 routes", "tapway discover --openapi ")
 	write(t, w.dir, "ill.yaml", "proxi: 1\nbackand: 2\n")
 	out, _, code = execute(t, w.dir, "doctor", "-c", "ill.yaml", "--json")
 	if f := decode[[]finding](t, out); code != 1 || f[0].Check != "configuration" || f[0].OK || !strings.Contains(f[0].Detail, "backand") {

@@ -262,7 +262,11 @@ func examineData(dir string) []finding {
 		err = f.Sync()
 	}
 	if err != nil {
-		return []finding{{"data", false, err.Error(), ""}}
+		advice := ""
+		if errors.Is(err, syscall.ENOSPC) {
+			advice = "make room on that disk, or name another directory with data: or --data"
+		}
+		return []finding{{"data", false, err.Error(), advice}}
 	}
 	out := []finding{{"data", true, fmt.Sprintf("%s can be written; a synced write took %s", abs, time.Since(began).Round(10*time.Microsecond)), ""}}
 	if free, err := app.FreeSpace(where); err == nil {
@@ -287,6 +291,7 @@ func examineData(dir string) []finding {
 		out = append(out, finding{"queue", false, err.Error(), "if it stays so, move the directory away and start with a new one"})
 	default:
 		closeStore()
+		handBack(abs)
 		out = append(out, finding{"queue", true, "opens", ""})
 	}
 	return out
@@ -356,11 +361,16 @@ func examineURL(ctx context.Context, dial dialFunc, name, to string, t config.Cl
 // tlsAdvice says what to do when TLS could not begin.
 func tlsAdvice(err error) string {
 	var invalid x509.CertificateInvalidError
+	var other x509.HostnameError
 	switch {
 	case errors.As(err, new(tls.RecordHeaderError)):
 		return "nothing speaks TLS there: is it http://, or another port?"
-	case errors.As(err, new(x509.HostnameError)):
-		return "set tls.server_name to a name that is in the certificate"
+	case errors.As(err, &other) && len(other.Certificate.DNSNames) > 0:
+		return "set tls.server_name to a name that is in the certificate: " + printable(strings.Join(other.Certificate.DNSNames, ", "))
+	case errors.As(err, &other):
+		return "the certificate holds no name; it has to be made anew, with a subjectAltName"
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return "it closed the connection: does it speak TLS on this port?"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "renew the certificate there; or is the clock of this machine wrong? It is " + time.Now().UTC().Format(time.DateTime) + " UTC here"
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
@@ -160,6 +161,13 @@ func (f *stateFlags) open(ctx context.Context, errOut io.Writer) (*admin.Client,
 		return nil, nil, fmt.Errorf("there is no data directory %s; %s", data, instead)
 	case err == nil && !info.IsDir():
 		return nil, nil, fmt.Errorf("%s is no directory; %s", data, instead)
+	case err == nil:
+		_, err = os.ReadDir(data)
+		fallthrough
+	default:
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, nil, fmt.Errorf("the data directory: %w; ask the process that runs there with --admin http://127.0.0.1:9090, or use sudo", err)
+		}
 	}
 	patience := time.AfterFunc(time.Second, func() {
 		if isTerminal(os.Stderr) {
@@ -184,7 +192,10 @@ func (f *stateFlags) open(ctx context.Context, errOut io.Writer) (*admin.Client,
 	if err != nil {
 		return nil, nil, err
 	}
-	return admin.Local(server), closeStore, nil
+	return admin.Local(server), func() {
+		closeStore()
+		handBack(data)
+	}, nil
 }
 
 // onlyFor looks up what some keys need and leaves the other references alone: the operator may
