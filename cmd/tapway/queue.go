@@ -36,16 +36,7 @@ func newQueueStats() *cobra.Command {
 		Example: "  tapway queue stats\n  tapway queue stats --json\n  tapway queue stats --queue sqs://records",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return state.with(cmd, func(client *admin.Client) error {
-				q, err := admin.JSON[admin.QueueState](client.Get(cmd.Context(), "/api/v1/queue", nil))
-				if err != nil {
-					return err
-				}
-				if state.json {
-					return printJSON(cmd.OutOrStdout(), q)
-				}
-				return printStats(cmd.OutOrStdout(), q)
-			})
+			return show(cmd, &state, getting(cmd, "/api/v1/queue"), printStats)
 		},
 	}
 	state.register(cmd, true)

@@ -115,6 +115,30 @@ func (f *stateFlags) with(cmd *cobra.Command, do func(client *admin.Client) erro
 	return do(client)
 }
 
+// show asks for one value and prints it: as JSON with --json, else as text does.
+func show[T any](cmd *cobra.Command, f *stateFlags, ask func(*admin.Client) (io.ReadCloser, error), text func(out io.Writer, v T) error) error {
+	return f.with(cmd, func(client *admin.Client) error {
+		v, err := admin.JSON[T](ask(client))
+		if err != nil {
+			return err
+		}
+		if f.json {
+			return printJSON(cmd.OutOrStdout(), v)
+		}
+		return text(cmd.OutOrStdout(), v)
+	})
+}
+
+// getting asks for a path of the admin API.
+func getting(cmd *cobra.Command, path string) func(*admin.Client) (io.ReadCloser, error) {
+	return func(client *admin.Client) (io.ReadCloser, error) { return client.Get(cmd.Context(), path, nil) }
+}
+
+// posting sends what to a path of the admin API.
+func posting(cmd *cobra.Command, path string, what any) func(*admin.Client) (io.ReadCloser, error) {
+	return func(client *admin.Client) (io.ReadCloser, error) { return client.Post(cmd.Context(), path, what) }
+}
+
 // open finds the state. The caller calls the function it gets when done.
 func (f *stateFlags) open(ctx context.Context, errOut io.Writer) (*admin.Client, func(), error) {
 	token := tapway.Secret(f.token)
