@@ -83,7 +83,7 @@ func newKeysCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer handBack(data)
+			defer handBackKeys(data)
 			if plan != "" && findPlan(c, plan) == nil {
 				return usagef("--plan: there is no usage plan %q in the configuration", plan)
 			}
@@ -123,6 +123,15 @@ func newKeysCreate() *cobra.Command {
 	cmd.Flags().StringVar(&plan, "plan", "", "usage plan of the configuration (default: none, no bounds of its own)")
 	cmd.Flags().BoolVar(&fromInput, "value-stdin", false, "take the key from standard input instead of making one")
 	return cmd
+}
+
+// handBackKeys is handBack after a change of the keys. A process that looked at the file before it could
+// read it looks again at another time of the file only.
+func handBackKeys(data string) {
+	if handBack(data) {
+		now := time.Now()
+		os.Chtimes(app.KeysFile(data), now, now)
+	}
 }
 
 // checkName tells whether a key can be called that.
@@ -229,7 +238,7 @@ func newKeysRevoke() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer handBack(data)
+			defer handBackKeys(data)
 			record, err := access.RevokeKey(app.KeysFile(data), given[0], time.Now())
 			if err != nil {
 				for _, k := range c.Access.APIKeys {
@@ -360,7 +369,7 @@ func newKeysMigrate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer handBack(data)
+			defer handBackKeys(data)
 			carry, err := carryUse(cmd.Context(), c, time.Now())
 			if err != nil {
 				return err

@@ -8,22 +8,21 @@ import (
 
 // handBack gives what root has written into a data directory to the directory's owner. A service that
 // runs as a user of its own could not read it, and not start again, after `sudo tapway keys create`.
-func handBack(data string) {
-	if os.Geteuid() == 0 {
-		handBackTo(data, ownerOf, os.Lchown)
-	}
+// It reports whether there was something.
+func handBack(data string) bool {
+	return os.Geteuid() == 0 && handBackTo(data, ownerOf, os.Lchown)
 }
 
 // handBackTo does it with what the system has for it. What has a second name is left alone: it could be
 // a file from elsewhere that somebody has linked here.
-func handBackTo(data string, owner func(fs.FileInfo) (uid, gid int, alone bool), chown func(name string, uid, gid int) error) {
+func handBackTo(data string, owner func(fs.FileInfo) (uid, gid int, alone bool), chown func(name string, uid, gid int) error) (some bool) {
 	top, err := os.Stat(data)
 	if err != nil {
-		return
+		return false
 	}
 	uid, gid, _ := owner(top)
 	if uid <= 0 {
-		return // it is root's, or nobody knows
+		return false // it is root's, or nobody knows
 	}
 	filepath.WalkDir(data, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -34,8 +33,9 @@ func handBackTo(data string, owner func(fs.FileInfo) (uid, gid int, alone bool),
 			return nil
 		}
 		if who, _, alone := owner(info); who == 0 && (alone || info.IsDir()) {
-			chown(name, uid, gid)
+			some = chown(name, uid, gid) == nil || some
 		}
 		return nil
 	})
+	return some
 }

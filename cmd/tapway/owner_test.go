@@ -45,13 +45,17 @@ func TestHandBack(t *testing.T) {
 		changed = append(changed, fmt.Sprintf("%s %d:%d", name, uid, gid))
 		return nil
 	}
-	handBackTo(dir, owner, chown)
+	if !handBackTo(dir, owner, chown) {
+		t.Error("nothing was handed back")
+	}
 	if want := []string{"access-keys.json 990:991", "log 990:991", "log/1.seg 990:991"}; !slices.Equal(changed, want) {
 		t.Errorf("changed %q, want %q", changed, want)
 	}
 	for _, nobody := range []int{0, -1} {
 		top, changed = nobody, nil
-		handBackTo(dir, owner, chown)
+		if handBackTo(dir, owner, chown) {
+			t.Error("something was handed back")
+		}
 		if changed != nil {
 			t.Errorf("in a directory of %d: %q", nobody, changed)
 		}
