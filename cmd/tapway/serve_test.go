@@ -43,6 +43,7 @@ func TestServeStartup(t *testing.T) {
 	addr := taken.Addr().String()
 	fails(t, w.dir, 1, "the gateway cannot listen: listen tcp "+addr+": bind: address already in use; stop what listens there", "serve", "--listen", addr)
 	fails(t, w.dir, 1, "the admin API cannot listen: listen tcp "+addr, "serve", "--admin", addr)
+	fails(t, w.dir, 1, `this machine has no such address, and ":PORT" is all that it has`, "serve", "--listen", "192.0.2.1:8080")
 	fails(t, w.dir, 2, "--data: tapway.yaml is a file, and a directory is wanted", "serve", "--data", "tapway.yaml")
 	write(t, w.dir, "bad.yaml", "backend: http://a\nproxi: {}\nlisten: 5\n")
 	fails(t, w.dir, 1, "tapway: bad.yaml:2:1: proxi: unknown key; did you mean \"proxy\"?\nbad.yaml:3:9: listen: \"5\" is not an address", "serve", "-c", "bad.yaml")
