@@ -159,7 +159,7 @@ func TestInstalled(t *testing.T) {
 	if err := os.WriteFile(env, append(text, "SIEM_TOKEN='a token; with $signs'\n"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	doctor := exec.Command("sh", "-c", strings.ReplaceAll(documented(t, "sudo sh -c "), "/etc/", root+"/etc/"))
+	doctor := exec.Command("sh", "-c", strings.ReplaceAll("tapway "+documented(t, "sudo tapway "), "/etc/", root+"/etc/"))
 	doctor.Env = append(os.Environ(), "PATH="+filepath.Dir(tapway)+":"+os.Getenv("PATH"))
 	out, err := doctor.CombinedOutput()
 	if err != nil || strings.Contains(string(out), "FAIL") || !strings.Contains(string(out), "siem") {

@@ -286,28 +286,18 @@ func newAlarmSilence() *cobra.Command {
 					return usagef("--for: %w", err)
 				}
 			}
-			return state.with(cmd, func(client *admin.Client) error {
-				out := cmd.OutOrStdout()
-				if remove != "" {
-					gone, err := admin.JSON[json.RawMessage](client.Delete(cmd.Context(), "/api/v1/alarms/silence/"+url.PathEscape(remove)))
-					if err != nil {
-						return err
-					}
-					if state.json {
-						return printJSON(out, gone)
-					}
-					fmt.Fprintln(out, "The silence has ended.")
-					return nil
+			if remove != "" {
+				end := func(client *admin.Client) (io.ReadCloser, error) {
+					return client.Delete(cmd.Context(), "/api/v1/alarms/silence/"+url.PathEscape(remove))
 				}
-				s, err := admin.JSON[alarm.Silence](client.Post(cmd.Context(), "/api/v1/alarms/silence", in))
-				if err != nil {
+				return show(cmd, &state, end, func(out io.Writer, _ json.RawMessage) error {
+					_, err := fmt.Fprintln(out, "The silence has ended.")
 					return err
-				}
-				if state.json {
-					return printJSON(out, s)
-				}
-				fmt.Fprintf(out, "No messages of %s until %s. To end it: tapway alarm silence --remove %s\n", title(cmp.Or(s.Name, "every alarm"), s.Destination), s.Until.Local().Format(time.DateTime), s.ID)
-				return nil
+				})
+			}
+			return show(cmd, &state, posting(cmd, "/api/v1/alarms/silence", in), func(out io.Writer, s alarm.Silence) error {
+				_, err := fmt.Fprintf(out, "No messages of %s until %s. To end it: tapway alarm silence --remove %s\n", title(cmp.Or(s.Name, "every alarm"), s.Destination), s.Until.Local().Format(time.DateTime), s.ID)
+				return err
 			})
 		},
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/url"
 	"text/tabwriter"
 
@@ -27,15 +28,8 @@ func newCacheStats() *cobra.Command {
 		Example: "  tapway cache stats\n  tapway cache stats --json",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return state.with(cmd, func(client *admin.Client) error {
-				s, err := admin.JSON[cache.Stats](client.Get(cmd.Context(), "/api/v1/cache", nil))
-				if err != nil {
-					return err
-				}
-				if state.json {
-					return printJSON(cmd.OutOrStdout(), s)
-				}
-				t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			return show(cmd, &state, getting(cmd, "/api/v1/cache"), func(out io.Writer, s cache.Stats) error {
+				t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 				fmt.Fprintf(t, "hits\t%d\t%d collapsed, %d stale\n", s.Hits, s.Collapsed, s.Stale)
 				fmt.Fprintf(t, "misses\t%d\t\n", s.Misses)
 				fmt.Fprintf(t, "passed\t%d\tnot for the cache\n", s.Passed)
@@ -61,27 +55,20 @@ func newCachePurge() *cobra.Command {
 			if path != "" && path[0] != '/' {
 				return usagef("--path: %q does not begin with a slash", path)
 			}
-			return state.with(cmd, func(client *admin.Client) error {
-				which := url.Values{}
-				if path != "" {
-					which.Set("path", path)
-				}
-				if route != "" {
-					which.Set("route", route)
-				}
-				where := "/api/v1/cache/purge"
-				if len(which) > 0 {
-					where += "?" + which.Encode()
-				}
-				p, err := admin.JSON[admin.Purged](client.Post(cmd.Context(), where, nil))
-				if err != nil {
-					return err
-				}
-				if state.json {
-					return printJSON(cmd.OutOrStdout(), p)
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s taken out of the cache.\n", plural(int64(p.Purged), "answer"))
-				return nil
+			which := url.Values{}
+			if path != "" {
+				which.Set("path", path)
+			}
+			if route != "" {
+				which.Set("route", route)
+			}
+			where := "/api/v1/cache/purge"
+			if len(which) > 0 {
+				where += "?" + which.Encode()
+			}
+			return show(cmd, &state, posting(cmd, where, nil), func(out io.Writer, p admin.Purged) error {
+				_, err := fmt.Fprintf(out, "%s taken out of the cache.\n", plural(int64(p.Purged), "answer"))
+				return err
 			})
 		},
 	}

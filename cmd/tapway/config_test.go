@@ -67,10 +67,15 @@ func TestDoctor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, w.dir, "ill.yaml", "listen: "+taken.Addr().String()+"\nadmin: {listen: \"off\"}\nopenapi: "+export+"\ndestinations:\n  - {name: down, url: http://127.0.0.1:1/}\n  - {name: tls, url: \"https://"+taken.Addr().String()+"\"}\n")
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	write(t, w.dir, "ill.yaml", "listen: "+taken.Addr().String()+"\nadmin: {listen: \"off\"}\nopenapi: "+export+"\ndestinations:\n  - {name: down, url: http://127.0.0.1:1/}\n  - {name: tls, url: \"https://"+plain.Addr().String()+"\"}\n")
 	go func() { // whatever it is, it does not speak TLS
 		for {
-			c, err := taken.Accept()
+			c, err := plain.Accept()
 			if err != nil {
 				return
 			}
@@ -81,13 +86,62 @@ func TestDoctor(t *testing.T) {
 	if code != 1 || !strings.Contains(errOut, "tapway: 3 things to mend") {
 		t.Errorf("exit %d: %s", code, errOut)
 	}
-	mustContain(t, out, "FAIL  port ", "stop what listens there", "FAIL  down ", "is it running, and reachable from here?", "FAIL  tls ", "set tls.ca", "ok    openapi         1 of 17 routes", "tapway discover --openapi ")
+	mustContain(t, out, "FAIL  port ", "stop what listens there", "FAIL  down ", "is it running, and reachable from here?", "FAIL  tls ", "does it speak TLS on this port?", "ok    openapi         1 of 17 routes", "tapway discover --openapi ")
 	write(t, w.dir, "ill.yaml", "proxi: 1\nbackand: 2\n")
 	out, _, code = execute(t, w.dir, "doctor", "-c", "ill.yaml", "--json")
 	if f := decode[[]finding](t, out); code != 1 || f[0].Check != "configuration" || f[0].OK || !strings.Contains(f[0].Detail, "backand") {
 		t.Errorf("exit %d: %+v", code, f)
 	}
 	fails(t, w.dir, 1, "tapway: ", "doctor", "--data", "tapway.yaml")
+}
+
+// TestEnvFile: what the service will have is what its file of variables says, whatever the operator's
+// own are.
+func TestEnvFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	write(t, w.dir, "tapway.yaml", "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\nbackend: "+w.backend.URL+"\ndestinations:\n  - {name: sink, url: \"${SINK}\", headers: {X: \"${SIEM_TOKEN}\"}}\n")
+	write(t, w.dir, "tapway.env", "# of the service\nSINK='"+w.sink.URL+"'\nSIEM_TOKEN=\"a \\$b\"\n")
+	for _, args := range [][]string{{"config", "check"}, {"doctor"}} {
+		must(t, w.dir, append(args, "--env-file", "tapway.env")...)
+		out, errOut, code := execute(t, w.dir, args...)
+		if all := out + errOut; code != 1 || !strings.Contains(all, "SIEM_TOKEN is not set") || !strings.Contains(all, "add --env-file tapway.env") {
+			t.Errorf("%q without it: exit %d\n%s", args, code, all)
+		}
+		write(t, w.dir, "bad.env", "export SINK=hunter2\nSIEM_TOKEN=x\n")
+		out, errOut, code = execute(t, w.dir, append(args, "--env-file", "bad.env")...)
+		if all := out + errOut; code != 1 || !strings.Contains(all, "bad.env:1:1: systemd passes over a line that begins with export") || !strings.Contains(all, "SINK is not set") || strings.Contains(all, "hunter2") {
+			t.Errorf("%q with a bad one: exit %d\n%s", args, code, all)
+		}
+		out, errOut, code = execute(t, w.dir, append(args, "--env-file", "none.env")...)
+		if all := out + errOut; code != 1 || !strings.Contains(all, "read the variables: open none.env: no such file") {
+			t.Errorf("%q with none: exit %d\n%s", args, code, all)
+		}
+	}
+	cmd := command(w.dir, "config", "check", "--env-file", "tapway.env")
+	cmd.Env = append(cmd.Env, "TAPWAY_BACKEND=nowhere")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("the operator's own variables count: %s", out)
+	}
+}
+
+// TestWarnings are told, and are no failure.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "tapway.yaml", "routes:\n  - {match: \"GET /users/:id\", backend: \"http://127.0.0.1:1\"}\n")
+	out, errOut, code := execute(t, dir, "config", "check")
+	if code != 0 || out != "tapway.yaml: good.\n" || !strings.Contains(errOut, "tapway.yaml:2:13: warning: routes[0].match: ") {
+		t.Errorf("exit %d: %s%s", code, out, errOut)
+	}
+	list := decode[[]struct {
+		Key     string
+		Warning bool
+	}](t, must(t, dir, "config", "check", "--json"))
+	if len(list) != 1 || !list[0].Warning || list[0].Key != "routes[0].match" {
+		t.Errorf("%+v", list)
+	}
+	fails(t, dir, 2, "name the file once", "config", "check", "-c", "tapway.yaml", "tapway.yaml")
 }
 
 // TestDiscover: the routes of real exports, what can be tapped and why not the others.

@@ -58,8 +58,10 @@ func newDLQList() *cobra.Command {
 					}
 				}
 				if n == 0 {
-					fmt.Fprintln(out, "No dead letters.")
-				} else if limit > 0 && n == int64(limit) {
+					_, err = fmt.Fprintln(out, "No dead letters.")
+					return err
+				}
+				if limit > 0 && n == int64(limit) {
 					fmt.Fprintf(out, "(the first %d; --limit 0 shows all)\n", limit)
 				}
 				return nil
@@ -83,15 +85,7 @@ func newDLQShow() *cobra.Command {
 			if err != nil {
 				return &usageError{err}
 			}
-			return state.with(cmd, func(client *admin.Client) error {
-				found, err := admin.JSON[admin.Found](client.Get(cmd.Context(), "/api/v1/deadletters/"+id.String(), nil))
-				if err != nil {
-					return err
-				}
-				out := cmd.OutOrStdout()
-				if state.json {
-					return printJSON(out, found)
-				}
+			return show(cmd, &state, getting(cmd, "/api/v1/deadletters/"+id.String()), func(out io.Writer, found admin.Found) error {
 				for i := range found.Deliveries {
 					printDelivery(out, &found.Deliveries[i])
 				}

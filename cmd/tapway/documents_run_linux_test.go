@@ -90,7 +90,6 @@ var notRun = []excused{
 	{"gh attestation verify", "needs a release", ""},
 	{"sudo apt install", "needs root", "deploy: TestInstalled"},
 	{"sudoedit", "an editor", "deploy: TestInstalled"},
-	{"sudo sh -c", "needs the package installed; the test runs it on the package unpacked", "deploy: TestInstalled"},
 	{"sudo systemctl", "needs systemd", "deploy: TestUnit"},
 	{"sudo journalctl", "needs systemd", "deploy: TestUnit"},
 	{"docker build", "needs a daemon", "deploy: TestImage"},
@@ -204,7 +203,7 @@ alarms: {disk: {off: true}, notify: [{name: ops, webhook: "%s/hook"}]}
 	}
 	for name, text := range map[string]string{
 		"export.json": string(export), "payload.json": `{"zen":"Design for failure."}`, "key.txt": "a-key-of-20-or-more-characters\n", "secret.txt": strings.Repeat("0123456789abcdef", 4),
-		"my-prices.json": must(t, r.dir, "cost", "--print-prices"),
+		"my-prices.json": must(t, r.dir, "cost", "--print-prices"), "tapway.env": "# nothing\n",
 	} {
 		write(t, r.dir, name, text)
 	}
@@ -272,7 +271,7 @@ func (r *documentsRun) means(line string) string {
 		"https://api.internal:8443", r.backend.URL, "https://api.internal", r.backend.URL, "api.internal:8443", backend, "https://staging.example.com", r.backend.URL,
 		"http://127.0.0.1:3000", r.backend.URL, "http://127.0.0.1:3001", r.backend.URL,
 		"https://gateway.internal:9090", "http://"+r.g.admin, "http://127.0.0.1:9090", "http://"+r.g.admin, "127.0.0.1:9091", "127.0.0.1:0",
-		"/etc/tapway/tapway.yaml", filepath.Join(r.dir, "tapway.yaml"), "/var/lib/tapway", filepath.Join(r.dir, "tapway-data"),
+		"/etc/tapway/tapway.yaml", filepath.Join(r.dir, "tapway.yaml"), "sudo tapway", "tapway", "/etc/tapway/tapway.env", filepath.Join(r.dir, "tapway.env"), "/var/lib/tapway", filepath.Join(r.dir, "tapway-data"),
 		"0198c2f0-7c1e-7b3a-9d2e-3f1f7b6a5c4d", id, "go run ./cmd/tapway", "tapway", "curl -s ", "curl -sf ",
 	).Replace(line)
 	return regexp.MustCompile(`\bID\b`).ReplaceAllString(line, id)

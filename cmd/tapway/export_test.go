@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -66,6 +67,24 @@ func TestExport(t *testing.T) {
 		t.Errorf("calls.har: %v %s", err, text)
 	}
 	fails(t, w.dir, 1, "write the export: ", "export", "-o", "no/such/dir/x")
+	fails(t, w.dir, 2, "-o: . is a directory; name a file in it", "export", "-o", ".")
+	breaks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Tapway-Admin", "1")
+		w.Header().Set("Content-Length", "100")
+		w.Write([]byte("{}\n"))
+	}))
+	defer breaks.Close()
+	write(t, w.dir, "before", "as it was")
+	for _, format := range []string{"ndjson", "har"} {
+		fails(t, w.dir, 1, "the answer broke off", "export", "--admin", breaks.URL, "--format", format, "-o", "before")
+		fails(t, w.dir, 1, "the answer broke off", "export", "--admin", breaks.URL, "--format", format, "-o", "part")
+	}
+	if text, err := os.ReadFile(filepath.Join(w.dir, "before")); err != nil || string(text) != "as it was" {
+		t.Errorf("an export that broke off has replaced a file: %q %v", text, err)
+	}
+	if slices.Contains(entries(t, w.dir), "part") {
+		t.Error("an export that broke off has left a file")
+	}
 	for _, name := range entries(t, w.dir) {
 		if strings.HasPrefix(name, ".tapway-export") {
 			t.Errorf("%s is left behind", name)

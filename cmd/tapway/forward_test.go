@@ -127,5 +127,5 @@ func TestForwardUsage(t *testing.T) {
 	write(t, dir, "tapway.yaml", "destinations: [{name: a, url: \"http://a\"}]\n")
 	fails(t, dir, 1, "set queue: sqs://NAME", "forward")
 	t.Setenv("AWS_REGION", "")
-	fails(t, dir, 1, "no AWS region is known; set AWS_REGION", "forward", "--queue", "sqs://records")
+	fails(t, dir, 1, "no AWS region is known; set AWS_REGION", "forward", "--queue", "sqs://records", "--admin", "off")
 }

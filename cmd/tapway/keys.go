@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -56,7 +57,11 @@ func (f *keyFlags) open() (*config.Config, string, error) {
 	if data == "" {
 		data = c.Data
 	}
-	if info, err := os.Stat(data); err != nil || !info.IsDir() {
+	info, err := os.Stat(data)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, "", fmt.Errorf("the data directory: %w; use sudo, or make keys in the configuration (access.api_keys)", err)
+	}
+	if err != nil || !info.IsDir() {
 		return nil, "", fmt.Errorf("there is no data directory %s; name another with --data, or make it with `tapway serve`", data)
 	}
 	return c, data, nil
@@ -71,13 +76,14 @@ func newKeysCreate() *cobra.Command {
 		Example: "  tapway keys create partner --plan global-plan\n  tapway keys create partner --value-stdin < key.txt",
 		Args:    args(1, 1, "one name"),
 		RunE: func(cmd *cobra.Command, given []string) error {
+			if err := checkName(given[0]); err != nil {
+				return err
+			}
 			c, data, err := flags.open()
 			if err != nil {
 				return err
 			}
-			if err := checkName(given[0]); err != nil {
-				return err
-			}
+			defer handBackKeys(data)
 			if plan != "" && findPlan(c, plan) == nil {
 				return usagef("--plan: there is no usage plan %q in the configuration", plan)
 			}
@@ -117,6 +123,15 @@ func newKeysCreate() *cobra.Command {
 	cmd.Flags().StringVar(&plan, "plan", "", "usage plan of the configuration (default: none, no bounds of its own)")
 	cmd.Flags().BoolVar(&fromInput, "value-stdin", false, "take the key from standard input instead of making one")
 	return cmd
+}
+
+// handBackKeys is handBack after a change of the keys. A process that looked at the file before it could
+// read it looks again at another time of the file only.
+func handBackKeys(data string) {
+	if handBack(data) {
+		now := time.Now()
+		os.Chtimes(app.KeysFile(data), now, now)
+	}
 }
 
 // checkName tells whether a key can be called that.
@@ -223,6 +238,7 @@ func newKeysRevoke() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer handBackKeys(data)
 			record, err := access.RevokeKey(app.KeysFile(data), given[0], time.Now())
 			if err != nil {
 				for _, k := range c.Access.APIKeys {
@@ -353,6 +369,7 @@ func newKeysMigrate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer handBackKeys(data)
 			carry, err := carryUse(cmd.Context(), c, time.Now())
 			if err != nil {
 				return err

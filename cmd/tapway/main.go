@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/suggest"
 )
 
 // version is set by the linker in releases; otherwise the build's own information serves.
@@ -58,6 +60,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		return 0
 	case errors.Is(err, syscall.ECONNREFUSED) && errors.As(err, new(*admin.ConnectError)):
 		err = fmt.Errorf("%w; nothing listens there: is `tapway serve` running, and is this its admin address?", err)
+	case errors.As(err, new(tls.RecordHeaderError)) && errors.As(err, new(*admin.ConnectError)):
+		err = fmt.Errorf("%w; it speaks no TLS: write http://", err)
 	}
 	fmt.Fprintf(errOut, "tapway: %v\n", err)
 	return 1
@@ -129,7 +133,10 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%s (see %s --help)", flagMistake(err), cmd.CommandPath())
+		if given := cmd.Flags().Args(); cmd.HasSubCommands() && len(given) > 0 { // the flag may be one of what was meant
+			return unknownCommand(cmd, given[0])
+		}
+		return usagef("%s%s (see %s --help)", flagMistake(err), flagMeant(cmd, err), cmd.CommandPath())
 	})
 	group(root,
 		newDemo(), newServe(), newForward(), newTail(), newTop(), newConsole(), newSearch(), newMCP(), newDLQ(), newQueue(), newExport(), newReplay(), newLedger(),
@@ -140,6 +147,7 @@ func newRoot() *cobra.Command {
 		root.AddCommand(more())
 	}
 	versionFlag(root)
+	strictly(root)
 	return root
 }
 
@@ -167,17 +175,66 @@ func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		hint := ""
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			hint = "; did you mean " + strings.Join(near, " or ") + "?"
-		}
-		where := ""
-		if cmd.HasParent() {
-			where = cmd.CommandPath() + ": "
-		}
-		return usagef("%sunknown command %q%s (%s --help lists them)", where, args[0], hint, cmd.CommandPath())
+		return unknownCommand(cmd, args[0])
 	}
 	return cmd
+}
+
+func unknownCommand(cmd *cobra.Command, word string) error {
+	hint := ""
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	where := ""
+	if cmd.HasParent() {
+		where = cmd.CommandPath() + ": "
+	}
+	return usagef("%sunknown command %q%s (%s --help lists them)", where, word, hint, cmd.CommandPath())
+}
+
+// strictly makes cobra's own commands refuse words that they do not know, as all others do.
+func strictly(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			group(cmd)
+		case "help":
+			help := cmd.Run
+			cmd.Run = nil
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				about, rest, err := root.Find(args)
+				if err != nil || len(rest) > 0 && about.HasSubCommands() {
+					return unknownCommand(about, rest[0])
+				}
+				help(cmd, args)
+				return nil
+			}
+		}
+	}
+}
+
+// unknownFlag is how pflag tells of one, flagsThere how its help names those that there are.
+var (
+	unknownFlag = regexp.MustCompile(`^unknown flag: --([\w-]+)`)
+	flagsThere  = regexp.MustCompile(`(?m)^ +(?:-\w, +)?--([\w-]+)`)
+)
+
+// flagMeant is a hint at the flag that somebody meant who wrote one that is not there.
+func flagMeant(cmd *cobra.Command, err error) string {
+	wrong := unknownFlag.FindStringSubmatch(err.Error())
+	if wrong == nil {
+		return ""
+	}
+	var known []string
+	for _, there := range flagsThere.FindAllStringSubmatch(cmd.Flags().FlagUsages(), -1) {
+		known = append(known, there[1])
+	}
+	if near := suggest.Closest(wrong[1], known); near != "" {
+		return "; did you mean --" + near + "?"
+	}
+	return ""
 }
 
 // parseMistake is how pflag tells of a value it cannot read.

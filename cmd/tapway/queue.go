@@ -36,16 +36,7 @@ func newQueueStats() *cobra.Command {
 		Example: "  tapway queue stats\n  tapway queue stats --json\n  tapway queue stats --queue sqs://records",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return state.with(cmd, func(client *admin.Client) error {
-				q, err := admin.JSON[admin.QueueState](client.Get(cmd.Context(), "/api/v1/queue", nil))
-				if err != nil {
-					return err
-				}
-				if state.json {
-					return printJSON(cmd.OutOrStdout(), q)
-				}
-				return printStats(cmd.OutOrStdout(), q)
-			})
+			return show(cmd, &state, getting(cmd, "/api/v1/queue"), printStats)
 		},
 	}
 	state.register(cmd, true)
@@ -357,34 +348,42 @@ func newExport() *cobra.Command {
 }
 
 // writeExport copies the export; a file appears only when it is whole.
-func writeExport(cmd *cobra.Command, body io.ReadCloser, format, output string) (err error) {
-	out := cmd.OutOrStdout()
-	if output != "" {
-		f, err := os.CreateTemp(dirOf(output), ".tapway-export-*")
-		if err != nil {
-			return fmt.Errorf("write the export: %w", err)
-		}
-		defer os.Remove(f.Name())
-		defer f.Close()
-		bar := newProgress(cmd.ErrOrStderr())
-		defer bar.end()
-		out = bar.written(f)
-		defer func() {
-			if err == nil {
-				err = f.Close()
-			}
-			if err == nil {
-				err = os.Rename(f.Name(), output)
-			}
-		}()
+func writeExport(cmd *cobra.Command, body io.ReadCloser, format, output string) error {
+	if output == "" {
+		return copyExport(cmd.OutOrStdout(), body, format)
 	}
-	if format == "har" {
-		if _, err = io.Copy(out, body); errors.Is(err, io.ErrUnexpectedEOF) {
-			err = admin.ErrBrokeOff
-		}
+	if info, err := os.Stat(output); err == nil && info.IsDir() {
+		return usagef("-o: %s is a directory; name a file in it", output)
+	}
+	f, err := os.CreateTemp(dirOf(output), ".tapway-export-*")
+	if err != nil {
+		return fmt.Errorf("write the export: %w", err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	bar := newProgress(cmd.ErrOrStderr())
+	defer bar.end()
+	if err := copyExport(bar.written(f), body, format); err != nil {
 		return err
 	}
-	return copyLines(out, body, nil)
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("write the export: %w", err)
+	}
+	if err := os.Rename(f.Name(), output); err != nil {
+		return fmt.Errorf("write the export: %w", err)
+	}
+	return nil
+}
+
+func copyExport(out io.Writer, body io.ReadCloser, format string) error {
+	if format != "har" {
+		return copyLines(out, body, nil)
+	}
+	_, err := io.Copy(out, body)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return admin.ErrBrokeOff
+	}
+	return err
 }
 
 func dirOf(path string) string {

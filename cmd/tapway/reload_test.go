@@ -243,9 +243,9 @@ func TestReload(t *testing.T) {
 	for text, want := range map[string]string{
 		"backend: http://a\nproxy: {timeout: soon}\n":                                                                `tapway.yaml:4:18: proxy.timeout: \"soon\" is not a duration`,
 		base + "destinations: [{name: x, url: nowhere}]\n":                                                           `destinations[0].url`,
-		base + "tls: {cert: tapway.yaml, key: tapway.yaml}\n":                                                        "certificate tapway.yaml",
-		base + "proxy: {tls: {ca: tapway.yaml}}\n":                                                                   "holds no PEM certificate",
-		base + "destinations:\n" + dest("new", second.URL, "") + dest("bad", second.URL, ", tls: {ca: tapway.yaml}"): `destination \"bad\"`,
+		base + "tls: {cert: tapway.yaml, key: tapway.yaml}\n":                                                        "tls.cert: there is no PEM in it",
+		base + "proxy: {tls: {ca: tapway.yaml}}\n":                                                                   "proxy.tls.ca: there is no PEM in it",
+		base + "destinations:\n" + dest("new", second.URL, "") + dest("bad", second.URL, ", tls: {ca: tapway.yaml}"): "destinations[1].tls.ca: there is no PEM in it",
 	} {
 		w.configure(t, text)
 		status, _, body := g.reload(t, "s3same")

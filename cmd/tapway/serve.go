@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"os/signal"
 	"slices"
@@ -38,16 +41,40 @@ func newServe() *cobra.Command {
 			}
 			a, err := app.New(c, app.Options{Version: versionText(), Log: newLog(c.Log), Source: source, Explain: explainCall(given.file, c.Data)})
 			if err != nil {
-				return err
+				return startHint(err)
 			}
 			stop := onHangup(cmd.Context(), func() { a.Reload() }) // it logs what became of it
 			defer stop()
 			defer app.HeapRoom(os.Getenv)()
-			return a.Run(cmd.Context())
+			return startHint(a.Run(cmd.Context()))
 		},
 	}
 	given.flags(cmd, slices.Collect(maps.Keys(flagNames))...)
 	return cmd
+}
+
+// startHint says what to do about what the system refuses a gateway that starts.
+func startHint(err error) error {
+	var at *fs.PathError
+	var bind *net.OpError
+	switch {
+	case errors.As(err, &bind) && bind.Op == "listen":
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return fmt.Errorf("%w: a port below 1024 wants root, or CAP_NET_BIND_SERVICE as the unit in the packages has it", err)
+		case errors.Is(err, syscall.EADDRNOTAVAIL):
+			return fmt.Errorf("%w: this machine has no such address, and \":PORT\" is all that it has", err)
+		}
+	case errors.As(err, &at) && errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; the user who runs tapway must own the data directory and what is in it: chown -R USER DIRECTORY", err)
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w; make room there, or name another directory with data: or --data", err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w; name a directory that can be written with data: or --data", err)
+	case errors.Is(err, syscall.EIO):
+		return fmt.Errorf("%w; nothing was changed. The disk does not read: see the kernel's log (dmesg), and \"The disk does not read\" in docs/troubleshooting.md", err)
+	}
+	return err
 }
 
 // settings are the configuration file and the keys that have a flag.

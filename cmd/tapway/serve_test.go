@@ -43,7 +43,8 @@ func TestServeStartup(t *testing.T) {
 	addr := taken.Addr().String()
 	fails(t, w.dir, 1, "the gateway cannot listen: listen tcp "+addr+": bind: address already in use; stop what listens there", "serve", "--listen", addr)
 	fails(t, w.dir, 1, "the admin API cannot listen: listen tcp "+addr, "serve", "--admin", addr)
-	fails(t, w.dir, 1, "make the data directory", "serve", "--data", "tapway.yaml")
+	fails(t, w.dir, 1, `this machine has no such address, and ":PORT" is all that it has`, "serve", "--listen", "192.0.2.1:8080")
+	fails(t, w.dir, 2, "--data: tapway.yaml is a file, and a directory is wanted", "serve", "--data", "tapway.yaml")
 	write(t, w.dir, "bad.yaml", "backend: http://a\nproxi: {}\nlisten: 5\n")
 	fails(t, w.dir, 1, "tapway: bad.yaml:2:1: proxi: unknown key; did you mean \"proxy\"?\nbad.yaml:3:9: listen: \"5\" is not an address", "serve", "-c", "bad.yaml")
 }
@@ -77,7 +78,8 @@ func TestToken(t *testing.T) {
 	must(t, w.dir, "ledger")
 	elsewhere := t.TempDir()
 	fails(t, elsewhere, 1, "the admin API wants its token: Authorization: Bearer … (admin.token, --token, TAPWAY_TOKEN)", "ledger", "--admin", g.admin)
-	fails(t, elsewhere, 1, "wants its token", "tail", "--admin", g.admin, "--token", "wrong")
+	fails(t, elsewhere, 1, "this is another token than the admin API's: Authorization: Bearer …", "tail", "--admin", g.admin, "--token", "wrong")
+	fails(t, elsewhere, 1, "something else answers there (200 OK)", "ledger", "--admin", g.addr) // an API may have an answer to everything
 	must(t, elsewhere, "ledger", "--admin", g.admin, "--token", "s3same")
 	cmd := command(elsewhere, "ledger", "--admin", g.admin)
 	cmd.Env = append(cmd.Env, "TAPWAY_TOKEN=s3same")

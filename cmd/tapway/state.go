@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net"
@@ -114,6 +115,30 @@ func (f *stateFlags) with(cmd *cobra.Command, do func(client *admin.Client) erro
 	return do(client)
 }
 
+// show asks for one value and prints it: as JSON with --json, else as text does.
+func show[T any](cmd *cobra.Command, f *stateFlags, ask func(*admin.Client) (io.ReadCloser, error), text func(out io.Writer, v T) error) error {
+	return f.with(cmd, func(client *admin.Client) error {
+		v, err := admin.JSON[T](ask(client))
+		if err != nil {
+			return err
+		}
+		if f.json {
+			return printJSON(cmd.OutOrStdout(), v)
+		}
+		return text(cmd.OutOrStdout(), v)
+	})
+}
+
+// getting asks for a path of the admin API.
+func getting(cmd *cobra.Command, path string) func(*admin.Client) (io.ReadCloser, error) {
+	return func(client *admin.Client) (io.ReadCloser, error) { return client.Get(cmd.Context(), path, nil) }
+}
+
+// posting sends what to a path of the admin API.
+func posting(cmd *cobra.Command, path string, what any) func(*admin.Client) (io.ReadCloser, error) {
+	return func(client *admin.Client) (io.ReadCloser, error) { return client.Post(cmd.Context(), path, what) }
+}
+
 // open finds the state. The caller calls the function it gets when done.
 func (f *stateFlags) open(ctx context.Context, errOut io.Writer) (*admin.Client, func(), error) {
 	token := tapway.Secret(f.token)
@@ -160,6 +185,13 @@ func (f *stateFlags) open(ctx context.Context, errOut io.Writer) (*admin.Client,
 		return nil, nil, fmt.Errorf("there is no data directory %s; %s", data, instead)
 	case err == nil && !info.IsDir():
 		return nil, nil, fmt.Errorf("%s is no directory; %s", data, instead)
+	case err == nil:
+		_, err = os.ReadDir(data)
+		fallthrough
+	default:
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, nil, fmt.Errorf("the data directory: %w; ask the process that runs there with --admin http://127.0.0.1:9090, or use sudo", err)
+		}
 	}
 	patience := time.AfterFunc(time.Second, func() {
 		if isTerminal(os.Stderr) {
@@ -184,7 +216,10 @@ func (f *stateFlags) open(ctx context.Context, errOut io.Writer) (*admin.Client,
 	if err != nil {
 		return nil, nil, err
 	}
-	return admin.Local(server), closeStore, nil
+	return admin.Local(server), func() {
+		closeStore()
+		handBack(data)
+	}, nil
 }
 
 // onlyFor looks up what some keys need and leaves the other references alone: the operator may
@@ -260,11 +295,17 @@ func onSQS(ctx context.Context, client *admin.Client) bool {
 	return err == nil && at.Queue == "sqs"
 }
 
+// adminURL completes an address: http and the usual port stand for what is left out together.
 func adminURL(s string) (string, error) {
-	if !strings.Contains(s, "://") {
+	bare := !strings.Contains(s, "://")
+	if bare {
 		s = "http://" + s
 	}
 	u, err := url.Parse(s)
+	if bare && err == nil && u.Port() == "" && u.Host != "" && u.Path == "" && !strings.HasSuffix(u.Host, ":") {
+		_, port, _ := net.SplitHostPort(config.Default().Admin.Listen)
+		s += ":" + port
+	}
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
 		return "", usagef("--admin: %q is not an address; write http://127.0.0.1:9090", strings.TrimPrefix(s, "http://"))
 	}

@@ -275,7 +275,9 @@ func TestTopToken(t *testing.T) {
 	term := terminaltest.Open(t, 80, 24)
 	wait(t, "the end", onTerminal(t, term, command(elsewhere, "top", "--admin", g.admin, "--token", "wrong")))
 	restored(t, term)
-	term.Wait("the reason", func(s *terminaltest.Screen) bool { return strings.Contains(s.Main, "the admin API wants its token") })
+	term.Wait("the reason", func(s *terminaltest.Screen) bool {
+		return strings.Contains(s.Main, "this is another token than the admin API's")
+	})
 	term = terminaltest.Open(t, 80, 24)
 	exited := onTerminal(t, term, command(elsewhere, "top", "--admin", g.admin, "--token", "let-me-in-please-now"))
 	term.Shows("/secret")

@@ -69,6 +69,10 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.R
 	if err != nil {
 		return nil, &ConnectError{c.Base, err}
 	}
+	if resp.Header.Get(markHeader) == "" {
+		resp.Body.Close()
+		return nil, &ConnectError{c.Base, fmt.Errorf("something else answers there (%s); tapway's own is at admin.listen of the configuration, 127.0.0.1:9090 if it says nothing", resp.Status)}
+	}
 	if resp.StatusCode/100 == 2 {
 		return resp.Body, nil
 	}

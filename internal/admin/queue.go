@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -208,7 +209,17 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 		fail(w, &impossible{action + " is not possible here: no process of tapway's delivers; disable or enable the forwarder function's trigger instead"})
 		return
 	case live == nil:
-		fail(w, fmt.Errorf("destination %q: %w among those being delivered to", name, tapway.ErrNotFound))
+		there := "none is"
+		if s.Live != nil {
+			var names []string
+			for _, d := range s.Live() {
+				names = append(names, d.Name())
+			}
+			if len(names) > 0 {
+				there = "there are " + strings.Join(names, ", ")
+			}
+		}
+		fail(w, fmt.Errorf("destination %q: %w among those being delivered to; %s", name, tapway.ErrNotFound, there))
 		return
 	case action == "pause":
 		live.Pause("by an operator")

@@ -85,6 +85,9 @@ func (s *Server) selectExchanges(ctx context.Context, f *filter.Filter, ids map[
 			}
 			ex, err := s.Store.Load(ctx, id)
 			if err != nil {
+				if errors.Is(err, tapway.ErrNotFound) {
+					return nil, err // it names the exchange
+				}
 				return nil, fmt.Errorf("exchange %s: %w", text, err)
 			}
 			env := filter.EnvOf(ex)

@@ -174,8 +174,15 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle("POST /api/v1/session", harmless(s.local(origin.Handler(http.HandlerFunc(s.login)))))
 		mux.Handle("DELETE /api/v1/session", harmless(s.local(origin.Handler(http.HandlerFunc(s.logout)))))
 	}
-	return inTime(inputTime, mux)
+	return inTime(inputTime, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(markHeader, "1")
+		mux.ServeHTTP(w, r)
+	}))
 }
+
+// markHeader is in every answer, so that a client knows an admin API from whatever else answers at an
+// address.
+const markHeader = "Tapway-Admin"
 
 // harmless keeps a browser from doing anything with an answer but handing it to a script of
 // the console: no page may frame it, show it or load it from elsewhere.
@@ -212,11 +219,15 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		refuse := func() {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="tapway"`)
-			writeError(w, http.StatusUnauthorized, "the admin API wants its token: Authorization: Bearer … (admin.token, --token, TAPWAY_TOKEN)")
-		}
 		said := r.Header.Get("Authorization")
+		refuse := func() {
+			what := "the admin API wants its token"
+			if said != "" {
+				what = "this is another token than the admin API's"
+			}
+			w.Header().Set("WWW-Authenticate", `Bearer realm="tapway"`)
+			writeError(w, http.StatusUnauthorized, what+": Authorization: Bearer … (admin.token, --token, TAPWAY_TOKEN)")
+		}
 		if said == "" { // nothing is guessed
 			refuse()
 			return

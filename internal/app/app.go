@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -172,8 +173,11 @@ func newAdminServer(s *admin.Server, log *slog.Logger) *http.Server {
 
 func listen(what, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
-	if err != nil {
+	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s cannot listen: %w; stop what listens there or choose another address", what, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot listen: %w", what, err)
 	}
 	return l, nil
 }

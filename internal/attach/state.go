@@ -173,8 +173,29 @@ func (s *Store) Save(ctx context.Context, st *State) error {
 	return nil
 }
 
+// abandoned is after how long an unfinished file belongs to nobody: it takes milliseconds to write one.
+const abandoned = time.Hour
+
+// tidy removes what a killed process left of the files that it was writing beside path. Other commands
+// have longer names for theirs.
+func tidy(path string) {
+	dir := filepath.Dir(path)
+	list, err := filepath.Glob(filepath.Join(dir, ".tapway-*"))
+	if err != nil {
+		return // a directory's name that is no pattern
+	}
+	for _, name := range list {
+		number := strings.TrimPrefix(filepath.Base(name), ".tapway-")
+		info, err := os.Lstat(name)
+		if err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > abandoned && strings.Trim(number, "0123456789") == "" {
+			os.Remove(name)
+		}
+	}
+}
+
 // WriteFile replaces a file that only its owner may read, atomically and durably.
 func WriteFile(path string, text []byte) error {
+	tidy(path)
 	f, err := os.CreateTemp(filepath.Dir(path), ".tapway-*")
 	if err != nil {
 		return err

@@ -62,6 +62,41 @@ func TestStoreInAFile(t *testing.T) {
 	}
 }
 
+// TestAbandonedFiles: what a killed process was writing goes with the next one that is written, and
+// nothing else does.
+func TestAbandonedFiles(t *testing.T) {
+	dir := t.TempDir()
+	long, now := time.Now().Add(-2*time.Hour), time.Now()
+	for name, at := range map[string]time.Time{
+		".tapway-123": long, ".tapway-456": now, ".tapway-export-123": long, ".tapway-doctor-9": long, ".tapway-": now, "tapway-123": long, ".tapway-12a": long,
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".tapway-789"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(filepath.Join(dir, "state.json"), []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, e := range list {
+		left = append(left, e.Name())
+	}
+	if want := []string{".tapway-", ".tapway-12a", ".tapway-456", ".tapway-789", ".tapway-doctor-9", ".tapway-export-123", "state.json", "tapway-123"}; !slices.Equal(left, want) {
+		t.Errorf("left: %q\nwant: %q", left, want)
+	}
+}
+
 func TestStoreInABucket(t *testing.T) {
 	blobs := memory{}
 	open := func(name string) (tapway.BlobStore, error) {

@@ -1,18 +1,19 @@
 package config
 
 import (
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/egress"
 	"github.com/tapway/tapway/internal/filter"
 	"github.com/tapway/tapway/internal/redact"
@@ -25,6 +26,8 @@ func check(d *decoder, c *Config) {
 	k := &checker{d}
 	k.fields(reflect.ValueOf(c).Elem(), "")
 	k.backends(c)
+	k.listeners(c)
+	k.export(c)
 	k.destinations(c)
 	k.queues(c)
 	k.capture(c)
@@ -33,6 +36,9 @@ func check(d *decoder, c *Config) {
 	k.cache(c)
 	k.alarms(c)
 	k.telemetry(c)
+	if info, err := os.Stat(d.path(c.Data)); err == nil && !info.IsDir() && !k.failed("data") {
+		k.fail("data", c.Data+" is a file, and a directory is wanted", "name another one")
+	}
 	if host, _, err := net.SplitHostPort(c.Admin.Listen); err == nil && !d.unchecked["admin.listen"] && !loopback(host) && c.Admin.Token == "" && !k.failed("admin.token") {
 		k.fail("admin.token", "the admin API listens beyond loopback without a token", "set admin.token, or listen on 127.0.0.1")
 	}
@@ -42,6 +48,24 @@ type checker struct{ d *decoder }
 
 // fail reports a problem where key stands, or where its nearest parent does.
 func (k *checker) fail(key, message, hint string) {
+	k.d.problems = append(k.d.problems, k.at(key, message, hint))
+}
+
+// blind is fail for a message that quotes nothing of the value: it may be told of a secret.
+func (k *checker) blind(key, message, hint string) {
+	p := k.at(key, message, hint)
+	p.blind = true
+	k.d.problems = append(k.d.problems, p)
+}
+
+// warn reports what may be meant so, and seldom is.
+func (k *checker) warn(key, message, hint string) {
+	p := k.at(key, message, hint)
+	p.Warning = true
+	k.d.warnings = append(k.d.warnings, p)
+}
+
+func (k *checker) at(key, message, hint string) Problem {
 	p := Problem{File: k.d.file, Key: key, Message: message, Hint: hint}
 	for at := key; ; {
 		if from, ok := k.d.origins[at]; ok {
@@ -61,13 +85,18 @@ func (k *checker) fail(key, message, hint string) {
 	if p.File == "" {
 		p.File = Nowhere
 	}
-	k.d.problems = append(k.d.problems, p)
+	return p
 }
 
 // failed reports whether key has a problem already, so that one mistake is told once, or a value
 // that is not known here.
 func (k *checker) failed(key string) bool {
 	return k.d.isUnchecked(key) || slices.ContainsFunc(k.d.problems, func(p Problem) bool { return p.Key == key })
+}
+
+// has reports whether there is a problem at key or below it.
+func (d *decoder) has(key string) bool {
+	return slices.ContainsFunc(d.problems, func(p Problem) bool { return below(p.Key, key) })
 }
 
 func (k *checker) fields(v reflect.Value, key string) {
@@ -80,10 +109,16 @@ func (k *checker) field(f field, v reflect.Value, key string) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() && v.Elem().Kind() == reflect.Struct {
-			k.fields(v.Elem(), key)
+			k.field(f, v.Elem(), key)
 		}
 	case reflect.Struct:
 		k.fields(v, key)
+		switch t := v.Addr().Interface().(type) {
+		case *ServerTLS:
+			k.serverTLS(key, t)
+		case *ClientTLS:
+			k.clientTLS(key, t)
+		}
 	case reflect.Slice:
 		for i := range v.Len() {
 			at := fmt.Sprintf("%s[%d]", key, i)
@@ -129,7 +164,7 @@ var kinds = map[string]func(string) error{
 		return checkAddr(s)
 	},
 	"url":       func(s string) error { return checkURL(s, true) },
-	"backend":   func(s string) error { return checkURL(s, false) },
+	"backend":   checkBackend,
 	"file":      checkFile,
 	"export":    checkExport,
 	"pem":       checkPEM,
@@ -159,51 +194,6 @@ var kinds = map[string]func(string) error{
 		_, _, err := route.ParseMatch(s)
 		return err
 	},
-}
-
-func checkAddr(s string) error {
-	_, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return fmt.Errorf("%q is not an address to listen on; write \":8080\" or \"127.0.0.1:8080\"", s)
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return fmt.Errorf("%q has no port between 0 and 65535; write \":8080\"", s)
-	}
-	return nil
-}
-
-func checkURL(s string, query bool) error {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%q is not a URL; write https://host/path", withoutUser(s))
-	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "":
-		return fmt.Errorf("%q does not begin with http:// or https://; write https://host/path", withoutUser(s))
-	case u.Scheme == "":
-		return fmt.Errorf("%q does not begin with http:// or https://; write https://%s", withoutUser(s), withoutUser(s))
-	case u.Host == "" || u.Hostname() == "":
-		return fmt.Errorf("%q names no host; write https://host/path", withoutUser(s))
-	case u.User != nil:
-		return fmt.Errorf("a URL must not hold a user name or password; put it into headers")
-	case u.Fragment != "":
-		return fmt.Errorf("%q has a #fragment, which is never sent; remove it", s)
-	case u.RawQuery != "" && !query:
-		return fmt.Errorf("%q has a query; use routes for that", s)
-	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return fmt.Errorf("%q has no port between 1 and 65535", s)
-		}
-	}
-	return nil
-}
-
-// withoutUser keeps a password in a mistyped URL out of the error.
-func withoutUser(s string) string {
-	if i := strings.LastIndexByte(s, '@'); i >= 0 {
-		return "…" + s[i:]
-	}
-	return s
 }
 
 func checkFile(s string) error {
@@ -258,8 +248,9 @@ func checkCIDR(s string) error {
 }
 
 const (
-	small   = "abcdefghijklmnopqrstuvwxyz0123456789"
-	letters = small + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	small    = "abcdefghijklmnopqrstuvwxyz0123456789"
+	capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	letters  = small + capitals
 )
 
 // made reports whether s has from lo up to hi bytes, all of them of alphabet. A regular expression
@@ -307,12 +298,19 @@ func checkBucket(s string) error {
 	return nil
 }
 
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
+// export tells what is wrong with an API Gateway export that is here to be read. A function reads its
+// own at the start, which a second reading would make longer.
+func (k *checker) export(c *Config) {
+	if c.OpenAPI == "" || k.d.function || k.failed("openapi") || strings.HasPrefix(c.OpenAPI, "s3://") {
+		return
 	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+	text, err := os.ReadFile(c.OpenAPI)
+	if err == nil {
+		_, err = route.ReadOpenAPI(text, route.OpenAPIOptions{StageVariables: c.StageVariables})
+	}
+	if err != nil {
+		k.fail("openapi", c.OpenAPI+": "+err.Error(), "`tapway discover --openapi "+c.OpenAPI+"` reads it as well")
+	}
 }
 
 func (k *checker) backends(c *Config) {
@@ -333,6 +331,7 @@ func (k *checker) backends(c *Config) {
 	routes := make([]route.Route, len(c.Routes))
 	for i, r := range c.Routes {
 		key := fmt.Sprintf("routes[%d]", i)
+		k.literal(key+".match", r.Match)
 		method, template, err := route.ParseMatch(r.Match)
 		if err != nil || k.failed(key+".match") || k.failed(key+".backend") || r.Backend == "" {
 			bad = true
@@ -352,19 +351,10 @@ func (k *checker) backends(c *Config) {
 	if c.TLS != nil && c.Listen == "" {
 		k.fail("listen", "there is no address to listen on", "")
 	}
-	k.tlsPair("proxy.tls", c.Proxy.TLS)
-	for i, r := range c.Routes {
-		if r.TLS != nil {
-			k.tlsPair(fmt.Sprintf("routes[%d].tls", i), *r.TLS)
-		}
-	}
 }
 
-func (k *checker) tlsPair(key string, t ClientTLS) {
-	if (t.Cert == "") != (t.Key == "") {
-		k.fail(key, "cert and key go together", "set both, or neither")
-	}
-}
+// ownHeaders are those that tapway sets when it delivers.
+var ownHeaders = []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature", "X-Tapway-Attempt", "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade"}
 
 func (k *checker) destinations(c *Config) {
 	seen := map[string]bool{}
@@ -378,7 +368,7 @@ func (k *checker) destinations(c *Config) {
 			k.fail(key+".name", fmt.Sprintf("%q is taken by a destination above", dest.Name), "")
 		}
 		seen[dest.Name] = true
-		k.tlsPair(key+".tls", dest.TLS)
+		k.signing(key+".signing_secret", dest.Signing)
 		k.positive(key+".concurrency", dest.Concurrency)
 		k.positive(key+".batch.max_records", dest.Batch.MaxRecords)
 		k.positive(key+".retry.max_attempts", dest.Retry.MaxAttempts)
@@ -391,7 +381,26 @@ func (k *checker) destinations(c *Config) {
 		for name := range dest.Headers {
 			if !made(name, letters+"-!#$%&'*+.^_`|~", 1, 1<<16) {
 				k.fail(key+".headers", fmt.Sprintf("%q is not a header name", name), "")
+			} else if slices.ContainsFunc(ownHeaders, func(own string) bool { return strings.EqualFold(own, name) }) {
+				k.fail(key+".headers."+name, "tapway sets this header itself", "remove it")
 			}
+		}
+	}
+}
+
+// signing tests the form of a Standard Webhooks secret, and never shows it.
+func (k *checker) signing(key string, secrets []tapway.Secret) {
+	for i, secret := range secrets {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		if k.failed(at) || k.failed(key) {
+			continue
+		}
+		encoded, ok := strings.CutPrefix(secret.Reveal(), "whsec_")
+		switch _, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "=")); {
+		case strings.TrimSpace(secret.Reveal()) == "":
+			k.blind(at, "it is empty", "write whsec_ and the output of openssl rand -base64 32")
+		case ok && (err != nil || encoded == ""):
+			k.blind(at, "what follows whsec_ is not Base64", "write whsec_ and the output of openssl rand -base64 32")
 		}
 	}
 }
@@ -423,15 +432,25 @@ func (k *checker) capture(c *Config) {
 	if k.d.skips("capture.redact") {
 		return
 	}
-	if _, err := redact.New(c.Capture.Redact.Rules()); err != nil {
-		key := "capture.redact"
-		for i, path := range c.Capture.Redact.JSON {
-			if _, one := redact.New(redact.Rules{JSON: []string{path}}); one != nil {
-				key, err = fmt.Sprintf("capture.redact.json[%d]", i), one
-				break
+	r := c.Capture.Redact
+	for i, path := range r.JSON {
+		if _, err := redact.New(redact.Rules{JSON: []string{path}}); err != nil {
+			hint := ""
+			if made(path, letters+"_-.", 1, 1<<10) {
+				hint = "write $.." + path
+			}
+			k.fail(fmt.Sprintf("capture.redact.json[%d]", i), strings.TrimPrefix(err.Error(), "redact json[0] "), hint)
+		}
+	}
+	for name, list := range map[string][]string{"headers": r.Headers, "cookies": r.Cookies} {
+		for i, one := range list {
+			if strings.ContainsAny(one, ",; \t:") {
+				k.fail(fmt.Sprintf("capture.redact.%s[%d]", name, i), fmt.Sprintf("%q is not one name, and nothing would be redacted by it", one), "write a list: ["+strings.Join(strings.FieldsFunc(one, func(c rune) bool { return strings.ContainsRune(",; \t:", c) }), ", ")+"]")
 			}
 		}
-		k.fail(key, err.Error(), "")
+	}
+	if _, err := redact.New(r.Rules()); err != nil && !k.d.has("capture.redact") {
+		k.fail("capture.redact", err.Error(), "")
 	}
 }
 

@@ -52,7 +52,7 @@ destinations:
     name: siem
     url: https://siem.example.com/in?key=1
     headers: {Authorization: "Bearer ${SIEM_TOKEN}"}
-    signing_secret: ${HOOK:-whsec_x}
+    signing_secret: ${HOOK:-whsec_eA}
     batch: {max_records: 100}
 access: {trusted_proxies: ["10.0.0.0/8", "::1"]}
 `, "SIEM_TOKEN", "tok: # \"en")
@@ -69,7 +69,7 @@ access: {trusted_proxies: ["10.0.0.0/8", "::1"]}
 	if got := d.Headers["Authorization"].Reveal(); got != `Bearer tok: # "en` {
 		t.Errorf("expanded header = %q", got)
 	}
-	if len(d.Signing) != 1 || d.Signing[0].Reveal() != "whsec_x" {
+	if len(d.Signing) != 1 || d.Signing[0].Reveal() != "whsec_eA" {
 		t.Errorf("signing = %v", d.Signing)
 	}
 	if d.Batch.MaxRecords != 100 || d.Batch.MaxBytes != 1<<20 || d.Retry.MaxAttempts != 8 || d.Concurrency != 16 {
@@ -78,7 +78,7 @@ access: {trusted_proxies: ["10.0.0.0/8", "::1"]}
 	if s := *c.Capture.Rules[0].Sample; s != 0.1 || *c.Capture.Rules[0].Bodies {
 		t.Errorf("rule = %+v", c.Capture.Rules[0])
 	}
-	if text := fmt.Sprintf("%+v %#v", c, c); strings.Contains(text, "tok:") || strings.Contains(text, "whsec_x") {
+	if text := fmt.Sprintf("%+v %#v", c, c); strings.Contains(text, "tok:") || strings.Contains(text, "whsec_eA") {
 		t.Error("printing a configuration prints its secrets")
 	}
 }
@@ -92,9 +92,9 @@ func TestProblems(t *testing.T) {
 		{"bad duration", "backend: http://a\nproxy: {timeout: 10 parsecs}\n", `tapway.yaml:2:18: proxy.timeout: "10 parsecs" is not a duration: write 250ms, 10s, 15m or 24h`},
 		{"negative duration", "backend: http://a\nproxy: {timeout: -1s}\n", `tapway.yaml:2:18: proxy.timeout: "-1s" is not a duration: it must not be negative`},
 		{"bad size", "backend: http://a\ncapture: {max_body: lots}\n", `tapway.yaml:2:21: capture.max_body: "lots" is not a size: write 512, 10KiB, 10MiB or 1GB`},
-		{"bad URL", "backend: 127.0.0.1:3000\n", `tapway.yaml:1:10: backend: "127.0.0.1:3000" is not a URL; write https://host/path`},
+		{"bad URL", "backend: 127.0.0.1:3000\n", `tapway.yaml:1:10: backend: "127.0.0.1:3000" does not begin with http:// or https://; write http://127.0.0.1:3000`},
 		{"URL without scheme", "backend: api.internal\n", `tapway.yaml:1:10: backend: "api.internal" does not begin with http:// or https://; write https://api.internal`},
-		{"URL with a password", "backend: http://u:hunter2@a\n", `tapway.yaml:1:10: backend: a URL must not hold a user name or password; put it into headers`},
+		{"URL with a password", "backend: http://u:hunter2@a\n", `tapway.yaml:1:10: backend: a URL must not hold a user name or password; leave them out: a backend gets the Authorization that its clients send`},
 		{"bad template", "routes:\n  - {match: \"GET users\", backend: http://a}\n", `tapway.yaml:2:13: routes[0].match: `},
 		{"unclosed template", "routes:\n  - {match: \"GET /users/{id\", backend: http://a}\n", `tapway.yaml:2:13: routes[0].match: `},
 		{"placeholder that no route has", "routes:\n  - {match: \"GET /users/{id}\", backend: \"http://a/{uid}\"}\n", `tapway.yaml:2:41: routes[0].backend: `},
@@ -106,7 +106,7 @@ func TestProblems(t *testing.T) {
 		{"filter", "backend: http://a\ncapture: {rules: [{if: \"stauts > 1\"}]}\n", `tapway.yaml:2:24: capture.rules[0].if: column 1: unknown field "stauts"`},
 		{"JSONPath", "backend: http://a\ncapture: {redact: {json: [\"$.a[\"]}}\n", `tapway.yaml:2:27: capture.redact.json[0]: `},
 		{"list for a text", "backend: [http://a]\n", `tapway.yaml:1:10: backend: want a text, found a list`},
-		{"text for a mapping", "backend: http://a\nproxy: fast\n", `tapway.yaml:2:8: proxy: want a mapping with the keys timeout,`},
+		{"text for a mapping", "backend: http://a\nproxy: fast\n", `tapway.yaml:2:8: proxy: want a mapping, as in timeout: …, found a single value`},
 		{"no backend", "listen: :8080\n", `tapway.yaml: backend: there is nowhere to send calls; set backend`},
 		{"two ways", "backend: http://a\nroutes: [{match: /x, backend: http://b}]\n", `tapway.yaml:1:10: backend: backend, routes and openapi exclude each other`},
 		{"admin without a token", "backend: http://a\nadmin: {listen: \":9090\"}\n", `tapway.yaml:2:8: admin.token: the admin API listens beyond loopback without a token`},
@@ -299,7 +299,7 @@ admin: {listen: ":9090"}
 	}
 	want := []string{
 		"1:9 listen", "2:1 bakend", "3:10 backend", "5:12 proxy.timeout", "6:19 proxy.filtered_paths", "7:8 proxy.tls", "7:15 proxy.tls.cert", "9:15 capture.durability",
-		"11:11 capture.rules[0].if", "12:19 capture.redact.json[0]", "14:8 destinations[0].name", "15:18 destinations[0].concurrency", "16:12 destinations[1].name",
+		"11:11 capture.rules[0].if", "12:19 capture.redact.json[0]", "14:5 destinations[0].name", "15:18 destinations[0].concurrency", "16:12 destinations[1].name",
 		"16:24 destinations[1].url", "16:40 destinations[1].retry", "17:25 access.authorization", "17:48 access.trusted_proxies[0]", "18:8 admin.token",
 	}
 	var got []string

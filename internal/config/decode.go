@@ -22,6 +22,7 @@ type decoder struct {
 	getenv   func(string) (string, bool)
 	readFile func(string) ([]byte, error)
 	problems Problems
+	warnings Problems                   // see Problem.Warning
 	places   map[string]*token.Position // by key path
 	origins  map[string]string          // by key path, of values that are not from the file
 	forwards bool                       // see Source.Forwards
@@ -37,10 +38,29 @@ type decoder struct {
 
 func (d *decoder) fail(n ast.Node, key, message, hint string) {
 	p := Problem{File: d.file, Key: key, Message: message, Hint: hint}
-	if n != nil && n.GetToken() != nil && n.GetToken().Position != nil {
-		p.Line, p.Column = n.GetToken().Position.Line, n.GetToken().Position.Column
+	if at := positionOf(n); at != nil {
+		p.Line, p.Column = at.Line, at.Column
 	}
 	d.problems = append(d.problems, p)
+}
+
+// positionOf is where a node begins; nil if that is not known. goccy gives the colon for a mapping
+// without braces.
+func positionOf(n ast.Node) *token.Position {
+	switch m := n.(type) {
+	case nil:
+		return nil
+	case *ast.MappingValueNode:
+		return positionOf(m.Key)
+	case *ast.MappingNode:
+		if !m.IsFlowStyle && len(m.Values) > 0 {
+			return positionOf(m.Values[0].Key)
+		}
+	}
+	if t := n.GetToken(); t != nil {
+		return t.Position
+	}
+	return nil
 }
 
 var (
@@ -87,8 +107,10 @@ func (d *decoder) decode(n ast.Node, v reflect.Value, key string) {
 	if n == nil {
 		return
 	}
-	if t := n.GetToken(); t != nil && d.places[key] == nil {
-		d.places[key] = t.Position
+	if d.places[key] == nil {
+		if at := positionOf(n); at != nil {
+			d.places[key] = at
+		}
 	}
 	if _, null := n.(*ast.NullNode); null {
 		return // "key:" with nothing behind it keeps the default
@@ -115,8 +137,9 @@ func (d *decoder) decode(n ast.Node, v reflect.Value, key string) {
 }
 
 // entries are the pairs of a mapping, those merged in by << behind its own unless it has
-// the same key; goccy has one type for one pair and one for several.
-func (d *decoder) entries(n ast.Node, key, want string) ([]*ast.MappingValueNode, bool) {
+// the same key; goccy has one type for one pair and one for several. keys are those it may have,
+// nil if any.
+func (d *decoder) entries(n ast.Node, key string, keys []string) ([]*ast.MappingValueNode, bool) {
 	var pairs []*ast.MappingValueNode
 	switch m := n.(type) {
 	case *ast.MappingNode:
@@ -124,13 +147,20 @@ func (d *decoder) entries(n ast.Node, key, want string) ([]*ast.MappingValueNode
 	case *ast.MappingValueNode:
 		pairs = []*ast.MappingValueNode{m}
 	default:
-		d.fail(n, key, fmt.Sprintf("want %s, found %s", want, kindOf(n)), "")
+		want := "a mapping of names to values"
+		if keys != nil {
+			want = "a mapping with the keys " + strings.Join(keys, ", ")
+		}
+		if len(keys) > fewKeys {
+			want = "a mapping, as in " + keys[0] + ": …"
+		}
+		d.fail(n, key, fmt.Sprintf("want %s, found %s", want, kindOf(n)), mappingHint(n))
 		return nil, false
 	}
 	var own, merged []*ast.MappingValueNode
 	for _, pair := range pairs {
 		if _, merge := pair.Key.(*ast.MergeKeyNode); merge {
-			merged = append(merged, d.merged(pair.Value, key, want)...)
+			merged = append(merged, d.merged(pair.Value, key, keys)...)
 		} else {
 			own = append(own, pair)
 		}
@@ -150,18 +180,18 @@ func (d *decoder) entries(n ast.Node, key, want string) ([]*ast.MappingValueNode
 
 // merged are the pairs of what stands behind <<: a mapping, or a list of them of which the
 // first wins.
-func (d *decoder) merged(n ast.Node, key, want string) (pairs []*ast.MappingValueNode) {
+func (d *decoder) merged(n ast.Node, key string, keys []string) (pairs []*ast.MappingValueNode) {
 	switch m := d.node(n).(type) {
 	case nil:
 	case *ast.SequenceNode:
 		for _, item := range m.Values {
 			if item = d.node(item); item != nil {
-				more, _ := d.entries(item, key, want)
+				more, _ := d.entries(item, key, keys)
 				pairs = append(pairs, more...)
 			}
 		}
 	default:
-		pairs, _ = d.entries(m, key, want)
+		pairs, _ = d.entries(m, key, keys)
 	}
 	return pairs
 }
@@ -170,7 +200,7 @@ func keyName(pair *ast.MappingValueNode) string { return strings.Trim(pair.Key.S
 
 func (d *decoder) decodeStruct(n ast.Node, v reflect.Value, key string) {
 	fields := fieldsOf(v.Type())
-	pairs, ok := d.entries(n, key, "a mapping with the keys "+strings.Join(names(fields), ", "))
+	pairs, ok := d.entries(n, key, names(fields))
 	seen := map[string]bool{}
 	for _, pair := range pairs {
 		name := keyName(pair)
@@ -180,7 +210,8 @@ func (d *decoder) decodeStruct(n ast.Node, v reflect.Value, key string) {
 		case seen[name]:
 			d.fail(pair.Key, path, "this key stands here twice", "remove one of them")
 		case i < 0:
-			d.fail(pair.Key, path, "unknown key", didYouMean(name, names(fields)))
+			d.fail(pair.Key, path, "unknown key", keyHint(name, names(fields)))
+			d.anchorsIn(pair.Value)
 		default:
 			d.decode(pair.Value, v.Field(fields[i].index), path)
 		}
@@ -200,19 +231,24 @@ func (d *decoder) decodeSlice(n ast.Node, v reflect.Value, key string) {
 	} else if _, scalar := n.(ast.ScalarNode); scalar {
 		items = []ast.Node{n} // one value where a list may stand
 	} else {
-		d.fail(n, key, fmt.Sprintf("want a list, found %s", kindOf(n)), "")
+		d.fail(n, key, fmt.Sprintf("want a list, found %s", kindOf(n)), "begin each of its entries with a dash: - …")
 		return
 	}
 	out := reflect.MakeSlice(v.Type(), len(items), len(items))
 	for i, item := range items {
+		at := fmt.Sprintf("%s[%d]", key, i)
 		setDefaults(out.Index(i))
-		d.decode(item, out.Index(i), fmt.Sprintf("%s[%d]", key, i))
+		if _, null := d.node(item).(*ast.NullNode); null {
+			d.fail(item, at, "there is nothing in this entry of the list", "write what belongs there, or remove its dash")
+			continue
+		}
+		d.decode(item, out.Index(i), at)
 	}
 	v.Set(out)
 }
 
 func (d *decoder) decodeMap(n ast.Node, v reflect.Value, key string) {
-	pairs, ok := d.entries(n, key, "a mapping of names to values")
+	pairs, ok := d.entries(n, key, nil)
 	if !ok {
 		return
 	}
@@ -240,8 +276,16 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, key string) (string, bool)
 	case *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
 		text = n.GetToken().Value
 	default:
-		d.fail(n, key, fmt.Sprintf("want %s, found %s", wanted(v.Type()), kindOf(n)), "")
+		hint := ""
+		if _, tag := n.(*ast.TagNode); tag {
+			hint = "a text that begins with ! wants quotation marks"
+		}
+		d.fail(n, key, fmt.Sprintf("want %s, found %s", wanted(v.Type()), kindOf(n)), hint)
 		return "", false
+	}
+	if v.Type() == secretType && unbraced(text) {
+		k := checker{d}
+		k.warn(key, "a $ without braces is passed on as it is", "write ${NAME} for the value of a variable")
 	}
 	out, err := expand(text, func(ref string) (string, error) { return d.lookUp(ref, key) })
 	switch {
@@ -294,6 +338,11 @@ func setScalar(v reflect.Value, text string) error {
 	case reflect.Float64:
 		f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 		if err != nil {
+			if percent, ok := strings.CutSuffix(strings.TrimSpace(text), "%"); ok {
+				if f, err := strconv.ParseFloat(percent, 64); err == nil {
+					return fmt.Errorf("%q is not a number: write %v", text, f/100)
+				}
+			}
 			return fmt.Errorf("%q is not a number", text)
 		}
 		v.SetFloat(f)

@@ -52,6 +52,16 @@ type Source struct {
 	Resolve func([]Ref) (values map[string]string, failed map[string]error)
 }
 
+// Check is Load for those who show what they read to people: it also gives the warnings, behind the
+// problems of their lines.
+func Check(s Source) (Problems, error) {
+	_, d, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	return append(d.problems, d.warnings...).sorted(), nil
+}
+
 // Load reads, completes and checks a configuration. Its error is Problems when the
 // configuration is at fault, and then it lists all of them.
 func Load(s Source) (*Config, error) {
@@ -69,6 +79,15 @@ func Load(s Source) (*Config, error) {
 // those who want a value or two of it: where the data is can be told although a secret of
 // the service is not in the operator's environment. The error is of reading the file.
 func Peek(s Source) (*Config, Problems, error) {
+	c, d, err := s.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, d.problems.sorted(), nil
+}
+
+// load reads the file and what it refers to.
+func (s Source) load() (*Config, *decoder, error) {
 	if s.Getenv == nil {
 		s.Getenv = os.LookupEnv
 	}
@@ -78,7 +97,7 @@ func Peek(s Source) (*Config, Problems, error) {
 	if s.File != "" && s.Text == nil {
 		text, err := s.ReadFile(s.File)
 		if err != nil {
-			return nil, nil, fmt.Errorf("read the configuration: %w; write one with `tapway config init > tapway.yaml`", err)
+			return nil, nil, fmt.Errorf("read the configuration: %w%s", err, readHint(s.File, err))
 		}
 		s.Text = text
 	}
@@ -89,7 +108,7 @@ func Peek(s Source) (*Config, Problems, error) {
 		c, d = s.read(found)
 		d.conceal()
 	}
-	return c, d.problems.sorted(), nil
+	return c, d, nil
 }
 
 // read goes through the whole configuration once.
@@ -161,17 +180,6 @@ func (d *decoder) text(text []byte, c *Config) {
 	if body != nil {
 		d.decode(body, reflect.ValueOf(c).Elem(), "")
 	}
-}
-
-// syntaxProblem takes place and reason out of the parser's "[line:column] reason\n<source>".
-func syntaxProblem(file string, err error) Problem {
-	p := Problem{File: file, Message: err.Error()}
-	first, _, _ := strings.Cut(err.Error(), "\n")
-	if n, _ := fmt.Sscanf(first, "[%d:%d]", &p.Line, &p.Column); n == 2 {
-		_, p.Message, _ = strings.Cut(first, "] ")
-	}
-	p.Message = "not valid YAML: " + p.Message
-	return p
 }
 
 // environment sets what the variables of the env tags say.

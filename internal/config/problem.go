@@ -11,12 +11,15 @@ import (
 
 // Problem is one thing wrong with a configuration.
 type Problem struct {
-	File    string `json:"file"`             // as given; CommandLine, Nowhere or "environment variable X" when it is in none
-	Line    int    `json:"line,omitempty"`   // from 1; 0 when the value has no place in the file
-	Column  int    `json:"column,omitempty"` // from 1, in characters
-	Key     string `json:"key,omitempty"`    // "destinations[0].url"
-	Message string `json:"message"`          // what is wrong
-	Hint    string `json:"hint,omitempty"`   // what to do about it
+	File    string `json:"file"`              // as given; CommandLine, Nowhere or "environment variable X" when it is in none
+	Line    int    `json:"line,omitempty"`    // from 1; 0 when the value has no place in the file
+	Column  int    `json:"column,omitempty"`  // from 1, in characters
+	Key     string `json:"key,omitempty"`     // "destinations[0].url"
+	Message string `json:"message"`           // what is wrong
+	Hint    string `json:"hint,omitempty"`    // what to do about it
+	Warning bool   `json:"warning,omitempty"` // it may be meant so: only Check tells it, and nothing fails by it
+
+	blind bool // it quotes nothing of the value, which may be a secret
 }
 
 // What stands for the file of a problem that is in none.
@@ -32,6 +35,9 @@ func (p Problem) String() string {
 		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
 	}
 	b.WriteString(": ")
+	if p.Warning {
+		b.WriteString("warning: ")
+	}
 	if p.Key != "" {
 		b.WriteString(p.Key)
 		b.WriteString(": ")

@@ -160,10 +160,15 @@ func below(key, at string) bool {
 // conceal takes the values of references out of the problems. What is wrong with such a value is
 // not told, because that might quote a part of it.
 func (d *decoder) conceal() {
-	for i := range d.problems {
-		p := &d.problems[i]
+	d.concealIn(d.problems)
+	d.concealIn(d.warnings)
+}
+
+func (d *decoder) concealIn(problems Problems) {
+	for i := range problems {
+		p := &problems[i]
 		for key, names := range d.brought {
-			if below(p.Key, key) {
+			if below(p.Key, key) && !p.blind {
 				p.Message, p.Hint = "what ${"+names[0]+"} gives does not fit here", d.fits[key]
 			}
 			for _, name := range names {

@@ -61,11 +61,24 @@ func TestReadSettings(t *testing.T) {
 	}
 }
 
+// aCertificate is one of nobody's, good for a hundred years.
+const aCertificate = `-----BEGIN CERTIFICATE-----
+MIIBcTCCARegAwIBAgIUe06gBqphIjzRiRkJAvImA69zmrQwCgYIKoZIzj0EAwIw
+DTELMAkGA1UEAwwCY2EwIBcNMjYxMTIxMTc0OTAwWhgPMjEyNjEwMjgxNzQ5MDBa
+MA0xCzAJBgNVBAMMAmNhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAErn0r3OWF
+R/iZEtUiG449r/MyWcFSoxbEprSkVyugJiH7SrP1ZOrmhBPbSQPUx0SsGMecn8cv
+mxlU3yTvqMnOC6NTMFEwHQYDVR0OBBYEFDUxGbqzxzugk41VcNPhxeOEzIluMB8G
+A1UdIwQYMBaAFDUxGbqzxzugk41VcNPhxeOEzIluMA8GA1UdEwEB/wQFMAMBAf8w
+CgYIKoZIzj0EAwIDSAAwRQIgeyAFQwP6wjnEtZsyaboG5tnqoeM5bci4/soTmD5n
+fYwCIQCBuUjiBZhf52lXTQdgFNkco6+/GgFyECeCuvN/c6DapA==
+-----END CERTIFICATE-----
+`
+
 // TestSettingsRefused: what only this machine has is told before anything is made.
 func TestSettingsRefused(t *testing.T) {
 	dir := t.TempDir()
 	pem := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(pem, []byte("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"), 0o600); err != nil {
+	if err := os.WriteFile(pem, []byte(aCertificate), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for text, says := range map[string]string{

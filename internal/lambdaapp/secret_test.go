@@ -164,8 +164,8 @@ func TestSecretInitErrors(t *testing.T) {
 		{"a destination of the wrong form", Forwarder, "", []string{"TAPWAY_DESTINATION=${aws-ssm:/secret}"}, []string{"environment variable TAPWAY_DESTINATION", "what ${aws-ssm:/secret} gives does not fit here"}},
 		{"a wrong kind", Proxy, "", []string{"TAPWAY_BACKEND=${aws-secretsmanager:}"}, []string{"there is no name behind the colon"}},
 		{"a wrong endpoint", Proxy, "", []string{"AWS_ENDPOINT_URL_SSM=localhost"}, []string{"AWS_ENDPOINT_URL_SSM"}},
-		{"a key of the wrong form", Forwarder, "", []string{"TAPWAY_CONFIG=tls.yaml"}, []string{"client certificate in the configuration"}},
-		{"a signing secret of the wrong form", Forwarder, "", []string{"TAPWAY_CONFIG=hook.yaml", "TAPWAY_DESTINATION="}, []string{`destination "a"`, "signing secret 1"}},
+		{"a key of the wrong form", Forwarder, "", []string{"TAPWAY_CONFIG=tls.yaml"}, []string{"destinations[0].tls.cert: it holds a private key and no certificate"}},
+		{"a signing secret of the wrong form", Forwarder, "", []string{"TAPWAY_CONFIG=hook.yaml", "TAPWAY_DESTINATION="}, []string{"destinations[0].signing_secret[0]: what follows whsec_ is not Base64"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -316,7 +316,10 @@ func TestDeadLetterWithoutHistory(t *testing.T) {
 	api.HandleFunc("GET /api/v1/deadletters/"+id, func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, `{"deliveries":[{"destination":"siem","state":"dead"}],"record":{"endpoint":"/x","body":"abcdef","response":null}}`)
 	})
-	backend := httptest.NewServer(api)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Tapway-Admin", "1")
+		api.ServeHTTP(w, r)
+	}))
 	defer backend.Close()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
