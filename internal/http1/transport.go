@@ -18,7 +18,7 @@ const (
 	transportIdleTimeout    = 90 * time.Second
 	transportMaxHeader      = 256 << 10
 	transportExpectTimeout  = time.Second
-	transportMaxInterim     = 16       // 1xx responses to one request
+	transportMaxInterim     = 1000     // 1xx responses to one request: 102 comes every few seconds for as long as the backend works
 	transportSmallBody      = 64 << 10 // request bodies up to this size are sent by the caller itself
 )
 
