@@ -37,7 +37,7 @@ func (p *pass) switchProtocols(res *http.Response) {
 	p.copyResponseHeader(h, res.Header)
 	h["Connection"] = connectionUpgrade
 	h["Upgrade"] = res.Header["Upgrade"]
-	if u := findUpgraded(p.w); u != nil {
+	if u, ok := findWriter[Upgraded](p.w); ok {
 		u.Upgraded(http.StatusSwitchingProtocols, h)
 	}
 	conn, rw, err := http.NewResponseController(p.w).Hijack()
@@ -78,15 +78,15 @@ func sameProtocol(asked, chosen []string) bool {
 	return true
 }
 
-// findUpgraded looks for Upgraded on w and on what it wraps.
-func findUpgraded(w http.ResponseWriter) Upgraded {
+// findWriter looks for a T in w and in what it wraps.
+func findWriter[T any](w http.ResponseWriter) (found T, ok bool) {
 	for {
-		if u, ok := w.(Upgraded); ok {
-			return u
+		if found, ok = w.(T); ok {
+			return found, true
 		}
-		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return nil
+		inner, wraps := w.(interface{ Unwrap() http.ResponseWriter })
+		if !wraps {
+			return found, false
 		}
 		w = inner.Unwrap()
 	}
