@@ -226,6 +226,33 @@ func TestBrokenOffResponse(t *testing.T) {
 	}
 }
 
+// TestBrokenOffResponseIsPassedOn: what came of a response reaches the client before the connection
+// ends, so that the status in the record is the one it has seen.
+func TestBrokenOffResponseIsPassedOn(t *testing.T) {
+	backend := newRawBackend(t, func(string) string {
+		return "HTTP/1.1 201 Created\r\nContent-Length: 50\r\nConnection: close\r\n\r\nshort"
+	})
+	w := newWorld(t, "backend: http://"+backend.addr+"\n")
+	for i := range 20 { // it is a race whether the bytes or the end come first
+		conn, err := net.Dial("tcp", w.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		out, err := io.ReadAll(conn)
+		conn.Close()
+		rec := w.sink.next(t, i)
+		head, body, _ := strings.Cut(string(out), "\r\n\r\n")
+		switch {
+		case rec["status"] == 502.0 && strings.HasPrefix(head, "HTTP/1.1 502 "):
+		case rec["status"] != 201.0 || !strings.HasPrefix(head, "HTTP/1.1 201 ") || body != "short" || err == nil:
+			t.Errorf("the client got %q, %v; the record says %v", out, err, rec["status"])
+		case rec["response_info"].(map[string]any)["truncated"] != true:
+			t.Errorf("response_info %v", rec["response_info"])
+		}
+	}
+}
+
 // TestMalformedResponse: the record names what is wrong with a backend's answer, in words that
 // are none of the backend's, and the client gets 502 or a broken connection.
 func TestMalformedResponse(t *testing.T) {

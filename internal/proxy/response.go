@@ -177,6 +177,8 @@ func (p *pass) brokeOff(err error) {
 	}
 	p.stopLate()
 	if p.sent {
+		// What came is the client's, also what still waits in the server's buffers.
+		_ = http.NewResponseController(p.w).Flush()
 		p.cutShort(err)
 	}
 	p.call.Backend = p.waited
