@@ -92,6 +92,36 @@ func TestEmptyBodies(t *testing.T) {
 	}
 }
 
+// TestExpectWithTheBody: a client that sends its body without waiting to be asked is not made to
+// wait for a backend that never asks.
+func TestExpectWithTheBody(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	first := make(chan string, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		buf := make([]byte, 4096)
+		n, _ := conn.Read(buf)
+		first <- string(buf[:n])
+		io.WriteString(conn, okAnswer)
+	}()
+	w := newWorld(t, "backend: http://"+l.Addr().String()+"\n")
+	out := raw(t, w.addr, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")
+	if !strings.Contains(out, "HTTP/1.1 200 OK\r\n") {
+		t.Errorf("the client got %q", out)
+	}
+	if got := <-first; !strings.Contains(got, "Expect: 100-continue\r\n") || !strings.HasSuffix(got, "\r\n\r\nhello") {
+		t.Errorf("the backend first got %q", got)
+	}
+}
+
 // TestAmbiguousRequests are refused with 400, never reach the backend, and leave a record.
 func TestAmbiguousRequests(t *testing.T) {
 	backend := newRawBackend(t, func(string) string { return okAnswer })

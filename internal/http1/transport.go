@@ -118,6 +118,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var source *clientSource
 	if plan.body != clientNoBody {
 		source = &clientSource{rc: req.Body}
+		plan.expect = plan.expect && !source.hasCome()
 	} else if req.Body != nil {
 		req.Body.Close()
 	}
