@@ -34,7 +34,7 @@ func (r *Redactor) body(b *tapway.Body, h tapway.Header) {
 	if err == nil && !changed {
 		return
 	}
-	if !b.Summed && int64(len(b.Bytes)) == b.Size {
+	if !b.Summed && !b.Truncated {
 		b.Sum, b.Summed = sha256.Sum256(b.Bytes), true
 	}
 	if err != nil {
