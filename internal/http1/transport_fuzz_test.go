@@ -82,6 +82,11 @@ func FuzzResponse(f *testing.F) {
 		if want == nil || gotErr != nil || wantErr != nil {
 			return
 		}
+		for name := range want.Header {
+			if strings.ContainsAny(name, " \t") {
+				return // net/http takes white space before the colon for a part of the name
+			}
+		}
 		if want.ProtoMinor == 0 && resp.TransferEncoding != nil || want.ProtoMajor != 1 {
 			return // net/http takes chunks of HTTP/1.0 for the body itself
 		}

@@ -155,6 +155,9 @@ func (p *pass) requestHeader() http.Header {
 			out[name] = values
 		}
 	}
+	if p.upgrade != nil {
+		spellWebSocket(out)
+	}
 	return out
 }
 

@@ -51,6 +51,7 @@ func (p *pass) switchProtocols(res *http.Response) {
 	p.call.Origin = originBackend
 	_ = conn.SetDeadline(time.Time{}) // the server's limits were for the request
 	rw.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	spellWebSocket(h)
 	h.Write(rw)
 	rw.WriteString("\r\n")
 	if err := rw.Flush(); err != nil {
@@ -61,6 +62,18 @@ func (p *pass) switchProtocols(res *http.Response) {
 	stop := context.AfterFunc(p.in.Context(), t.close)
 	defer stop()
 	t.run()
+}
+
+// spellWebSocket writes the names of a handshake's headers as RFC 6455 has them, since there are clients
+// and devices that look for them letter by letter. h is of no use but to be written afterwards.
+func spellWebSocket(h http.Header) {
+	const canonical, common = "Sec-Websocket-", "Sec-WebSocket-"
+	for name, values := range h {
+		if rest, ok := strings.CutPrefix(name, canonical); ok {
+			delete(h, name)
+			h[common+rest] = values
+		}
+	}
 }
 
 // sameProtocol reports whether the backend chose one of the protocols asked for.
