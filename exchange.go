@@ -141,7 +141,7 @@ type Body struct {
 	Sum    [32]byte
 	Summed bool
 
-	Truncated bool // the body went on past the capture limit
+	Truncated bool // the body went on past the capture limit, or ended before its end
 	Decoded   bool // redaction has removed the content codings from Bytes
 	Withheld  bool // redaction could not be carried out, a rule said no bodies, or there was no memory for it: Bytes is nil although Size may not be 0
 }

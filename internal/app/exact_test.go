@@ -45,6 +45,83 @@ func firstLine(s string) string {
 	return line
 }
 
+// TestReasonPhrases: some clients show the backend's words to people.
+func TestReasonPhrases(t *testing.T) {
+	line := make(chan string, 1)
+	backend := newRawBackend(t, func(string) string { return <-line + "\r\nContent-Length: 0\r\n\r\n" })
+	w := newWorld(t, "backend: http://"+backend.addr+"\n")
+	for i, tt := range []struct{ sent, want string }{
+		{"HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\n"},
+		{"HTTP/1.1 404 No such user: 7", "HTTP/1.1 404 No such user: 7\r\n"},
+		{"HTTP/1.1 204 Gone\tcaf\xc3\xa9", "HTTP/1.1 204 Gone\tcaf\xc3\xa9\r\n"},
+		{"HTTP/1.0 299 Odd", "HTTP/1.1 299 Odd\r\n"},
+		{"HTTP/1.1 799 ", "HTTP/1.1 799 \r\n"},
+		{"HTTP/1.1 200", "HTTP/1.1 200 \r\n"},
+		{"HTTP/1.1 200 a\x01b", "HTTP/1.1 200 OK\r\n"},
+	} {
+		line <- tt.sent
+		out := raw(t, w.addr, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(out, tt.want) {
+			t.Errorf("the backend said %q, the client got %q", tt.sent, firstLine(out))
+		}
+		<-backend.requests
+		w.sink.next(t, i)
+	}
+	line <- "HTTP/1.1 404 Odd"
+	if out := raw(t, w.addr, "GET / HTTP/1.0\r\n\r\n"); !strings.HasPrefix(out, "HTTP/1.0 404 Odd\r\n") {
+		t.Errorf("HTTP/1.0: the client got %q", firstLine(out))
+	}
+}
+
+// TestEmptyBodies: a Content-Length of 0 is passed on, because a signature may cover it, and those
+// methods get one that servers expect it with.
+func TestEmptyBodies(t *testing.T) {
+	backend := newRawBackend(t, func(string) string { return okAnswer })
+	w := newWorld(t, "backend: http://"+backend.addr+"\n")
+	for _, tt := range []struct {
+		method, header string
+		want           bool
+	}{
+		{"GET", "", false}, {"DELETE", "", false}, {"POST", "", true}, {"PUT", "", true}, {"PATCH", "", true},
+		{"GET", "Content-Length: 0\r\n", true}, {"DELETE", "Content-Length: 0\r\n", true}, {"POST", "Content-Length: 0\r\n", true},
+	} {
+		raw(t, w.addr, tt.method+" / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"+tt.header+"\r\n")
+		if got := <-backend.requests; strings.Count(got, "Content-Length: 0\r\n") != map[bool]int{true: 1}[tt.want] || strings.Contains(got, "Transfer-Encoding") {
+			t.Errorf("%s with %q: the backend got %q", tt.method, tt.header, got)
+		}
+	}
+}
+
+// TestExpectWithTheBody: a client that sends its body without waiting to be asked is not made to
+// wait for a backend that never asks.
+func TestExpectWithTheBody(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	first := make(chan string, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		buf := make([]byte, 4096)
+		n, _ := conn.Read(buf)
+		first <- string(buf[:n])
+		io.WriteString(conn, okAnswer)
+	}()
+	w := newWorld(t, "backend: http://"+l.Addr().String()+"\n")
+	out := raw(t, w.addr, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")
+	if !strings.Contains(out, "HTTP/1.1 200 OK\r\n") {
+		t.Errorf("the client got %q", out)
+	}
+	if got := <-first; !strings.Contains(got, "Expect: 100-continue\r\n") || !strings.HasSuffix(got, "\r\n\r\nhello") {
+		t.Errorf("the backend first got %q", got)
+	}
+}
+
 // TestAmbiguousRequests are refused with 400, never reach the backend, and leave a record.
 func TestAmbiguousRequests(t *testing.T) {
 	backend := newRawBackend(t, func(string) string { return okAnswer })
@@ -176,6 +253,33 @@ func TestBrokenOffResponse(t *testing.T) {
 			}
 			w.checkLedger()
 		})
+	}
+}
+
+// TestBrokenOffResponseIsPassedOn: what came of a response reaches the client before the connection
+// ends, so that the status in the record is the one it has seen.
+func TestBrokenOffResponseIsPassedOn(t *testing.T) {
+	backend := newRawBackend(t, func(string) string {
+		return "HTTP/1.1 201 Created\r\nContent-Length: 50\r\nConnection: close\r\n\r\nshort"
+	})
+	w := newWorld(t, "backend: http://"+backend.addr+"\n")
+	for i := range 20 { // it is a race whether the bytes or the end come first
+		conn, err := net.Dial("tcp", w.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		out, err := io.ReadAll(conn)
+		conn.Close()
+		rec := w.sink.next(t, i)
+		head, body, _ := strings.Cut(string(out), "\r\n\r\n")
+		switch {
+		case rec["status"] == 502.0 && strings.HasPrefix(head, "HTTP/1.1 502 "):
+		case rec["status"] != 201.0 || !strings.HasPrefix(head, "HTTP/1.1 201 ") || body != "short" || err == nil:
+			t.Errorf("the client got %q, %v; the record says %v", out, err, rec["status"])
+		case rec["response_info"].(map[string]any)["truncated"] != true:
+			t.Errorf("response_info %v", rec["response_info"])
+		}
 	}
 }
 

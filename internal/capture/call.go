@@ -143,6 +143,7 @@ func (l *call) takeFacts(returned bool) {
 	} else {
 		// More was announced than anyone has read.
 		ex.Request.Truncated = hasBody(l.in) && !l.body.eof && (l.in.ContentLength < 0 || l.request.size < l.in.ContentLength)
+		ex.Response.Truncated = r.cutShort(returned)
 		if r.wroteHeader && !r.answered {
 			r.takeTrailer()
 		}

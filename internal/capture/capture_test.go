@@ -246,6 +246,41 @@ func TestPanic(t *testing.T) {
 	}
 }
 
+// A record says so when it does not hold the whole body because that broke off. An event stream
+// has no other end.
+func TestCutShortResponse(t *testing.T) {
+	write := func(w http.ResponseWriter) { io.WriteString(w, "hello"); flush(w) }
+	for _, c := range []struct {
+		name      string
+		handler   func(w http.ResponseWriter)
+		returns   bool
+		truncated bool
+	}{
+		{"less than declared", func(w http.ResponseWriter) { withLength(6)(w); write(w) }, false, true},
+		{"less than declared, and nobody noticed", func(w http.ResponseWriter) { withLength(6)(w); write(w) }, true, true},
+		{"all that was declared", func(w http.ResponseWriter) { withLength(5)(w); write(w) }, false, false},
+		{"chunks without their end", write, false, true},
+		{"chunks", write, true, false},
+		{"an event stream", func(w http.ResponseWriter) { w.Header().Set("Content-Type", "text/event-stream"); write(w) }, false, false},
+		{"a head alone", func(w http.ResponseWriter) { w.WriteHeader(204); flush(w) }, false, false},
+		{"nothing", func(http.ResponseWriter) {}, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := serve(t, &Recorder{}, func(w http.ResponseWriter, r *http.Request) {
+				c.handler(w)
+				if !c.returns {
+					panic(http.ErrAbortHandler)
+				}
+			}, false)
+			s.raw("GET", "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
+			if ex := s.queue.one(t); ex.Response.Truncated != c.truncated || ex.Response.Summed {
+				t.Errorf("%+v", ex.Response)
+			}
+			s.settled()
+		})
+	}
+}
+
 // The stack that the server logs is the one of the panic.
 func TestPanicKeepsItsStack(t *testing.T) {
 	rec := &Recorder{Queue: newQueue(t)}

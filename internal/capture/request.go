@@ -54,6 +54,14 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 func (b *requestBody) Close() error { return b.src.Close() }
 
+// Buffered is how many bytes a Read would not have to wait for, if the server tells.
+func (b *requestBody) Buffered() int {
+	if src, ok := b.src.(interface{ Buffered() int }); ok {
+		return src.Buffered()
+	}
+	return 0
+}
+
 // end stops the capture and tells how long the client was waited for.
 func (b *requestBody) end() time.Duration {
 	b.mu.Lock()

@@ -112,6 +112,14 @@ func (r *response) bodyless() bool {
 // short reports whether less was written than was declared.
 func (r *response) short() bool { return r.length > r.written && !r.headOnly }
 
+// cutShort reports whether the body ended before its end. An event stream has none: it ends when one of both has enough.
+func (r *response) cutShort(returned bool) bool {
+	if !r.wroteHeader || r.headOnly || r.length >= 0 {
+		return r.wroteHeader && r.short()
+	}
+	return !returned && !isEventStream(r.w.Header())
+}
+
 func isEventStream(h http.Header) bool {
 	v := h["Content-Type"]
 	return len(v) > 0 && len(v[0]) >= 17 && strings.EqualFold(v[0][:17], "text/event-stream")

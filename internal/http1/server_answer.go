@@ -29,3 +29,14 @@ func (w *serverResponse) Answer(status int, header []string, body string) bool {
 	w.status, w.declared, w.written, w.answered = status, int64(len(body)), int64(len(body)), true
 	return true
 }
+
+// Reason makes phrase the reason phrase of a response with that status (RFC 9112 §4), if it is
+// called before WriteHeader. One with control characters in it is not taken.
+func (w *serverResponse) Reason(status int, phrase string) {
+	for i := range len(phrase) {
+		if c := phrase[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return
+		}
+	}
+	w.reasonOf, w.reason = status, phrase
+}

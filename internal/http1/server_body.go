@@ -85,6 +85,9 @@ func (b *serverBody) read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// Buffered is how many bytes a Read would not have to wait for. It is for whoever has the body and no Read under way.
+func (b *serverBody) Buffered() int { return b.c.br.Buffered() }
+
 // end notes how the body ended.
 func (b *serverBody) end(err *error) {
 	switch {

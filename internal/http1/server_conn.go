@@ -423,7 +423,7 @@ func (c *serverConn) expireRead(word uint64) {
 }
 
 const (
-	lingerFor  = 2 * time.Second        // in all, for a client that goes on sending
+	lingerFor  = 30 * time.Second       // in all, for a client that goes on sending: many read no answer before they have sent it all
 	lingerIdle = 500 * time.Millisecond // without a byte from it
 )
 
@@ -437,8 +437,9 @@ func (c *serverConn) linger() {
 	if c.link.tcp != nil {
 		c.link.tcp.CloseWrite()
 	}
-	var scrap [4 << 10]byte
-	for end := time.Now().Add(lingerFor); time.Now().Before(end); {
+	scrap := copyBuffers.Get().(*[largeBuffer]byte)
+	defer copyBuffers.Put(scrap)
+	for end := time.Now().Add(lingerFor); time.Now().Before(end) && !c.server.closing.Load(); {
 		c.link.SetReadDeadline(time.Now().Add(lingerIdle))
 		if _, err := c.link.Read(scrap[:]); err != nil {
 			return

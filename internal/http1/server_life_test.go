@@ -438,3 +438,35 @@ func TestServerEndsWithManyConnections(t *testing.T) {
 		c.conn.Close()
 	}
 }
+
+// A client that does not look for an answer before it has sent its body gets one all the same, if it
+// is done in time and sends on.
+func TestServerReadsOnAfterItsAnswer(t *testing.T) {
+	refuse := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(413) })
+	for _, tc := range []struct {
+		pause time.Duration
+		taken int // pieces of the body
+	}{
+		{lingerIdle - time.Millisecond, 59}, // 30 s
+		{lingerIdle + time.Millisecond, 0},
+	} {
+		inBubble(t, &Server{Handler: refuse}, func(_ *pipeListener, conn net.Conn) {
+			answer := make(chan string, 1)
+			io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+			go func() {
+				b, _ := io.ReadAll(conn)
+				answer <- string(b)
+			}()
+			taken := 0
+			for ; taken < tc.taken+10; taken++ {
+				time.Sleep(tc.pause)
+				if _, err := conn.Write(make([]byte, 1000)); err != nil {
+					break
+				}
+			}
+			if got := <-answer; !strings.HasPrefix(got, "HTTP/1.1 413 ") || taken < tc.taken || taken > tc.taken+2 {
+				t.Errorf("a piece each %v: %d were taken, want %d; the answer is %q", tc.pause, taken, tc.taken, got)
+			}
+		})
+	}
+}

@@ -21,7 +21,9 @@ type serverResponse struct {
 	header http.Header     // nil until somebody asks for it
 	out    *responseBuffer // nil once the response is over
 
-	status   int   // 0 until WriteHeader
+	status   int // 0 until WriteHeader
+	reasonOf int // the status that reason belongs to
+	reason   string
 	declared int64 // Content-Length by the handler; -1: none
 	written  int64 // body bytes taken from the handler
 	trailers []string
@@ -172,7 +174,12 @@ func (w *serverResponse) fail(err error) {
 
 // appendHead adds what the handler says; what frames the body follows in frame.
 func (w *serverResponse) appendHead(b []byte, code int) []byte {
-	b = append(b, statusLines(code)...)
+	if w.reasonOf == code {
+		b = append(strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(code), 10), ' ')
+		b = append(append(b, w.reason...), "\r\n"...)
+	} else {
+		b = append(b, statusLines(code)...)
+	}
 	if w.old {
 		b[len("HTTP/1.")] = '0'
 	}

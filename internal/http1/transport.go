@@ -18,7 +18,7 @@ const (
 	transportIdleTimeout    = 90 * time.Second
 	transportMaxHeader      = 256 << 10
 	transportExpectTimeout  = time.Second
-	transportMaxInterim     = 16       // 1xx responses to one request
+	transportMaxInterim     = 1000     // 1xx responses to one request: 102 comes every few seconds for as long as the backend works
 	transportSmallBody      = 64 << 10 // request bodies up to this size are sent by the caller itself
 )
 
@@ -118,6 +118,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var source *clientSource
 	if plan.body != clientNoBody {
 		source = &clientSource{rc: req.Body}
+		plan.expect = plan.expect && !source.hasCome()
 	} else if req.Body != nil {
 		req.Body.Close()
 	}

@@ -264,7 +264,7 @@ func (c *clientCall) fail(err error) error {
 	defer c.mu.Unlock()
 	err = c.explainLocked(err, ErrResponseHeaderTimeout)
 	if c.cc.reused && !c.answered && transportHungUp(err) {
-		c.cc.host.patience.saw(c.cc.idleFor)
+		c.cc.host.patience.saw(c.cc.idleFor, c.cc.nc.RemoteAddr())
 	}
 	var se *clientSourceError
 	c.retry = c.cc.reused && !c.answered && !errors.As(err, &se) && !transportIsTimeout(err) && c.req.Context().Err() == nil &&

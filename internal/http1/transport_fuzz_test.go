@@ -46,6 +46,7 @@ func FuzzResponse(f *testing.F) {
 		"HTTP/1.1 200 OK\nA: b\n c\n\nx", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello",
 		"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\nContent-Length: 5\r\n\r\nhello!",
 		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: , Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nPragma: no-cache\r\n\r\nx",
 	} {
 		f.Add([]byte(s), false, uint8(255))
@@ -80,6 +81,11 @@ func FuzzResponse(f *testing.F) {
 		want, wantBody, wantErr := transportStdResponse(reply, req)
 		if want == nil || gotErr != nil || wantErr != nil {
 			return
+		}
+		for name := range want.Header {
+			if strings.ContainsAny(name, " \t") {
+				return // net/http takes white space before the colon for a part of the name
+			}
 		}
 		if want.ProtoMinor == 0 && resp.TransferEncoding != nil || want.ProtoMajor != 1 {
 			return // net/http takes chunks of HTTP/1.0 for the body itself

@@ -3,6 +3,7 @@ package http1
 import (
 	"errors"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,21 +23,25 @@ const (
 	// younger ones end because a backend ends.
 	patienceFrom = time.Second
 	// patienceFor is how long that is believed.
-	patienceFor = time.Hour
+	patienceFor = 10 * time.Minute
 )
 
-// patience is how long a host keeps idle connections, by what was seen.
+// patience is how long a host keeps idle connections, by what was seen. A backend that restarts
+// ends connections of any age, so what was learnt is given up at the first sight of a connection
+// to the same address that is older and lives.
 type patience struct {
 	atomic.Pointer[patienceSeen]
 }
 
 type patienceSeen struct {
 	limit time.Duration // three quarters of the youngest age at which a connection was closed
+	wrong time.Duration // five quarters of it: one that is older and lives shows that it was no limit
+	addr  string        // of that connection
 	until time.Time
 }
 
-// saw takes in that the host has closed a connection that was idle for age.
-func (p *patience) saw(age time.Duration) {
+// saw takes in that the host has closed a connection to addr that was idle for age.
+func (p *patience) saw(age time.Duration, addr net.Addr) {
 	if age < patienceFrom {
 		return
 	}
@@ -44,7 +49,23 @@ func (p *patience) saw(age time.Duration) {
 	if seen := p.Load(); seen != nil && seen.limit <= limit && now.Before(seen.until) {
 		return
 	}
-	p.Store(&patienceSeen{limit, now.Add(patienceFor)})
+	seen := &patienceSeen{limit: limit, wrong: age * 5 / 4, until: now.Add(patienceFor)}
+	if addr != nil {
+		seen.addr = addr.String()
+	}
+	p.Store(seen)
+}
+
+// doubt takes in that a connection to addr lives that is idle for age; it reports whether nothing is left of what was learnt.
+func (p *patience) doubt(age time.Duration, addr net.Addr) bool {
+	seen := p.Load()
+	if seen == nil {
+		return true
+	}
+	if age < seen.wrong || addr == nil || addr.String() != seen.addr {
+		return false
+	}
+	return p.CompareAndSwap(seen, nil)
 }
 
 // limit is 0 while nothing is known.
@@ -55,13 +76,11 @@ func (p *patience) limit(now time.Time) time.Duration {
 	return 0
 }
 
-// idleLimit is how long the connection may be idle and still be used; 0: for ever.
-func (cc *clientConn) idleLimit(now time.Time) time.Duration {
+// idleLimit is how long the connection may be idle, by our own limit and by what the backend has told; 0: for ever.
+func (cc *clientConn) idleLimit() time.Duration {
 	limit := max(cc.t.idleTimeout(), 0)
-	for _, less := range [...]time.Duration{cc.told, cc.host.patience.limit(now)} {
-		if less > 0 && (limit == 0 || less < limit) {
-			limit = less
-		}
+	if cc.told > 0 && (limit == 0 || cc.told < limit) {
+		limit = cc.told
 	}
 	return limit
 }

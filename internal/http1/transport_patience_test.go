@@ -83,7 +83,7 @@ func TestTransportKeepAliveHeader(t *testing.T) {
 }
 
 // What a backend does not say is learnt from the first connection that it closes, and kept for
-// an hour although the host has no connection left.
+// a while although the host has no connection left.
 func TestTransportLearnsPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr, conns := patientBackend(5*time.Second, "")
@@ -153,16 +153,75 @@ func TestTransportLearnsFromLostCall(t *testing.T) {
 	})
 }
 
-// A backend that restarts closes connections of any age: young ones tell nothing of its limit.
-func TestTransportYoungEndsTellNothing(t *testing.T) {
+// A backend that restarts closes connections of any age: young ones tell nothing of its limit, and
+// what older ones tell is forgotten when one lives longer.
+func TestTransportForgetsRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var conns atomic.Int32
+		restart := make(chan struct{})
+		tr := &Transport{DialContext: transportPipe(func(_ int, nc net.Conn, br *bufio.Reader) {
+			conns.Add(1)
+			over := restart
+			go func() {
+				<-over
+				nc.Close()
+			}()
+			for transportHead(br) != "" {
+				io.WriteString(nc, transportOK)
+			}
+		})}
+		for i, step := range []struct {
+			idle  time.Duration
+			conns int32
+		}{
+			{0, 1},
+			{2 * time.Second, 2},         // found closed: limit 1.5 s
+			{1400 * time.Millisecond, 2}, //
+			{2 * time.Second, 3},         // believed
+			{2400 * time.Millisecond, 4}, // it might still be closed between two looks
+			{2500 * time.Millisecond, 4}, // no: it lives
+			{time.Minute, 4},             //
+			{2 * time.Second, 4},         // forgotten
+		} {
+			time.Sleep(step.idle)
+			if i == 1 {
+				close(restart)
+				restart = make(chan struct{})
+				synctest.Wait()
+			}
+			if err := transportGet(t, tr, "http://a.test"); err != nil {
+				t.Fatal(err)
+			}
+			if n := conns.Load(); n != step.conns {
+				t.Errorf("step %d, idle for %v: %d connections, want %d", i, step.idle, n, step.conns)
+			}
+		}
+		tr.CloseIdleConnections()
+		close(restart)
+	})
+}
+
+func TestPatience(t *testing.T) {
+	a, b := &net.TCPAddr{Port: 1}, &net.TCPAddr{Port: 2}
 	var p patience
-	p.saw(999 * time.Millisecond)
-	if got := p.limit(time.Now()); got != 0 {
+	p.saw(999*time.Millisecond, a)
+	if got := p.limit(time.Now()); got != 0 || !p.doubt(0, a) {
 		t.Errorf("limit %v after the end of a young connection", got)
 	}
-	p.saw(8 * time.Second)
-	p.saw(20 * time.Second)
+	p.saw(8*time.Second, a)
+	p.saw(20*time.Second, b)
 	if got := p.limit(time.Now()); got != 6*time.Second {
 		t.Errorf("limit %v, want that of the youngest", got)
+	}
+	for _, keeps := range []struct {
+		age  time.Duration
+		addr net.Addr
+	}{{10*time.Second - 1, a}, {time.Hour, b}, {time.Hour, nil}} { // another address may be another backend
+		if p.doubt(keeps.age, keeps.addr) || p.limit(time.Now()) != 6*time.Second {
+			t.Errorf("forgotten because of one to %v that lives at %v", keeps.addr, keeps.age)
+		}
+	}
+	if !p.doubt(10*time.Second, a) || p.limit(time.Now()) != 0 {
+		t.Error("not forgotten")
 	}
 }

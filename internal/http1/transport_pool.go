@@ -109,12 +109,17 @@ func (t *Transport) dropIdleLocked(h *transportHost) bool {
 func (t *Transport) usable(cc *clientConn, trace *httptrace.ClientTrace) bool {
 	now := time.Now()
 	cc.idleFor = now.Sub(cc.idleSince)
-	if limit := cc.idleLimit(now); limit > 0 && cc.idleFor >= limit {
+	if limit := cc.idleLimit(); limit > 0 && cc.idleFor >= limit {
 		cc.close()
 		return false
 	}
+	p := &cc.host.patience
 	if !cc.alive() {
-		cc.host.patience.saw(cc.idleFor)
+		p.saw(cc.idleFor, cc.nc.RemoteAddr())
+		cc.close()
+		return false
+	}
+	if limit := p.limit(now); limit > 0 && cc.idleFor >= limit && !p.doubt(cc.idleFor, cc.nc.RemoteAddr()) {
 		cc.close()
 		return false
 	}
@@ -251,11 +256,16 @@ func (t *Transport) sweep() {
 	t.mu.Lock()
 	for _, h := range t.hosts {
 		h.idle = slices.DeleteFunc(h.idle, func(cc *clientConn) bool {
-			age, limit := now.Sub(cc.idleSince), cc.idleLimit(now)
+			age, limit := now.Sub(cc.idleSince), cc.idleLimit()
 			gone := limit > 0 && age >= limit
-			if !gone && cc.sock != nil && !cc.alive() {
-				gone = true
-				h.patience.saw(age)
+			// What was learnt of the host's limit is for take, and this is how it is found to be wrong.
+			if !gone && cc.sock != nil {
+				if cc.alive() {
+					h.patience.doubt(age, cc.nc.RemoteAddr())
+				} else {
+					gone = true
+					h.patience.saw(age, cc.nc.RemoteAddr())
+				}
 			}
 			if gone {
 				dead = append(dead, cc)

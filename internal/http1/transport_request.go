@@ -24,8 +24,9 @@ func (c *clientCall) writeHead(bw *bufio.Writer) error {
 	bw.WriteString("\r\n")
 	switch c.plan.body {
 	case clientNoBody:
-		if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
-			bw.WriteString("Content-Length: 0\r\n") // many servers insist on one
+		// Many servers insist on one with these, and a signature may cover one that the client has sent.
+		if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch || len(req.Header["Content-Length"]) > 0 {
+			bw.WriteString("Content-Length: 0\r\n")
 		}
 	case clientChunked:
 		bw.WriteString("Transfer-Encoding: chunked\r\n")

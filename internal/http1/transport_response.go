@@ -161,25 +161,32 @@ func (c *clientCall) frame() error {
 }
 
 // transferEncoding reports whether the body is chunked. HTTP/1.0 has no chunked bodies; one
-// that claims to be is read as such, and the connection is not trusted any further.
+// that claims to be is read as such, and so is one that says chunked twice, as of a backend that
+// copies another's headers. The connection is not trusted any further then.
 func (c *clientCall) transferEncoding() (bool, error) {
 	te, ok := c.resp.Header["Transfer-Encoding"]
 	if !ok {
 		return false, nil
 	}
 	delete(c.resp.Header, "Transfer-Encoding")
-	if len(te) == 1 && strings.EqualFold(te[0], "identity") {
+	chunked := false
+	for _, line := range te {
+		for coding := range strings.SplitSeq(line, ",") {
+			switch coding = strings.Trim(coding, " \t"); {
+			case strings.EqualFold(coding, "chunked"):
+				chunked = true
+			case coding != "" && !strings.EqualFold(coding, "identity"):
+				return false, transportBadReply("a Transfer-Encoding other than chunked")
+			}
+		}
+	}
+	if c.resp.ProtoMinor == 0 || len(te) != 1 || !strings.EqualFold(te[0], "chunked") {
 		c.noReuse = true
-		return false, nil
 	}
-	if len(te) != 1 || !strings.EqualFold(te[0], "chunked") {
-		return false, transportBadReply("a Transfer-Encoding other than chunked")
+	if chunked {
+		c.resp.TransferEncoding = []string{"chunked"}
 	}
-	if c.resp.ProtoMinor == 0 {
-		c.noReuse = true
-	}
-	c.resp.TransferEncoding = []string{"chunked"}
-	return true, nil
+	return chunked, nil
 }
 
 // transportLength gives the Content-Length, -1 without one. The same one said twice is taken

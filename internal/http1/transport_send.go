@@ -44,6 +44,13 @@ func (s *clientSource) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// hasCome reports whether the body, or some of it, is here before anybody has asked for it: then
+// there is no use in waiting for the backend to ask.
+func (s *clientSource) hasCome() bool {
+	b, ok := s.rc.(interface{ Buffered() int })
+	return ok && b.Buffered() > 0
+}
+
 // close closes the body. If a Read is under way, Close must end it, and since some bodies
 // make Close wait for Read instead, that is done in the background.
 func (s *clientSource) close() {

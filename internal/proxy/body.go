@@ -71,6 +71,14 @@ func (b *requestBody) Read(buf []byte) (int, error) {
 	return n, err
 }
 
+// Buffered is how many bytes a Read would not have to wait for, if the server tells.
+func (b *requestBody) Buffered() int {
+	if src, ok := b.src.(interface{ Buffered() int }); ok {
+		return src.Buffered()
+	}
+	return 0
+}
+
 // Close ends the reading and leaves the body itself to the server, which knows whether
 // the connection can be used again.
 func (b *requestBody) Close() error {

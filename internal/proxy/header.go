@@ -119,7 +119,7 @@ func (p *pass) requestHeader() http.Header {
 	stranger := p.Forwarded.distrusts(p.in)
 	for name, values := range in {
 		switch {
-		case hopByHop(name), name == "Content-Length", name == "Host", p.Forwarded.forges(name):
+		case hopByHop(name), name == "Content-Length" && p.in.ContentLength != 0, name == "Host", p.Forwarded.forges(name):
 		case name == "Expect" && !p.in.ProtoAtLeast(1, 1): // to be ignored (RFC 9110 §10.1.1), not waited for
 		case only && !ofTheBody(name) && (p.upgrade == nil || !strings.HasPrefix(name, "Sec-Websocket-")):
 		case named != nil && hasToken(named, name):
@@ -154,6 +154,9 @@ func (p *pass) requestHeader() http.Header {
 		default:
 			out[name] = values
 		}
+	}
+	if p.upgrade != nil {
+		spellWebSocket(out)
 	}
 	return out
 }

@@ -82,7 +82,27 @@ func (p *pass) head(res *http.Response, bodyless bool) {
 	}
 	p.call.Origin = originBackend
 	p.sent = true
+	p.passReason(res)
 	p.w.WriteHeader(res.StatusCode)
+}
+
+// reasoner is a ResponseWriter that can send another reason phrase than a status usually has.
+type reasoner interface {
+	Reason(status int, phrase string)
+}
+
+// passReason sees to it that the client gets the backend's own words, which some show to people.
+func (p *pass) passReason(res *http.Response) {
+	const digits = 3
+	if len(res.Status) > digits && res.Status[digits+1:] == http.StatusText(res.StatusCode) || p.in.ProtoMajor != 1 {
+		return
+	}
+	if code, err := strconv.Atoi(res.Status[:min(digits, len(res.Status))]); err != nil || code != res.StatusCode {
+		return // another status has been made of it
+	}
+	if w, ok := findWriter[reasoner](p.w); ok {
+		w.Reason(res.StatusCode, strings.TrimPrefix(res.Status[digits:], " "))
+	}
 }
 
 // copyBody streams the body. A body of known length is left to the server's buffers while
@@ -157,6 +177,8 @@ func (p *pass) brokeOff(err error) {
 	}
 	p.stopLate()
 	if p.sent {
+		// What came is the client's, also what still waits in the server's buffers.
+		_ = http.NewResponseController(p.w).Flush()
 		p.cutShort(err)
 	}
 	p.call.Backend = p.waited

@@ -37,7 +37,7 @@ func (p *pass) switchProtocols(res *http.Response) {
 	p.copyResponseHeader(h, res.Header)
 	h["Connection"] = connectionUpgrade
 	h["Upgrade"] = res.Header["Upgrade"]
-	if u := findUpgraded(p.w); u != nil {
+	if u, ok := findWriter[Upgraded](p.w); ok {
 		u.Upgraded(http.StatusSwitchingProtocols, h)
 	}
 	conn, rw, err := http.NewResponseController(p.w).Hijack()
@@ -51,6 +51,7 @@ func (p *pass) switchProtocols(res *http.Response) {
 	p.call.Origin = originBackend
 	_ = conn.SetDeadline(time.Time{}) // the server's limits were for the request
 	rw.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	spellWebSocket(h)
 	h.Write(rw)
 	rw.WriteString("\r\n")
 	if err := rw.Flush(); err != nil {
@@ -61,6 +62,18 @@ func (p *pass) switchProtocols(res *http.Response) {
 	stop := context.AfterFunc(p.in.Context(), t.close)
 	defer stop()
 	t.run()
+}
+
+// spellWebSocket writes the names of a handshake's headers as RFC 6455 has them, since there are clients
+// and devices that look for them letter by letter. h is of no use but to be written afterwards.
+func spellWebSocket(h http.Header) {
+	const canonical, common = "Sec-Websocket-", "Sec-WebSocket-"
+	for name, values := range h {
+		if rest, ok := strings.CutPrefix(name, canonical); ok {
+			delete(h, name)
+			h[common+rest] = values
+		}
+	}
 }
 
 // sameProtocol reports whether the backend chose one of the protocols asked for.
@@ -78,15 +91,15 @@ func sameProtocol(asked, chosen []string) bool {
 	return true
 }
 
-// findUpgraded looks for Upgraded on w and on what it wraps.
-func findUpgraded(w http.ResponseWriter) Upgraded {
+// findWriter looks for a T in w and in what it wraps.
+func findWriter[T any](w http.ResponseWriter) (found T, ok bool) {
 	for {
-		if u, ok := w.(Upgraded); ok {
-			return u
+		if found, ok = w.(T); ok {
+			return found, true
 		}
-		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return nil
+		inner, wraps := w.(interface{ Unwrap() http.ResponseWriter })
+		if !wraps {
+			return found, false
 		}
 		w = inner.Unwrap()
 	}

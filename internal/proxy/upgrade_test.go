@@ -29,6 +29,32 @@ func newEcho(t *testing.T, greeting string) *wire {
 	})
 }
 
+// The names of a handshake's headers are those of RFC 6455 on both sides, letter by letter.
+func TestUpgradeSpelling(t *testing.T) {
+	request := make(chan string, 1)
+	wr := newWireFunc(t, func(conn net.Conn, head string) {
+		request <- head
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: a\r\nsec-websocket-protocol: p\r\nX-websocket: w\r\n\r\n")
+	})
+	w := newWorld(t, wr.url, option{})
+	conn := w.dial()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\nSec-WebSocket-Key: k\r\nsec-websocket-version: 13\r\n\r\n")
+	head, _ := io.ReadAll(conn)
+	for _, want := range []string{"\r\nSec-WebSocket-Accept: a\r\n", "\r\nSec-WebSocket-Protocol: p\r\n", "\r\nX-Websocket: w\r\n"} {
+		if !strings.Contains(string(head), want) {
+			t.Errorf("the client lacks %q in %q", want, head)
+		}
+	}
+	sent := <-request
+	for _, want := range []string{"\r\nSec-WebSocket-Key: k\r\n", "\r\nSec-WebSocket-Version: 13\r\n"} {
+		if !strings.Contains(sent, want) {
+			t.Errorf("the backend lacks %q in %q", want, sent)
+		}
+	}
+	conn.Close()
+	w.call()
+}
+
 type upgradeNoter struct {
 	http.ResponseWriter
 	status atomic.Int64
