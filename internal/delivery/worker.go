@@ -129,7 +129,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	err := l.run(ctx, settlerEnd)
 
 	l.stopReceive()
-	l.releaseWaiting()
+	l.releaseWaiting(0)
 	close(l.ask)
 	close(l.jobs)
 	grace := time.AfterFunc(orDefault(w.Grace, 4*time.Second), kill)
