@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -189,7 +190,10 @@ func (l *loop) cut(now time.Time, probing bool) (n, size int, wait time.Duration
 	if probing {
 		most = 1
 	}
-	alone := func(i int) bool { return retry.maxAttempts() > 1 && retry.last(waiting[i].Attempts) }
+	alone := func(i int) bool {
+		made := waiting[i].Attempts
+		return retry.last(made) && (made > 0 || retry.maxAttempts() > 1)
+	}
 	for n < len(waiting) && n < most {
 		if n > 0 && (size+waiting[n].size() > batch.bytes() || alone(n)) {
 			return n, size, 0
@@ -436,14 +440,15 @@ func (l *loop) attempts(ctx context.Context) {
 }
 
 // amend applies what only a Worker can promise: it keeps a gone destination's records in the
-// queue itself, and a probe never is a record's end.
+// queue itself, and neither a probe nor a 429 is a record's end: that one says that tapway was
+// too fast.
 func (l *loop) amend(j *job) {
 	for i := range j.report.outcomes {
 		o := &j.report.outcomes[i]
 		switch {
 		case o.Verdict == tapway.Released:
 			o.After = 0
-		case j.probe && o.Verdict == tapway.Dead && j.report.requests > 0:
+		case o.Verdict == tapway.Dead && (j.probe && j.report.requests > 0 || o.Status == http.StatusTooManyRequests):
 			*o = tapway.Outcome{Verdict: tapway.Released, Reason: j.report.failure.reason, Status: o.Status,
 				After: l.w.Sender.Retry.Delay(j.batch[i].Attempts+1, j.report.failure.retryAfter)}
 		}
