@@ -61,7 +61,9 @@ type breaker struct {
 	reason   string
 	delay    time.Duration
 	failures int      // in a row
+	wide     bool     // one of them tells about the destination
 	refused  []string // requests among them that may have failed for their content
+	streak   int      // refusals in a row, several of one record counted
 	search   int      // probes in a row that may have failed for their content
 	picky    bool     // and the last one said so
 	limit    int      // attempts at a time
@@ -138,8 +140,7 @@ func (b *breaker) success(now time.Time) {
 		b.lenient = min(2*b.patience(now), pickyMost*b.threshold())
 		b.leniency = now.Add(pickyFor)
 	}
-	b.search = 0
-	b.failures, b.refused, b.delay = 0, b.refused[:0], 0
+	b.forgive()
 	if b.phase == HalfOpen {
 		b.enter(Closed, "", now)
 		b.limit = 1
@@ -171,24 +172,30 @@ func (b *breaker) probeFailed(now time.Time, f *answer) {
 
 func (b *breaker) failure(now time.Time, f *answer) {
 	t := b.threshold()
-	if !f.class.wide() {
-		if slices.Contains(b.refused, f.id) {
-			return
-		}
-		if len(b.refused) < b.patience(now) {
-			b.refused = append(b.refused, f.id)
-		}
-		if len(b.refused) > b.failures { // nothing but refusals
-			t = b.patience(now)
+	if f.class.wide() {
+		b.failures++
+		b.wide = true
+	} else {
+		b.streak++
+		if !slices.Contains(b.refused, f.id) {
+			b.failures++
+			if len(b.refused) < t {
+				b.refused = append(b.refused, f.id)
+			}
 		}
 	}
-	b.failures++
 	if f.class == Busy {
 		b.limit = max(b.limit/2, 1)
 	}
-	if t > 0 && (b.failures >= t || f.class == Unreachable) {
+	enough := b.failures >= t && (b.wide || b.streak >= b.patience(now))
+	if t > 0 && (enough || f.class == Unreachable) {
 		b.open(now, f)
 	}
+}
+
+// forgive forgets the failures: what comes is judged anew.
+func (b *breaker) forgive() {
+	b.failures, b.streak, b.wide, b.refused, b.delay, b.search = 0, 0, false, b.refused[:0], 0, 0
 }
 
 // open leaves the destination alone for the next delay, or for as long as it asked, within bounds.
@@ -216,7 +223,7 @@ func (b *breaker) resume(now time.Time) bool {
 	if !b.shut() {
 		return false
 	}
-	b.failures, b.refused, b.delay, b.search = 0, b.refused[:0], 0, 0
+	b.forgive()
 	b.enter(HalfOpen, b.reason, now)
 	return true
 }
