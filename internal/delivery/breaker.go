@@ -209,8 +209,11 @@ func (b *breaker) open(now time.Time, f *answer) {
 	if f.class.wide() {
 		b.search = 0
 	}
+	if f.class == Busy { // with other answers Retry-After is about the record
+		wait = max(wait, min(f.retryAfter, orDefault(b.MaxRetryAfter, time.Hour)))
+	}
 	b.enter(Open, f.reason, now)
-	b.until = now.Add(max(wait, min(f.retryAfter, orDefault(b.MaxRetryAfter, time.Hour))))
+	b.until = now.Add(wait)
 }
 
 func (b *breaker) pause(by, reason string, now time.Time) {
