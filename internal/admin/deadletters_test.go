@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/filter"
 	"github.com/tapway/tapway/internal/queue/diskqueue"
 )
 
@@ -225,6 +227,38 @@ func TestGone(t *testing.T) {
 			t.Errorf("ledger %+v", l)
 		}
 	})
+}
+
+// What was delivered elsewhere before whoever asked has gone is no dead letter any more: the next
+// redrive would deliver it again.
+func TestGoneDuringRedriveTo(t *testing.T) {
+	w := newWorld(t)
+	w.kill("siem", "/1", "/2", "/3", "/4", "/5")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w.server.Deliver = func(ctx context.Context, to string, batch []tapway.Message) ([]tapway.Outcome, error) {
+		if ctx.Err() != nil {
+			return []tapway.Outcome{{Verdict: tapway.Released, Reason: "interrupted"}}, nil
+		}
+		out, err := w.deliver(ctx, to, batch)
+		if len(w.delivered) == 3 {
+			cancel()
+		}
+		return out, err
+	}
+	every, err := filter.Parse("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := storeLetters{w.server}.resolve(ctx, &job{
+		Selection: Selection{To: "http://other/in"}, what: "redrive", filter: every, report: func(Progress) error { return nil },
+	})
+	if err != nil || p.OK != 3 || p.Failed != 0 || p.Done {
+		t.Errorf("progress %+v, %v", p, err)
+	}
+	if l := w.line("siem"); l.Dead != 2 || l.Delivered != 3 {
+		t.Errorf("ledger %+v", l)
+	}
 }
 
 // FuzzSelection: no body and no query makes the server panic or answer 500, and what cannot

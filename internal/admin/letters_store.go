@@ -82,7 +82,7 @@ func (s storeLetters) resolve(ctx context.Context, j *job) (Progress, error) {
 			break
 		}
 	}
-	p.Done = j.DryRun || len(found) == 0
+	p.Done = j.DryRun || len(found) == 0 && ctx.Err() == nil
 	return p, nil
 }
 
@@ -96,6 +96,9 @@ func (s storeLetters) resolveBatch(ctx context.Context, j *job, batch []target, 
 	}
 	var seqs []uint64
 	for _, one := range batch {
+		if ctx.Err() != nil {
+			break
+		}
 		if j.To != "" {
 			ex, err := s.Store.LoadSeq(ctx, one.seq)
 			if err == nil {
@@ -111,6 +114,9 @@ func (s storeLetters) resolveBatch(ctx context.Context, j *job, batch []target, 
 	}
 	if len(seqs) == 0 {
 		return
+	}
+	if j.To != "" {
+		ctx = context.WithoutCancel(ctx) // what was delivered must not stay dead because whoever asked has gone
 	}
 	n, err := s.Store.Resolve(ctx, batch[0].destination, seqs, o)
 	p.OK += int64(n)

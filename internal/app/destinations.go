@@ -145,7 +145,7 @@ func (d *destination) inheritPause(gone []*destination) {
 	for _, before := range gone {
 		s := before.worker.State()
 		if before.config.Name == d.config.Name && s.Phase == delivery.Paused && (s.PausedBy == "operator" || before.config.URL == d.config.URL) {
-			d.worker.Pause(s.Reason)
+			d.worker.Inherit(s)
 		}
 	}
 }

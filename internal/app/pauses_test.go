@@ -2,11 +2,13 @@ package app
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/tapway/tapway/internal/admin"
+	"github.com/tapway/tapway/internal/config"
 )
 
 // TestPauseOutlivesRestart: what an operator has paused stays paused until it is resumed, over
@@ -106,4 +108,40 @@ func TestPauseIsForgotten(t *testing.T) {
 	if s := w.app.destinations.live()[0].State(); s.State == "paused" {
 		t.Error("it is paused still")
 	}
+}
+
+// A destination that said 410 is tried again when its URL is another, also after reloads that
+// changed something else.
+func TestGonePauseOverReloads(t *testing.T) {
+	gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }))
+	t.Cleanup(gone.Close)
+	sink := newSink(t)
+	w := newWorldIn(t, "data: "+t.TempDir()+"/data\nbackend: "+httpBackend(t, http.HandlerFunc(hello))+
+		"\ndestinations: [{name: siem, url: \""+gone.URL+"\"}]\n")
+	resp, err := http.Get(w.url + "/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	ds := w.app.destinations
+	state := func() admin.DestinationState { return ds.live()[0].State() }
+	until(t, "it to be paused", func() bool { return state().State == "paused" })
+	change := func(edit func(*config.Destination)) {
+		t.Helper()
+		c := ds.all[0].config
+		edit(&c)
+		plan, err := ds.plan([]config.Destination{c}, ds.all[0].way)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ds.apply(plan)
+	}
+	for range 2 {
+		change(func(c *config.Destination) { c.Concurrency++ })
+		if s := state(); s.State != "paused" || s.Reason != "410 Gone" {
+			t.Errorf("after a reload: %+v", s)
+		}
+	}
+	change(func(c *config.Destination) { c.URL = sink.URL })
+	until(t, "its record to be delivered", func() bool { return w.line("siem").Delivered == 1 })
 }

@@ -36,12 +36,12 @@ func openDisk(c *config.Config, dir string, history diskqueue.History, log *slog
 	return q, err
 }
 
-// lease is longer than any batch of a destination can take: the request, its halves, and
-// what waits for its turn.
+// lease is longer than any batch of a destination can take: the wait for it to fill, the request,
+// its halves, and what waits for its turn.
 func lease(list []config.Destination) time.Duration {
 	longest := 2 * time.Minute
 	for _, d := range list {
-		longest = max(longest, 3*d.Timeout.D()+10*time.Second)
+		longest = max(longest, d.Batch.MaxWait.D()+3*d.Timeout.D()+10*time.Second)
 	}
 	return longest
 }

@@ -114,7 +114,7 @@ func keepBack(next, now *config.Config, leased time.Duration) (changed []string)
 	changed = keepFixed(next, now)
 	if lease(next.Destinations) > leased {
 		// Until then a record that is on its way this long may be sent twice.
-		changed = append(changed, "destinations (the longest timeout)")
+		changed = append(changed, "destinations (the longest timeout or batch.max_wait)")
 	}
 	return changed
 }

@@ -78,6 +78,9 @@ func (o *once) resend(to string) (admin.Resend, error) {
 			return 0, err
 		}
 		defer resp.Body.Close()
+		if resp.StatusCode == http.StatusSwitchingProtocols {
+			return resp.StatusCode, nil // what follows has no end and knows no deadline
+		}
 		_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<30))
 		return resp.StatusCode, err
 	}, nil

@@ -14,6 +14,12 @@ import (
 // closes the breaker, its failure costs that record one attempt, but never its last, and
 // doubles the delay. After that the number of attempts at a time starts at one and grows
 // with every success.
+//
+// A probe that was refused may have been refused for its content: 400, 413 and 422 say so, and
+// then up to Threshold records are probed before the delay doubles; after any refusal the next
+// probe is another record. A destination that refuses one with 4xx and takes the next is picky, not down:
+// for an hour twice as many refusals in a row are needed to open the breaker, then four times
+// as many, up to 64 times, and the delay does not grow beyond twice Min.
 type Breaker struct {
 	Threshold int           // 0: 5; below 0: only Retry-After opens it
 	Min       time.Duration // first delay; 0: 1 s
@@ -55,11 +61,23 @@ type breaker struct {
 	reason   string
 	delay    time.Duration
 	failures int      // in a row
+	wide     bool     // one of them tells about the destination
 	refused  []string // requests among them that may have failed for their content
+	streak   int      // refusals in a row, several of one record counted
+	search   int      // probes in a row that may have failed for their content
+	picky    bool     // and the last one said so
 	limit    int      // attempts at a time
 	probing  bool
-	epoch    uint64 // grows with every change of phase: answers to earlier attempts no longer count
+	lenient  int       // refusals in a row that open it while the destination is known as picky
+	leniency time.Time // when that ends
+	epoch    uint64    // grows with every change of phase: answers to earlier attempts no longer count
 }
+
+// How picky a destination may be: see Breaker.
+const (
+	pickyMost = 64
+	pickyFor  = time.Hour
+)
 
 func (b *breaker) enter(phase Phase, reason string, now time.Time) {
 	b.phase, b.reason, b.since = phase, reason, now
@@ -76,6 +94,7 @@ func (b *breaker) shut() bool { return b.phase == Open || b.phase == Paused }
 func (b *breaker) room(now time.Time, inflight int) int {
 	if b.phase == Open && !now.Before(b.until) {
 		b.enter(HalfOpen, b.reason, now)
+		b.refused = b.refused[:0]
 	}
 	switch {
 	case b.phase == Closed:
@@ -110,14 +129,18 @@ func (b *breaker) end(now time.Time, epoch uint64, r *report) {
 	case f.class == Stopped || f.class == 0 || r.accepted:
 	case b.phase == HalfOpen:
 		b.failures++
-		b.open(now, f)
+		b.probeFailed(now, f)
 	default:
 		b.failure(now, f)
 	}
 }
 
 func (b *breaker) success(now time.Time) {
-	b.failures, b.refused, b.delay = 0, b.refused[:0], 0
+	if b.search > 0 && b.picky {
+		b.lenient = min(2*b.patience(now), pickyMost*b.threshold())
+		b.leniency = now.Add(pickyFor)
+	}
+	b.forgive()
 	if b.phase == HalfOpen {
 		b.enter(Closed, "", now)
 		b.limit = 1
@@ -125,31 +148,72 @@ func (b *breaker) success(now time.Time) {
 	b.limit = min(b.limit+1, b.most)
 }
 
-func (b *breaker) failure(now time.Time, f *answer) {
+// patience is how many refusals in a row open the breaker.
+func (b *breaker) patience(now time.Time) int {
+	if now.Before(b.leniency) {
+		return max(b.lenient, b.threshold())
+	}
+	return b.threshold()
+}
+
+// probeFailed decides whether another record is probed at once.
+func (b *breaker) probeFailed(now time.Time, f *answer) {
 	if !f.class.wide() {
-		if slices.Contains(b.refused, f.id) {
+		b.search++
+		b.picky = f.class == Rejected || f.status/100 == 4
+	}
+	if f.class == Rejected && !slices.Contains(b.refused, f.id) {
+		if b.refused = append(b.refused, f.id); len(b.refused) < b.threshold() {
 			return
 		}
-		if len(b.refused) < b.threshold() {
-			b.refused = append(b.refused, f.id)
+	}
+	b.open(now, f)
+}
+
+func (b *breaker) failure(now time.Time, f *answer) {
+	t := b.threshold()
+	if f.class.wide() {
+		b.failures++
+		b.wide = true
+	} else {
+		b.streak++
+		if !slices.Contains(b.refused, f.id) {
+			b.failures++
+			if len(b.refused) < t {
+				b.refused = append(b.refused, f.id)
+			}
 		}
 	}
-	b.failures++
 	if f.class == Busy {
 		b.limit = max(b.limit/2, 1)
 	}
-	if t := b.threshold(); t > 0 && (b.failures >= t || f.class == Unreachable) {
+	enough := b.failures >= t && (b.wide || b.streak >= b.patience(now))
+	if t > 0 && (enough || f.class == Unreachable) {
 		b.open(now, f)
 	}
+}
+
+// forgive forgets the failures: what comes is judged anew.
+func (b *breaker) forgive() {
+	b.failures, b.streak, b.wide, b.refused, b.delay, b.search = 0, 0, false, b.refused[:0], 0, 0
 }
 
 // open leaves the destination alone for the next delay, or for as long as it asked, within bounds.
 func (b *breaker) open(now time.Time, f *answer) {
 	least, most := orDefault(b.Min, time.Second), orDefault(b.Max, time.Minute)
+	if !f.class.wide() && now.Before(b.leniency) {
+		most = min(most, 2*least)
+	}
 	b.delay = min(max(2*b.delay, least), max(least, most))
 	wait := b.delay/2 + time.Duration(b.random()*float64(b.delay/2))
+	if f.class.wide() {
+		b.search = 0
+	}
+	if f.class == Busy { // with other answers Retry-After is about the record
+		wait = max(wait, min(f.retryAfter, orDefault(b.MaxRetryAfter, time.Hour)))
+	}
 	b.enter(Open, f.reason, now)
-	b.until = now.Add(max(wait, min(f.retryAfter, orDefault(b.MaxRetryAfter, time.Hour))))
+	b.until = now.Add(wait)
 }
 
 func (b *breaker) pause(by, reason string, now time.Time) {
@@ -162,7 +226,7 @@ func (b *breaker) resume(now time.Time) bool {
 	if !b.shut() {
 		return false
 	}
-	b.failures, b.refused, b.delay = 0, b.refused[:0], 0
+	b.forgive()
 	b.enter(HalfOpen, b.reason, now)
 	return true
 }

@@ -170,8 +170,15 @@ func TestBreakerBusy(t *testing.T) {
 	s.try(Accepted, 0)
 	s.is(Closed)
 
-	s.try(Failed, time.Hour) // Retry-After on other answers is about the record
-	s.is(Closed)
+	for range 9 { // Retry-After on other answers is about the record
+		s.try(Failed, time.Hour)
+		s.is(Closed)
+	}
+	s.try(Rejected, time.Hour)
+	s.is(Open)
+	s.pass(time.Second, 1)
+	s.try(Failed, time.Hour) // also when it is the probe
+	s.pass(2*time.Second, 1)
 
 	s = newStory(t, Breaker{MaxRetryAfter: 2 * time.Hour})
 	s.try(Busy, 3*time.Hour)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/tapway/tapway"
@@ -41,6 +42,9 @@ type loop struct {
 	ahead     int
 	paceSince time.Time
 	paceCount int
+
+	search  search
+	ordered bool // the queue has positions
 
 	asked        bool               // a Receive is running
 	stopReceive  context.CancelFunc // of the last Receive
@@ -123,9 +127,14 @@ func (l *loop) step(ctx context.Context) (again time.Duration) {
 	before := w.breaker.epoch
 	room := w.breaker.room(now, l.inflight)
 	shut := w.breaker.shut()
-	probing := w.breaker.phase == HalfOpen
+	probing, refused := w.breaker.phase == HalfOpen, w.breaker.search
 	if w.breaker.phase == Open {
 		again = w.breaker.until.Sub(now)
+	}
+	searching := probing && room > 0 && refused > 0
+	aside := l.search.aside(w.breaker.delay)
+	if searching && l.waiting() > 1 {
+		l.search.pick(l.pending[l.head:])
 	}
 	for room > 0 && l.waiting() > 0 {
 		n, size, wait := l.cut(now, probing)
@@ -145,22 +154,25 @@ func (l *loop) step(ctx context.Context) (again time.Duration) {
 	if changed {
 		w.logPhase()
 	}
+	if searching && room == 0 { // the probe has started
+		l.releaseWaiting(aside)
+	}
 	if l.waiting() > 0 {
 		held := now.Sub(l.pending[l.head].since) - w.Sender.Batch.MaxWait
 		if held >= maxHeld {
 			l.ahead = 0
-			l.releaseWaiting()
+			l.releaseWaiting(0)
 		} else {
 			again = min(again, maxHeld-held)
 		}
 	}
 	if shut {
 		l.stopReceive()
-		l.releaseWaiting()
+		l.releaseWaiting(0)
 		l.ahead, l.paceSince, l.paceCount = 0, now, 0 // what comes after starts carefully
 		return again
 	}
-	if wait := l.receive(ctx, now, room, probing); wait > 0 {
+	if wait := l.receive(ctx, now, room, probing, refused); wait > 0 {
 		again = min(again, wait)
 	}
 	return again
@@ -178,7 +190,10 @@ func (l *loop) cut(now time.Time, probing bool) (n, size int, wait time.Duration
 	if probing {
 		most = 1
 	}
-	alone := func(i int) bool { return retry.maxAttempts() > 1 && retry.last(waiting[i].Attempts) }
+	alone := func(i int) bool {
+		made := waiting[i].Attempts
+		return retry.last(made) && (made > 0 || retry.maxAttempts() > 1)
+	}
 	for n < len(waiting) && n < most {
 		if n > 0 && (size+waiting[n].size() > batch.bytes() || alone(n)) {
 			return n, size, 0
@@ -204,6 +219,9 @@ func (l *loop) start(now time.Time, n, size int) {
 	}
 	l.forget(n)
 	j.epoch, j.probe = l.w.breaker.begin()
+	if j.probe {
+		l.search.try(j.batch[0].ID)
+	}
 	l.inflight++
 	l.inflightBytes += size
 	l.jobs <- j // never blocks: there is room for every attempt that may run
@@ -222,7 +240,7 @@ func (l *loop) forget(n int) {
 }
 
 // receive asks the queue for more when it is time, and tells how long to wait otherwise.
-func (l *loop) receive(ctx context.Context, now time.Time, room int, probing bool) (wait time.Duration) {
+func (l *loop) receive(ctx context.Context, now time.Time, room int, probing bool, refused int) (wait time.Duration) {
 	if l.asked || l.settler.backlog() > maxUnsettled {
 		return 0 // an answer or a settlement will wake the loop
 	}
@@ -234,6 +252,7 @@ func (l *loop) receive(ctx context.Context, now time.Time, room int, probing boo
 		if room == 0 || l.waiting() > 0 {
 			return 0
 		}
+		n = l.toPick(refused)
 	} else {
 		n = max(l.ahead, room*l.w.Sender.Batch.records()) - l.waiting()
 		if n <= 0 || room == 0 && n < l.ahead/2 {
@@ -250,9 +269,22 @@ func (l *loop) receive(ctx context.Context, now time.Time, room int, probing boo
 	}
 	rctx, cancel := context.WithCancel(ctx)
 	l.stopReceive = cancel
-	l.asked = true
+	l.asked, l.search.asked = true, n
 	l.ask <- ask{rctx, n}
 	return 0
+}
+
+// toPick is how many messages to receive for the next probe. An engine without positions has no
+// order in which refused records could come before others.
+func (l *loop) toPick(refused int) int {
+	n := l.search.size(refused)
+	switch {
+	case !l.ordered:
+		return 1
+	case l.average > 0:
+		return min(n, max(l.w.maxBytes()/2/l.average, 1))
+	}
+	return min(n, maxAsk)
 }
 
 // take files what the queue gave.
@@ -291,6 +323,10 @@ func (l *loop) take(ctx context.Context, r received) error {
 		l.average = bytes / kept
 		l.pendingBytes += bytes
 	}
+	if len(r.messages) > 0 {
+		l.ordered = r.messages[0].Seq > 0
+		l.search.received(len(r.messages), bytes)
+	}
 	if len(unwanted) > 0 {
 		l.settleAll(unwanted, tapway.Outcome{Verdict: tapway.Dropped, Reason: "filtered"})
 	}
@@ -309,8 +345,9 @@ func (l *loop) settleAll(messages []tapway.Message, o tapway.Outcome) {
 	l.settler.add(messages, outcomes)
 }
 
-// releaseWaiting puts back what was leased and has not been attempted.
-func (l *loop) releaseWaiting() {
+// releaseWaiting puts back what was leased and has not been attempted; it is due again after
+// the time given.
+func (l *loop) releaseWaiting(after time.Duration) {
 	if l.waiting() == 0 {
 		return
 	}
@@ -319,7 +356,7 @@ func (l *loop) releaseWaiting() {
 		messages = append(messages, h.Message)
 	}
 	l.forget(len(messages))
-	l.settleAll(messages, tapway.Outcome{Verdict: tapway.Released})
+	l.settleAll(messages, tapway.Outcome{Verdict: tapway.Released, After: after})
 }
 
 // finish books an attempt.
@@ -342,6 +379,7 @@ func (l *loop) finish(j *job) {
 	}
 	if r.accepted {
 		s.LastSuccess = now
+		l.search.tried = nil
 	}
 	if r.failure.class != 0 && r.failure.class != Stopped {
 		s.LastFailure, s.LastError = now, r.failure.reason
@@ -374,7 +412,7 @@ func (l *loop) drain() {
 		l.take(context.Background(), r) // an error no longer matters
 	default:
 	}
-	l.releaseWaiting()
+	l.releaseWaiting(0)
 	l.w.mu.Lock()
 	l.w.state.Waiting = 0
 	l.w.mu.Unlock()
@@ -402,14 +440,15 @@ func (l *loop) attempts(ctx context.Context) {
 }
 
 // amend applies what only a Worker can promise: it keeps a gone destination's records in the
-// queue itself, and a probe never is a record's end.
+// queue itself, and neither a probe nor a 429 is a record's end: that one says that tapway was
+// too fast.
 func (l *loop) amend(j *job) {
 	for i := range j.report.outcomes {
 		o := &j.report.outcomes[i]
 		switch {
 		case o.Verdict == tapway.Released:
 			o.After = 0
-		case j.probe && o.Verdict == tapway.Dead && j.report.requests > 0:
+		case o.Verdict == tapway.Dead && (j.probe && j.report.requests > 0 || o.Status == http.StatusTooManyRequests):
 			*o = tapway.Outcome{Verdict: tapway.Released, Reason: j.report.failure.reason, Status: o.Status,
 				After: l.w.Sender.Retry.Delay(j.batch[i].Attempts+1, j.report.failure.retryAfter)}
 		}

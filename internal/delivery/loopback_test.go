@@ -1,11 +1,15 @@
 package delivery
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -89,5 +93,51 @@ func TestUnrulyDestination(t *testing.T) {
 		if n := len(good.got()); batch == 1 && n != len(all) {
 			t.Errorf("the good destination got %d requests", n)
 		}
+	}
+}
+
+// A destination that switches to another protocol, which nobody asked for, holds no attempt up.
+func TestUnaskedUpgrade(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	defer l.Close()
+	conns.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() {
+				defer c.Close()
+				r, err := http.ReadRequest(bufio.NewReader(c))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				io.Copy(io.Discard, r.Body)
+				io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+				c.SetReadDeadline(time.Now().Add(time.Minute))
+				if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Error("the connection is held")
+				}
+			})
+		}
+	})
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	s := &Sender{Name: "siem", URL: "http://" + l.Addr().String(), Transport: transport}
+	done := make(chan []tapway.Outcome, 1)
+	go func() { done <- s.Send(t.Context(), messages(1)) }()
+	select {
+	case out := <-done:
+		if out[0].Verdict != tapway.Retry || out[0].Status != http.StatusSwitchingProtocols {
+			t.Errorf("got %+v", out[0])
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the attempt hangs")
 	}
 }

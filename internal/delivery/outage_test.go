@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -274,6 +275,41 @@ func TestRetryAfterOfOneRecord(t *testing.T) {
 					t.Errorf("the record was tried again after %v", returned)
 				}
 			})
+		})
+	}
+}
+
+// A destination that takes ten records a second, and says 429 to the others, gets all of them.
+func TestRateLimited(t *testing.T) {
+	for _, header := range []http.Header{nil, {"Retry-After": {"1"}}} {
+		synctest.Test(t, func(t *testing.T) {
+			const records = 1000
+			q, s := newTestQueue(t), &sink{}
+			var mu sync.Mutex
+			tokens, last := 10.0, time.Now()
+			s.answer = func(int, []byte) (int, time.Duration, http.Header) {
+				mu.Lock()
+				defer mu.Unlock()
+				tokens, last = min(10, tokens+10*time.Since(last).Seconds()), time.Now()
+				if tokens < 1 {
+					return 429, 50 * time.Millisecond, header
+				}
+				tokens--
+				return 200, 50 * time.Millisecond, nil
+			}
+			q.put(messages(records)...)
+			w := newWorker(q, s)
+			w.Sender.Retry.MaxAttempts = 3
+			begun := time.Now()
+			stop := start(t, w)
+			q.wait()
+			stop()
+			if n := q.count(tapway.Delivered); n != records {
+				t.Errorf("%d of %d delivered", n, records)
+			}
+			if took := time.Since(begun); took > 5*time.Minute {
+				t.Errorf("it took %v", took)
+			}
 		})
 	}
 }

@@ -43,6 +43,11 @@ func (s *Sender) post(ctx context.Context, owner *payload, t text, id string, nu
 		a.reason = statusReason(a.status)
 		a.retryAfter = retryAfter(resp.Header, s.now())
 	}
+	if a.status == http.StatusSwitchingProtocols && resp.Body != nil {
+		// Nobody asked for it, and a connection that was handed over knows no deadline.
+		resp.Body.Close()
+		return a
+	}
 	// The verdict stands: a body that drips or never ends costs at most maxDrain.
 	timer.Reset(min(time.Until(end), maxDrain))
 	if resp.Body != nil {

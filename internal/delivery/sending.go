@@ -110,7 +110,7 @@ func (r *sending) deliver(c *chunk, lo, hi int, refused *answer) {
 	if r.over() {
 		for _, p := range c.parts[lo:hi] {
 			if refused != nil {
-				r.outcomes[p.message] = r.s.outcome(&r.batch[p.message], refused)
+				r.outcomes[p.message] = r.amongOthers(p.message, refused)
 			} else {
 				r.outcomes[p.message] = r.untried()
 			}
@@ -125,8 +125,22 @@ func (r *sending) deliver(c *chunk, lo, hi int, refused *answer) {
 		return
 	}
 	for _, p := range c.parts[lo:hi] {
-		r.outcomes[p.message] = r.s.outcome(&r.batch[p.message], &a)
+		if a.class == Rejected && hi-lo > 1 {
+			r.outcomes[p.message] = r.amongOthers(p.message, &a)
+		} else {
+			r.outcomes[p.message] = r.s.outcome(&r.batch[p.message], &a)
+		}
 	}
+}
+
+// amongOthers is the outcome of a message that was refused together with others: where the first
+// attempt is the last it has one more, alone, because nobody has said that it is the bad one.
+func (r *sending) amongOthers(i int, a *answer) tapway.Outcome {
+	o := r.s.outcome(&r.batch[i], a)
+	if o.Verdict == tapway.Dead && r.batch[i].Attempts == 0 {
+		o = tapway.Outcome{Verdict: tapway.Retry, After: r.s.Retry.Delay(1, a.retryAfter), Reason: a.reason, Status: a.status}
+	}
+	return o
 }
 
 func (r *sending) request(c *chunk, lo, hi int) answer {

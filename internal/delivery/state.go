@@ -80,6 +80,18 @@ func (w *Worker) Pause(reason string) {
 	w.nudge()
 }
 
+// Inherit pauses a Worker that has not run yet as its predecessor was, with the same reason and by
+// the same; it does nothing unless before is paused.
+func (w *Worker) Inherit(before State) {
+	if before.Phase != Paused {
+		return
+	}
+	w.mu.Lock()
+	w.breakerLocked().pause(before.PausedBy, before.Reason, before.Since)
+	w.mu.Unlock()
+	w.logPhase()
+}
+
 // Resume ends a pause, or the wait of an open breaker, with a probe. It does nothing when
 // the Worker is delivering.
 func (w *Worker) Resume() {

@@ -14,8 +14,8 @@ import (
 // Worker delivers what one destination's subscription holds. Several destinations are
 // several Workers, which do not wait for each other. Sub and Sender are required.
 //
-// A queue's leases must last longer than three of the Sender's Timeouts and a few seconds,
-// or records are delivered twice.
+// A queue's leases must last longer than the Batch's MaxWait, three of the Sender's Timeouts and a
+// few seconds, or records are delivered twice.
 type Worker struct {
 	Sub    tapway.Subscription
 	Sender *Sender
@@ -129,7 +129,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	err := l.run(ctx, settlerEnd)
 
 	l.stopReceive()
-	l.releaseWaiting()
+	l.releaseWaiting(0)
 	close(l.ask)
 	close(l.jobs)
 	grace := time.AfterFunc(orDefault(w.Grace, 4*time.Second), kill)

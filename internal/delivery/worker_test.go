@@ -167,6 +167,31 @@ func TestLastAttemptIsAlone(t *testing.T) {
 	})
 }
 
+// Where the first attempt is the last, the good records of a refused batch live nevertheless, also
+// when it holds too many bad ones to find them all by halves.
+func TestOnlyAttemptInABatch(t *testing.T) {
+	for _, every := range []int{2, 100} {
+		synctest.Test(t, func(t *testing.T) {
+			const records = 300
+			all, bad := messages(records), map[string]bool{}
+			for i := 0; i < records; i += every {
+				bad[all[i].ID.String()] = true
+			}
+			q, s := newTestQueue(t), &sink{answer: refusing(422, bad)}
+			q.put(all...)
+			w := newWorker(q, s)
+			w.Sender.Batch.MaxRecords = 150
+			w.Sender.Retry.MaxAttempts = 1
+			stop := start(t, w)
+			q.wait()
+			stop()
+			if d, x := q.count(tapway.Delivered), q.count(tapway.Dead); x != len(bad) || d != records-len(bad) {
+				t.Errorf("%d delivered, %d dead of %d bad ones", d, x, len(bad))
+			}
+		})
+	}
+}
+
 func TestFilter(t *testing.T) {
 	for expr, want := range map[string]int{
 		`path == "/users/3"`:                    1,
