@@ -64,7 +64,7 @@ type Admin struct {
 type Route struct {
 	Match        string     `yaml:"match" required:"true" kind:"match" example:"GET /api/v1/users/{id}" doc:"Method (or ANY) and API Gateway path template."`
 	Backend      string     `yaml:"backend" required:"true" kind:"template" example:"https://users.internal/v1/users/{id}" doc:"Backend URL; {name} and {proxy} stand for the matched path parameters. A call whose parameter would lead elsewhere (.., %2e%2e%2f) is answered 400."`
-	Timeout      *Duration  `yaml:"timeout" doc:"Total time of a call; default proxy.timeout."`
+	Timeout      *Duration  `yaml:"timeout" doc:"How long the backend may take to begin its response; default proxy.timeout."`
 	PreserveHost *bool      `yaml:"preserve_host" doc:"Send the client's Host; default proxy.preserve_host."`
 	TLS          *ClientTLS `yaml:"tls" doc:"TLS to this backend; default proxy.tls."`
 }
@@ -80,7 +80,7 @@ type ClientTLS struct {
 
 // Proxy is how calls are passed on.
 type Proxy struct {
-	Timeout          Duration  `yaml:"timeout" def:"11s" env:"REQUEST_TIMEOUT" doc:"Total time of a call; 0 for none. Streams (SSE, WebSocket) are exempt once they have begun."`
+	Timeout          Duration  `yaml:"timeout" def:"11s" env:"REQUEST_TIMEOUT" doc:"How long the backend may take to begin its response, once it has the request; 0 for no limit. What follows is idle_timeout's."`
 	ConnectTimeout   Duration  `yaml:"connect_timeout" def:"5s" doc:"Dialling the backend, TLS included."`
 	FirstByteTimeout Duration  `yaml:"first_byte_timeout" def:"0s" doc:"From the request sent to the first response byte; 0: only timeout counts."`
 	IdleTimeout      Duration  `yaml:"idle_timeout" def:"60s" doc:"Between two pieces of a response; 0 for none."`

@@ -39,10 +39,15 @@ type requestBody struct {
 	waited  atomic.Int64 // nanoseconds blocked on the client
 	closed  atomic.Bool
 
+	timer   *time.Timer // Backend.Timeout's, which begins anew when something has come; nil: there is none
+	timeout time.Duration
+	begun   time.Time // when it last did
+
 	reading     atomic.Bool
 	interrupted atomic.Bool
 	mu          sync.Mutex
 	over        bool // guarded by mu: the handler has ended, the connection is the server's again
+	answered    bool // guarded by mu: the timer is of no use any more
 }
 
 func (b *requestBody) Read(buf []byte) (int, error) {
@@ -59,6 +64,9 @@ func (b *requestBody) Read(buf []byte) (int, error) {
 	b.waited.Add(int64(time.Since(start)))
 	b.reading.Store(false)
 	b.passed += int64(n)
+	if n > 0 && b.timer != nil {
+		b.arrived(time.Now())
+	}
 	if b.limit > 0 && b.passed > b.limit {
 		b.problem.CompareAndSwap(bodyFine, bodyTooLarge)
 		return 0, errRequestTooLarge
@@ -69,6 +77,24 @@ func (b *requestBody) Read(buf []byte) (int, error) {
 		b.problem.CompareAndSwap(bodyFine, b.classify(err))
 	}
 	return n, err
+}
+
+// watch makes the body begin a timer anew when some of it has come.
+func (b *requestBody) watch(timer *time.Timer, timeout time.Duration, now time.Time) {
+	b.timer, b.timeout, b.begun = timer, timeout, now
+}
+
+// arrived begins the timer anew, unless it was begun a moment ago or the call is over.
+func (b *requestBody) arrived(now time.Time) {
+	if now.Sub(b.begun) < b.timeout/64 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over && !b.answered && b.timer.Stop() {
+		b.timer.Reset(b.timeout)
+		b.begun = now
+	}
 }
 
 // Buffered is how many bytes a Read would not have to wait for, if the server tells.
@@ -100,6 +126,14 @@ func (b *requestBody) interrupt(w http.ResponseWriter) {
 		// Where that is not supported, the server's own limits end the Read.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
 	}
+}
+
+// unwatch stops the timer: the response has begun.
+func (b *requestBody) unwatch() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answered = true
+	b.timer.Stop()
 }
 
 // end is Close for the handler, which leaves the connection to the server.

@@ -156,11 +156,11 @@ func (p *pass) forward() {
 	p.upgrade = upgradeOf(p.in)
 	defer p.end()
 	out := p.request()
+	start := time.Now()
 	if b.Timeout > 0 {
 		p.timer = time.AfterFunc(b.Timeout, p.timedOut)
+		p.body.watch(p.timer, b.Timeout, start)
 	}
-
-	start := time.Now()
 	p.asked = tapway.Asked{Method: out.Method, Scheme: p.hop.Scheme, Host: p.hop.Host, Sent: start.Sub(p.call.Start)}
 	p.call.Asked = &p.asked
 	res, err := b.transport(p.upgrade != nil).RoundTrip(out)
@@ -177,6 +177,9 @@ func (p *pass) forward() {
 	if err != nil {
 		p.fail(err)
 		return
+	}
+	if p.timer != nil {
+		p.body.unwatch()
 	}
 	p.call.FirstByte = now.Sub(p.call.Start)
 	p.asked.Status = res.StatusCode

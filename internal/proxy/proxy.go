@@ -61,9 +61,10 @@ type Backend struct {
 	// (WebSocket). Set it where Transport speaks HTTP/2, which cannot do that.
 	Upgrades http.RoundTripper
 
-	// Timeout bounds the whole call, from sending it to the last byte of the response, and
-	// also the client's upload and download meanwhile. 0 is no bound. Once the response has begun it no longer counts for upgrades and for
-	// responses that are endless by their type (event streams, gRPC, multipart replace).
+	// Timeout is how long the backend may take to begin its response, counted from when the call
+	// is sent and anew whenever more of its body has come from the client, who may not pause for
+	// longer either. 0 is no bound. Once the response has begun it no longer counts: that a large
+	// one takes its time breaks nothing, and one that stops is the Transport's to notice.
 	Timeout time.Duration
 
 	PreserveHost bool     // send the client's Host header instead of Hop.Host

@@ -113,9 +113,6 @@ func (p *pass) copyBody(res *http.Response) {
 
 	length, limit := res.ContentLength, p.hop.Backend.MaxResponse
 	endless := isEndless(res.Header)
-	if endless && p.timer != nil {
-		p.timer.Stop()
-	}
 	flushEach := endless || length < 0
 	switch {
 	case endless:

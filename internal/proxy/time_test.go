@@ -101,7 +101,8 @@ func TestTimesOfACall(t *testing.T) {
 	})
 }
 
-func TestTotalTimeout(t *testing.T) {
+// The timeout is for the beginning of a response: one that takes its time is not cut off.
+func TestTimeout(t *testing.T) {
 	second := time.Second
 	hang := func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }
 	untilCancelled := func(ctx context.Context, d time.Duration, text string) func() (string, error) {
@@ -125,9 +126,12 @@ func TestTotalTimeout(t *testing.T) {
 		"transport's": {func(*http.Request) (*http.Response, error) { return nil, os.ErrDeadlineExceeded }, 504, false, "backend timed out"},
 		"within a body": {func(r *http.Request) (*http.Response, error) {
 			return response(-1, "a/b", untilCancelled(r.Context(), 2*second, "x")), nil
-		}, 200, true, "backend timed out"},
+		}, 200, false, ""},
 		"before a body": {func(r *http.Request) (*http.Response, error) { // its head has gone to the client by then
 			return response(1, "a/b", untilCancelled(r.Context(), 2*second, "x")), nil
+		}, 200, false, ""},
+		"within a body, the transport's": {func(*http.Request) (*http.Response, error) {
+			return response(-1, "a/b", func() (string, error) { time.Sleep(second); return "", os.ErrDeadlineExceeded }), nil
 		}, 200, true, "backend timed out"},
 		"before a body, at once": {func(r *http.Request) (*http.Response, error) {
 			return response(1, "a/b", func() (string, error) { return "", errors.New("reset") }), nil
@@ -217,6 +221,43 @@ func TestBodyStatus(t *testing.T) {
 		if call.Error != want {
 			t.Errorf("%d: %q", status, call.Error)
 		}
+	}
+}
+
+// An upload that goes on and on is not cut off; the backend's time begins with its last piece.
+func TestTimeoutOfALongUpload(t *testing.T) {
+	for _, tt := range []struct {
+		pause, answer time.Duration
+		status        int
+		err           string
+	}{
+		{900 * time.Millisecond, 900 * time.Millisecond, 200, ""},
+		{10 * time.Millisecond, 900 * time.Millisecond, 200, ""}, // too little at a time to begin anew each time
+		{900 * time.Millisecond, 1100 * time.Millisecond, 504, "backend timed out"},
+		{1100 * time.Millisecond, 0, 408, "client too slow"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var pieces []func() (string, error)
+			for range int(5 * time.Second / tt.pause) {
+				pieces = append(pieces, after(tt.pause, "x", nil))
+			}
+			trip := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				if _, err := io.Copy(io.Discard, r.Body); err != nil {
+					return nil, err
+				}
+				select {
+				case <-time.After(tt.answer):
+					return response(0, "a/b"), nil
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+			})
+			rec := httptest.NewRecorder()
+			call, _ := play(t, &Backend{Transport: trip, Timeout: time.Second}, rec, httptest.NewRequest("POST", "/", &script{pieces}))
+			if rec.Code != tt.status || call.Error != tt.err {
+				t.Errorf("pieces every %v, an answer after %v: status %d, error %q", tt.pause, tt.answer, rec.Code, call.Error)
+			}
+		})
 	}
 }
 

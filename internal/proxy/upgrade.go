@@ -25,9 +25,6 @@ type Upgraded interface {
 
 // switchProtocols joins client and backend until both directions have ended.
 func (p *pass) switchProtocols(res *http.Response) {
-	if p.timer != nil {
-		p.timer.Stop()
-	}
 	backend, ok := res.Body.(io.ReadWriteCloser)
 	if !ok || p.upgrade == nil || !sameProtocol(p.upgrade, res.Header["Upgrade"]) {
 		p.fail(errBadUpgrade)
