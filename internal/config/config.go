@@ -81,6 +81,7 @@ type ClientTLS struct {
 // Proxy is how calls are passed on.
 type Proxy struct {
 	Timeout          Duration  `yaml:"timeout" def:"11s" env:"REQUEST_TIMEOUT" doc:"How long the backend may take to begin its response, once it has the request; 0 for no limit. What follows is idle_timeout's."`
+	TotalTimeout     Duration  `yaml:"total_timeout" def:"0s" doc:"Total time of a call, its upload and download included; 0 for none. Streams (SSE, WebSocket) are exempt once they have begun."`
 	ConnectTimeout   Duration  `yaml:"connect_timeout" def:"5s" doc:"Dialling the backend, TLS included."`
 	FirstByteTimeout Duration  `yaml:"first_byte_timeout" def:"0s" doc:"From the request sent to the first response byte; 0: only timeout counts."`
 	IdleTimeout      Duration  `yaml:"idle_timeout" def:"60s" doc:"Between two pieces of a response; 0 for none."`

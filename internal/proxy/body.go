@@ -61,11 +61,12 @@ func (b *requestBody) Read(buf []byte) (int, error) {
 	}
 	start := time.Now()
 	n, err := b.src.Read(buf)
-	b.waited.Add(int64(time.Since(start)))
+	now := time.Now()
+	b.waited.Add(int64(now.Sub(start)))
 	b.reading.Store(false)
 	b.passed += int64(n)
 	if n > 0 && b.timer != nil {
-		b.arrived(time.Now())
+		b.arrived(now)
 	}
 	if b.limit > 0 && b.passed > b.limit {
 		b.problem.CompareAndSwap(bodyFine, bodyTooLarge)

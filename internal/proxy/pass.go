@@ -32,6 +32,7 @@ type pass struct {
 	ctx    callContext
 	cancel context.CancelCauseFunc
 	timer  *time.Timer // of Backend.Timeout; nil without
+	total  *time.Timer // of Backend.TotalTimeout; nil without
 	trace  httptrace.ClientTrace
 	probe  *probe // logs the connection; nil unless asked for
 	dialed atomic.Int64
@@ -161,6 +162,9 @@ func (p *pass) forward() {
 		p.timer = time.AfterFunc(b.Timeout, p.timedOut)
 		p.body.watch(p.timer, b.Timeout, start)
 	}
+	if b.TotalTimeout > 0 {
+		p.total = time.AfterFunc(b.TotalTimeout, p.timedOut)
+	}
 	p.asked = tapway.Asked{Method: out.Method, Scheme: p.hop.Scheme, Host: p.hop.Host, Sent: start.Sub(p.call.Start)}
 	p.call.Asked = &p.asked
 	res, err := b.transport(p.upgrade != nil).RoundTrip(out)
@@ -197,10 +201,18 @@ func (p *pass) end() {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
+	p.endless()
 	p.cancel(nil)
 }
 
-// timedOut is what the timer of Backend.Timeout does.
+// endless stops the timer of Backend.TotalTimeout.
+func (p *pass) endless() {
+	if p.total != nil {
+		p.total.Stop()
+	}
+}
+
+// timedOut is what the timers of a Backend do.
 func (p *pass) timedOut() {
 	p.body.interrupt(p.w)
 	p.cancel(errTimeout)

@@ -67,6 +67,11 @@ type Backend struct {
 	// one takes its time breaks nothing, and one that stops is the Transport's to notice.
 	Timeout time.Duration
 
+	// TotalTimeout bounds the whole call, the client's upload and download included. 0 is no bound.
+	// Once the response has begun it no longer counts for upgrades and for responses that are
+	// endless by their type (event streams, gRPC, multipart replace).
+	TotalTimeout time.Duration
+
 	PreserveHost bool     // send the client's Host header instead of Hop.Host
 	MaxResponse  int64    // bytes of response body; 0 is no bound
 	Aliases      []string // other host[:port] forms by which the backend names itself in Location and the like

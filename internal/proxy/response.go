@@ -113,6 +113,9 @@ func (p *pass) copyBody(res *http.Response) {
 
 	length, limit := res.ContentLength, p.hop.Backend.MaxResponse
 	endless := isEndless(res.Header)
+	if endless {
+		p.endless()
+	}
 	flushEach := endless || length < 0
 	switch {
 	case endless:

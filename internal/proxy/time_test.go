@@ -101,7 +101,8 @@ func TestTimesOfACall(t *testing.T) {
 	})
 }
 
-// The timeout is for the beginning of a response: one that takes its time is not cut off.
+// Timeout is for the beginning of a response: one that takes its time is not cut off. TotalTimeout
+// is for all of it.
 func TestTimeout(t *testing.T) {
 	second := time.Second
 	hang := func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }
@@ -120,45 +121,53 @@ func TestTimeout(t *testing.T) {
 		status  int
 		aborted bool
 		err     string
+		cut     bool // by TotalTimeout alone
 	}{
-		"no answer":   {hang, 504, false, "backend timed out"},
-		"last moment": {func(*http.Request) (*http.Response, error) { time.Sleep(second - 1); return response(0, "a/b"), nil }, 200, false, ""},
-		"transport's": {func(*http.Request) (*http.Response, error) { return nil, os.ErrDeadlineExceeded }, 504, false, "backend timed out"},
+		"no answer":   {hang, 504, false, "backend timed out", false},
+		"last moment": {func(*http.Request) (*http.Response, error) { time.Sleep(second - 1); return response(0, "a/b"), nil }, 200, false, "", false},
+		"transport's": {func(*http.Request) (*http.Response, error) { return nil, os.ErrDeadlineExceeded }, 504, false, "backend timed out", false},
 		"within a body": {func(r *http.Request) (*http.Response, error) {
 			return response(-1, "a/b", untilCancelled(r.Context(), 2*second, "x")), nil
-		}, 200, false, ""},
+		}, 200, false, "", true},
 		"before a body": {func(r *http.Request) (*http.Response, error) { // its head has gone to the client by then
 			return response(1, "a/b", untilCancelled(r.Context(), 2*second, "x")), nil
-		}, 200, false, ""},
+		}, 200, false, "", true},
 		"within a body, the transport's": {func(*http.Request) (*http.Response, error) {
 			return response(-1, "a/b", func() (string, error) { time.Sleep(second); return "", os.ErrDeadlineExceeded }), nil
-		}, 200, true, "backend timed out"},
+		}, 200, true, "backend timed out", false},
 		"before a body, at once": {func(r *http.Request) (*http.Response, error) {
 			return response(1, "a/b", func() (string, error) { return "", errors.New("reset") }), nil
-		}, 502, false, "backend call failed"},
+		}, 502, false, "backend call failed", false},
 		"event stream": {func(r *http.Request) (*http.Response, error) {
 			return response(-1, "text/event-stream", untilCancelled(r.Context(), 2*second, "x")), nil
-		}, 200, false, ""},
+		}, 200, false, "", false},
 		"gRPC": {func(r *http.Request) (*http.Response, error) {
 			return response(-1, "application/grpc+proto", untilCancelled(r.Context(), 2*second, "x")), nil
-		}, 200, false, ""},
+		}, 200, false, "", false},
 		"camera": {func(r *http.Request) (*http.Response, error) {
 			return response(-1, "multipart/x-mixed-replace;boundary=x", untilCancelled(r.Context(), 2*second, "x")), nil
-		}, 200, false, ""},
-		"events, no say": {hang, 504, false, "backend timed out"},
+		}, 200, false, "", false},
+		"events, no say": {hang, 504, false, "backend timed out", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				rec := httptest.NewRecorder()
-				start := time.Now()
-				call, aborted := play(t, &Backend{Transport: tt.trip, Timeout: second}, rec, httptest.NewRequest("GET", "/", nil))
-				if rec.Code != tt.status || aborted != tt.aborted || call.Error != tt.err {
-					t.Errorf("status %d, aborted %v, error %q", rec.Code, aborted, call.Error)
-				}
-				if took := time.Since(start); tt.err != "" && took > second {
-					t.Errorf("took %v", took)
-				}
-			})
+			for _, b := range []Backend{{Timeout: second}, {TotalTimeout: second}} {
+				synctest.Test(t, func(t *testing.T) {
+					b.Transport = tt.trip
+					aborts, text := tt.aborted, tt.err
+					if tt.cut && b.TotalTimeout > 0 {
+						aborts, text = true, "backend timed out"
+					}
+					rec := httptest.NewRecorder()
+					start := time.Now()
+					call, aborted := play(t, &b, rec, httptest.NewRequest("GET", "/", nil))
+					if rec.Code != tt.status || aborted != aborts || call.Error != text {
+						t.Errorf("total %v: status %d, aborted %v, error %q", b.TotalTimeout, rec.Code, aborted, call.Error)
+					}
+					if took := time.Since(start); text != "" && took > second {
+						t.Errorf("total %v: took %v", b.TotalTimeout, took)
+					}
+				})
+			}
 		})
 	}
 }

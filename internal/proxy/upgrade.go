@@ -25,6 +25,7 @@ type Upgraded interface {
 
 // switchProtocols joins client and backend until both directions have ended.
 func (p *pass) switchProtocols(res *http.Response) {
+	p.endless()
 	backend, ok := res.Body.(io.ReadWriteCloser)
 	if !ok || p.upgrade == nil || !sameProtocol(p.upgrade, res.Header["Upgrade"]) {
 		p.fail(errBadUpgrade)

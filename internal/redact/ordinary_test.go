@@ -46,7 +46,7 @@ var ordinary = []struct{ contentType, body string }{
 	{"application/x-www-form-urlencoded", "Action=SendMessage&Version=2012-11-05&MessageBody=hello"},
 	{"multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n\x89PNG\r\n\x1a\n?key=\x00\r\n--b--\r\n"},
 	{"multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.gz\"\r\nContent-Type: application/gzip\r\n\r\n\x1f\x8b\x08\x00\x01\r\n--b\r\nContent-Disposition: form-data; name=note\r\n\r\nforgot my password?\r\n--b--\r\n"},
-	{"multipart/mixed; boundary=b", "--b\r\nContent-Type: application/http\r\nContent-ID: <1>\r\n\r\nGET /farm/v1/animals/pony HTTP/1.1\r\n\r\n\r\n--b--\r\n"},
+	{"multipart/mixed; boundary=b", "--b\r\nContent-Type: application/http\r\nContent-ID: <1>\r\n\r\nGET /v1/animals/pony HTTP/1.1\r\n\r\n\r\n--b--\r\n"},
 	{"multipart/alternative; boundary=b", "--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nHello =E2=82=AC\r\n--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\nPHA+aGk8L3A+\r\n--b--\r\n"},
 	{"multipart/mixed; boundary=b", "--b\r\nContent-Type: multipart/related; boundary=c\r\n\r\n--c\r\nContent-Type: application/json\r\n\r\n{\"a\":1}\r\n--c--\r\n--b--\r\n"},
 	{"multipart/byteranges; boundary=b", "--b\r\nContent-Type: text/html\r\nContent-Range: bytes 0-3/9\r\n\r\n<htm\r\n--b--\r\n"},

@@ -116,7 +116,7 @@ func (r *Routes) list(c *config.Config) ([]route.Route, error) {
 
 // backend makes the way to a backend. Routes with the same TLS share connections.
 func (r *Routes) backend(c *config.Config, one config.Route) (*proxy.Backend, error) {
-	b := &proxy.Backend{Timeout: c.Proxy.Timeout.D(), PreserveHost: c.Proxy.PreserveHost, MaxResponse: int64(c.Proxy.MaxResponse)}
+	b := &proxy.Backend{Timeout: c.Proxy.Timeout.D(), TotalTimeout: c.Proxy.TotalTimeout.D(), PreserveHost: c.Proxy.PreserveHost, MaxResponse: int64(c.Proxy.MaxResponse)}
 	if one.Timeout != nil {
 		b.Timeout = one.Timeout.D()
 	}
