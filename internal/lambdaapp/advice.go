@@ -34,27 +34,46 @@ func captureMemory(c *config.Config, memory int64, log *slog.Logger) int64 {
 // adviseQueue warns when the queue that triggers a forwarder cannot work with the function's timeout and
 // the destination's retries. It is advice: without the permission to read the queue's
 // attributes there is none.
-func adviseQueue(ctx context.Context, t *trigger, arn string, timeout time.Duration, attempts int, log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(ctx, adviceTime)
-	defer cancel()
-	name := queueName(arn)
-	visibility, receives, err := queueSettings(ctx, t, arn)
-	if err != nil {
-		log.Debug("the queue's settings could not be checked; that needs sqs:GetQueueAttributes", "queue", name, "error", err)
+func (f *forwarder) adviseQueue(ctx context.Context, arn string, timeout time.Duration, attempts int) {
+	q, ok := f.settings(ctx, arn)
+	if !ok {
 		return
 	}
+	log, name := f.log, queueName(arn)
 	timeout = timeout.Round(time.Second)
-	if visibility < 6*timeout {
+	if q.visibility < 6*timeout {
 		log.Warn("the queue's visibility timeout is too short: a message may be handed out again while it is being delivered, and so be delivered twice; set it to six times the function's timeout",
-			"queue", name, "visibility_timeout", visibility.String(), "function_timeout", timeout.String(), "set_to", (6 * timeout).String())
+			"queue", name, "visibility_timeout", q.visibility.String(), "function_timeout", timeout.String(), "set_to", (6 * timeout).String())
 	}
-	if receives > 0 && receives < 2*attempts {
+	if q.receives > 0 && q.receives < 2*attempts {
 		log.Warn("the queue's redrive policy gives up too early: SQS counts each time that it hands a message out, and moves it to the dead-letter queue without a reason before its attempts are over; raise maxReceiveCount, to 1000 if you like: tapway moves dead letters itself",
-			"queue", name, "max_receive_count", receives, "max_attempts", attempts)
+			"queue", name, "max_receive_count", q.receives, "max_attempts", attempts)
 	}
 }
 
-// queueSettings reads a queue's visibility timeout and its maxReceiveCount; 0 is no redrive policy.
+// queueLimits are a queue's visibility timeout and its maxReceiveCount; 0 is no redrive policy.
+type queueLimits struct {
+	visibility time.Duration
+	receives   int
+}
+
+// settings reads the limits of a queue, once if it can.
+func (f *forwarder) settings(ctx context.Context, arn string) (queueLimits, bool) {
+	if q, ok := f.limits.Load(arn); ok {
+		return q.(queueLimits), true
+	}
+	ctx, cancel := context.WithTimeout(ctx, adviceTime)
+	defer cancel()
+	visibility, receives, err := queueSettings(ctx, f.trigger, arn)
+	if err != nil {
+		f.log.Debug("the queue's settings could not be read; that needs sqs:GetQueueAttributes", "queue", queueName(arn), "error", err)
+		return queueLimits{}, false
+	}
+	q := queueLimits{visibility, receives}
+	f.limits.Store(arn, q)
+	return q, true
+}
+
 func queueSettings(ctx context.Context, t *trigger, arn string) (visibility time.Duration, receives int, err error) {
 	url, err := t.url(ctx, arn)
 	if err != nil {
@@ -104,19 +123,11 @@ func (f *forwarder) outage(attempts int) int {
 	if arn == nil {
 		return attempts
 	}
-	if n, ok := f.outages.Load(*arn); ok {
-		return n.(int)
+	switch q, ok := f.settings(context.Background(), *arn); {
+	case !ok:
+		return outageUnknown * attempts
+	case q.receives > 0:
+		return q.receives - outageSpare
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), adviceTime)
-	defer cancel()
-	n := outageReceives
-	switch _, receives, err := queueSettings(ctx, f.trigger, *arn); {
-	case err != nil:
-		f.log.Debug("the queue's redrive policy could not be read; that needs sqs:GetQueueAttributes", "queue", queueName(*arn), "error", err)
-		n = outageUnknown * attempts
-	case receives > 0:
-		n = receives - outageSpare
-	}
-	f.outages.Store(*arn, n)
-	return n
+	return outageReceives
 }

@@ -31,7 +31,7 @@ type forwarder struct {
 	mappings *mappings
 	advised  sync.Map               // ARNs of queues that have been looked at
 	event    atomic.Pointer[string] // ARN of the queue that the present event came from
-	outages  sync.Map               // how many attempts a record gets in an outage, by ARN of its queue
+	limits   sync.Map               // queueLimits that were read, by ARN
 }
 
 func newForwarder(c *config.Config, cloud *cloud, m *metrics, log *slog.Logger, version string) (*forwarder, error) {
@@ -113,5 +113,5 @@ func (f *forwarder) advise(ctx context.Context, arn string, timeout time.Duratio
 	if _, done := f.advised.LoadOrStore(arn, true); done || d == nil {
 		return
 	}
-	adviseQueue(ctx, f.trigger, arn, timeout, d.Sender.Retry.MaxAttempts, f.log)
+	f.adviseQueue(ctx, arn, timeout, d.Sender.Retry.MaxAttempts)
 }
