@@ -198,10 +198,10 @@ func (d *dfa) stateLocked(cache *dfaCache, set []uint32, prev rune) *dfaState {
 func (d *dfa) closure(state *dfaState, c rune) (waiting []uint32, hit bool) {
 	here := syntax.EmptyOpContext(state.prev, c)
 	seen := make([]bool, len(d.prog.Inst))
-	todo := slices.Clone(state.insts)
-	for len(todo) > 0 {
-		pc := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	open := slices.Clone(state.insts)
+	for len(open) > 0 {
+		pc := open[len(open)-1]
+		open = open[:len(open)-1]
 		if seen[pc] {
 			continue
 		}
@@ -210,13 +210,13 @@ func (d *dfa) closure(state *dfaState, c rune) (waiting []uint32, hit bool) {
 		case syntax.InstMatch:
 			return nil, true
 		case syntax.InstAlt, syntax.InstAltMatch:
-			todo = append(todo, in.Out, in.Arg)
+			open = append(open, in.Out, in.Arg)
 		case syntax.InstEmptyWidth:
 			if syntax.EmptyOp(in.Arg)&^here == 0 {
-				todo = append(todo, in.Out)
+				open = append(open, in.Out)
 			}
 		case syntax.InstCapture, syntax.InstNop:
-			todo = append(todo, in.Out)
+			open = append(open, in.Out)
 		case syntax.InstFail:
 		default:
 			waiting = append(waiting, pc)
