@@ -71,11 +71,15 @@ func TestAdd(t *testing.T) {
 					t.Errorf("%d: it reads %d, %v", i, now, err)
 				}
 			}
+			callers := 8
+			if name == "moto" { // which looks at the condition and writes in two steps: two callers at once may both be let in
+				callers = 1
+			}
 			var wg sync.WaitGroup
 			var got atomic.Int64
-			for range 8 {
+			for range callers {
 				wg.Go(func() {
-					for range 10 {
+					for range 80 / callers {
 						if _, added, err := c.Add(t.Context(), "together", 3, 97, later); err != nil {
 							t.Error(err)
 						} else if added {

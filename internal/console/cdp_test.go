@@ -214,13 +214,14 @@ func (b *browser) click(selector string) {
 	b.t.Helper()
 	b.eventually("a click on "+selector, func() bool {
 		at, ok := b.js(fmt.Sprintf(`(() => {
-			const e = document.querySelector(%q);
+			const selector = %q, e = document.querySelector(selector);
 			if (!e) return null;
 			e.scrollIntoView({ block: "center" });
 			const r = e.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
 			if (!e.contains(document.elementFromPoint(x, y))) return null;
 			window.clicked = false;
-			e.addEventListener("click", () => { window.clicked = true; }, { once: true, capture: true });
+			// What is clicked may by then be another element in e's place: the page was drawn anew.
+			document.addEventListener("click", (click) => { window.clicked = click.target.closest(selector) !== null; }, { once: true, capture: true });
 			return [x, y];
 		})()`, selector)).([]any)
 		if !ok {
