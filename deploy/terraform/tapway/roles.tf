@@ -158,6 +158,13 @@ resource "aws_iam_role_policy" "forwarder" {
         Resource  = [aws_s3_bucket.records.arn]
         Condition = { StringLikeIfExists = { "s3:prefix" = ["records/*"] } } # a read has no prefix
       },
+      # Without it the forwarder cannot tell that somebody took ReportBatchItemFailures off its triggers. AWS knows no resource for it.
+      {
+        Sid      = "Triggers"
+        Effect   = "Allow"
+        Action   = ["lambda:ListEventSourceMappings"]
+        Resource = ["*"]
+      },
     ], local.common)
   })
 }
