@@ -32,7 +32,8 @@ internal/redact:            . internal/content
 internal/record:            . schema internal/content internal/jsonstring github.com/tidwall/gjson
 internal/record/recordtest: schema github.com/google/jsonschema-go
 internal/route:             .
-internal/http1:
+internal/lazycontext:       # standard library only
+internal/http1:             internal/lazycontext
 internal/jsonstring:
 internal/quietnet:          # TCP without the scheduler's notice: standard library only
 internal/config:            . internal/access internal/egress internal/filter internal/redact internal/route internal/suggest github.com/goccy/go-yaml
@@ -80,7 +81,7 @@ internal/emf:               internal/jsonstring
 
 internal/stages:            . internal/access internal/cache internal/config internal/route internal/capture internal/filter internal/redact internal/proxy internal/delivery internal/egress internal/http1
 internal/lambdaapp:         . internal/* github.com/aws/aws-sdk-go-v2/aws github.com/tidwall/gjson
-internal/lambdaruntime:      internal/quietnet # the Runtime API's client: standard library otherwise
+internal/lambdaruntime:      internal/lazycontext internal/quietnet # the Runtime API's client: standard library otherwise
 internal/lambdaruntime/runtimetest: # a fake Runtime API: standard library only
 
 internal/terminal:          golang.org/x/sys # cells and keys of a terminal

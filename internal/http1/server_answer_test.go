@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tapway/tapway/internal/lazycontext"
 )
 
 // An answer at once is what a header map and writes would have made; where it cannot be, nothing
@@ -138,7 +140,7 @@ func (l deadlineListener) Accept() (net.Conn, error) {
 // A request's context holds one value for whoever comes first.
 func TestContextAttach(t *testing.T) {
 	type key struct{}
-	ctx := &requestContext{base: context.WithValue(context.Background(), key{}, "base"), conn: newServerConn(&Server{}, &net.TCPConn{}, context.Background())}
+	ctx := &requestContext{Context: lazycontext.Context{Base: context.WithValue(context.Background(), key{}, "base")}, conn: newServerConn(&Server{}, &net.TCPConn{}, context.Background())}
 	if ctx.Value(key{}) != "base" {
 		t.Error("the base is not asked")
 	}

@@ -100,7 +100,7 @@ func (b *serverBody) end(err *error) {
 	case isTimeout(*err): // a deadline of the handler's: the client is not gone
 	default:
 		if _, ok := errors.AsType[*ProtocolError](*err); !ok {
-			b.ex.ctx.cancel() // the client left
+			b.ex.ctx.Cancel() // the client left
 		}
 	}
 	b.err = *err

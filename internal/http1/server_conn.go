@@ -312,7 +312,7 @@ func (c *serverConn) answer(ex *serverExchange, refusal *ProtocolError) next {
 		ex.body.closed.Store(true)
 		return closeHard
 	}
-	ex.ctx.cancel()
+	ex.ctx.Cancel()
 	w := &ex.res
 	if w.hijacked {
 		return detached
@@ -349,7 +349,7 @@ func (c *serverConn) call(ex *serverExchange, refusal *ProtocolError) (returned 
 			return
 		}
 		v := recover()
-		ex.ctx.cancel()
+		ex.ctx.Cancel()
 		if v != nil && v != http.ErrAbortHandler {
 			c.server.logger().Error("a handler panicked", "method", ex.req.Method, "client", c.remote, "panic", v, "stack", string(debug.Stack()))
 		}
@@ -386,7 +386,7 @@ func (c *serverConn) watch(done chan struct{}) {
 		return
 	}
 	if err != nil && !isTimeout(err) {
-		c.current.ctx.cancel()
+		c.current.ctx.Cancel()
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/tapway/tapway/internal/lazycontext"
 )
 
 // inBubble runs a server and one connection to it on synctest's clock.
@@ -316,15 +318,14 @@ func TestServerContext(t *testing.T) {
 // A context costs its children no goroutines: they are attached to it, also through values.
 func TestServerContextNeedsNoGoroutines(t *testing.T) {
 	c := newServerConn(&Server{}, &net.TCPConn{}, context.Background())
-	ctx := &requestContext{base: context.Background(), conn: c}
+	ctx := &requestContext{Context: lazycontext.Context{Base: context.Background()}, conn: c}
 	before := goleak.IgnoreCurrent()
 	child, stop := context.WithCancel(context.WithValue(ctx, http.NoBody, 1))
 	defer stop()
 	if err := goleak.Find(before); err != nil {
 		t.Error(err)
 	}
-	ctx.cancel()
-	ctx.cancel()
+	ctx.Cancel()
 	if child.Err() != context.Canceled {
 		t.Error("the child was not cancelled at once")
 	}

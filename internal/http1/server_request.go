@@ -52,7 +52,7 @@ func (c *serverConn) spareExchange() *serverExchange {
 // spareLater keeps ex for the connection's next request, if its handler has kept nothing of it:
 // Answer says so, except where somebody has asked to be told when the request ends.
 func (c *serverConn) spareLater(ex *serverExchange) {
-	if !ex.res.answered || ex.ctx.inner != nil {
+	if !ex.res.answered || ex.ctx.Asked() {
 		return
 	}
 	room := ex.room
@@ -69,7 +69,7 @@ func (c *serverConn) spareLater(ex *serverExchange) {
 // understood of it.
 func (c *serverConn) readRequest() (*serverExchange, error) {
 	ex := c.spareExchange()
-	ex.ctx.base, ex.ctx.conn = c.base, c
+	ex.ctx.Base, ex.ctx.conn = c.base, c
 	ex.body.ex = ex
 	h := &c.head
 	*h = requestHead{room: &ex.room}

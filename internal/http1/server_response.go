@@ -168,7 +168,7 @@ func (w *serverResponse) fail(err error) {
 	if err != nil && w.err == nil {
 		w.err = err
 		w.keep = false
-		w.ex.ctx.cancel()
+		w.ex.ctx.Cancel()
 	}
 }
 

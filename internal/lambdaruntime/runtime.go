@@ -145,10 +145,10 @@ func (r *Runtime) serve(ctx context.Context, c *conn, in *Invocation) error {
 	if r.Concurrency <= 1 && os.Getenv(traceEnv) != in.TraceID {
 		os.Setenv(traceEnv, in.TraceID) // the AWS SDK puts it on its requests
 	}
-	call := &callContext{base: ctx, deadline: in.Deadline, trace: in.TraceID}
+	call := newCallContext(ctx, in.Deadline, in.TraceID)
 	reply, f := r.invoke(call, in)
 	f, err := r.reply(call, c, in, reply, f)
-	call.cancel()
+	call.Cancel()
 	if tooLate(in, err) {
 		f, err = f.as("Function.TooLate", "answered after the deadline"), nil
 	}
@@ -260,8 +260,8 @@ func (r *Runtime) after(ctx context.Context, in *Invocation, work func(context.C
 		}
 		end = in.Deadline.Add(-max(margin, 0))
 	}
-	call := &callContext{base: ctx, deadline: end, trace: in.TraceID}
-	defer call.cancel()
+	call := newCallContext(ctx, end, in.TraceID)
+	defer call.Cancel()
 	defer func() {
 		if v := recover(); v != nil {
 			f := panicFailure(v)
