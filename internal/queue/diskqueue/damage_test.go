@@ -1,10 +1,12 @@
 package diskqueue
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -400,6 +402,44 @@ func TestLostState(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A store file that cannot be read is spoken of, also where nothing else tells that there was one.
+func TestLostStore(t *testing.T) {
+	for name, tt := range map[string]struct {
+		store  string
+		filled bool
+		lost   bool
+	}{
+		"new":                    {"", false, false},
+		"never written":          {strings.Repeat("\x00", 2*storeSlot), false, false},
+		"noise":                  {strings.Repeat("noise", 1000), false, true},
+		"noise beside records":   {strings.Repeat("noise", 1000), true, true},
+		"emptied beside records": {"", true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, o := t.TempDir(), testOptions(t)
+			if tt.filled {
+				fill(t, dir, o, 3, 100)
+			}
+			if tt.store != "" || tt.filled {
+				if err := os.WriteFile(filepath.Join(dir, "store"), []byte(tt.store), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var log bytes.Buffer
+			o.Log = slog.New(slog.NewTextHandler(&log, nil))
+			q := openTest(t, dir, o)
+			if got := strings.Contains(log.String(), "the store file was lost"); got != tt.lost {
+				t.Errorf("%q", log.String())
+			}
+			if tt.filled {
+				if got := received(t, q); !slices.Equal(got, upTo(3)) {
+					t.Errorf("received %v", got)
+				}
+			}
+		})
 	}
 }
 

@@ -61,7 +61,7 @@ func (q *Queue) openLog(fresh bool) error {
 		q.counters.mu.Lock()
 		q.counters.key, q.counters.changed = q.key, true
 		q.counters.mu.Unlock()
-		if len(dense) > 0 {
+		if len(dense)+len(kept) > 0 || q.counters.harmed {
 			q.o.Log.Error("the store file was lost: calls dropped so far are no longer counted", "dir", q.dir)
 		}
 	}

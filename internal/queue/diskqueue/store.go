@@ -1,6 +1,7 @@
 package diskqueue
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -31,6 +32,7 @@ type counters struct {
 	f file
 
 	mu      sync.Mutex
+	harmed  bool // there was a store file, and it could not be read
 	key     logKey
 	next    uint64 // no position below it may be given out again; 0 or 1 in a new store
 	dropped map[string]uint64
@@ -63,6 +65,7 @@ func openCounters(fs files, path string) (c *counters, fresh bool, err error) {
 			fresh = false
 		}
 	}
+	c.harmed = fresh && len(bytes.Trim(buf, "\x00")) > 0
 	for _, n := range c.dropped {
 		c.calls += n
 	}
