@@ -66,7 +66,7 @@ bench-peers: ## measure tapway beside its peers (Debian): brings them, then writ
 bench-rules: ## measure the access rules and refused calls alone, without a network: a minute
 	$(GO) test -run '^$$' -bench 'AllRules|JWTCached|Refused' -benchtime 0.5s -count 3 ./internal/access ./internal/app
 
-bench-lambda: lambda ## measure the Lambda functions (Linux, and python3 with urllib3): some six minutes
+bench-lambda: lambda ## measure the Lambda functions (Linux, and python3 with urllib3): some eight minutes
 	$(GO) run ./bench -lambda -build "$(LAMBDA)"
 
 bench-waf: ## measure what the firewall adds to a call

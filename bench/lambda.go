@@ -30,7 +30,7 @@ var (
 )
 
 var lambdaParts = []part{
-	{"added", benchAdded}, {"cpu", benchCPU}, {"slow", benchSlowQueue}, {"init", benchInit},
+	{"added", benchAdded}, {"one", benchOne}, {"cpu", benchCPU}, {"slow", benchSlowQueue}, {"init", benchInit},
 }
 
 // environment is what one process of a function stands in: the Runtime API, a backend, and a

@@ -22,7 +22,7 @@ var (
 	rounds   = flag.Int("rounds", 5, "interleaved rounds; medians are printed")
 	seconds  = flag.Float64("seconds", 2, "length of one measurement")
 	conns    = flag.Int("connections", 64, "client connections")
-	only     = flag.String("only", "", "comma-separated parts: proxy, latency, pipeline, queue, delivery, memory, access, cache, history, console; with -lambda: added, cpu, slow, init")
+	only     = flag.String("only", "", "comma-separated parts: proxy, latency, pipeline, queue, delivery, memory, access, cache, history, console; with -lambda: added, one (cpu on one processor), cpu, slow, init")
 	bodySize = flag.Int("bytes", 1<<10, "body of a call and of its answer in the part pipeline: 1024, 10240 or 102400")
 	backlog  = flag.Int("backlog", 1_000_000, "records of the large backlog")
 	peers    = flag.String("peer", "", "other proxies to measure too, name=command with {backend}, {listen} and {port}, separated by ;")
