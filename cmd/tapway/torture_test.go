@@ -112,7 +112,7 @@ func tell(t *testing.T, seed uint64, r torture.Report, err error) {
 }
 
 // smallDisk is a file system of its own that may be filled up, "" where none can be made: that
-// takes Linux and the right to mount.
+// takes Linux and the right to mount. It is larger than any limit that tapway is given, so that only an event fills it.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
@@ -123,7 +123,7 @@ func smallDisk(t *testing.T) string {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=192m,mode=700", "tapway-torture", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=512m,mode=700", "tapway-torture", dir).CombinedOutput(); err != nil {
 		t.Logf("no disk is filled up here: mount: %v: %s", err, out)
 		return ""
 	}
