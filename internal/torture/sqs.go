@@ -41,6 +41,11 @@ type sqsWorld struct {
 	SQSOptions
 	sqs, s3 *cloudProxy
 	env     []string
+	waiting struct { // for deliveries
+		mu sync.Mutex
+		at time.Time
+		is bool
+	}
 }
 
 // RunSQS tortures tapway with its queue on SQS: a gateway that sends and a forwarder that
@@ -149,6 +154,21 @@ func (w *sqsWorld) live(ctx context.Context) error {
 	return err
 }
 
+// mostBehind is how many calls may wait for their record's delivery before there are no more. An SQS that is played looks
+// through all its messages each time, and would never be done with what a long run leaves.
+const mostBehind = 1000
+
+// behind looks once a second.
+func (w *sqsWorld) behind() bool {
+	w.waiting.mu.Lock()
+	defer w.waiting.mu.Unlock()
+	if time.Since(w.waiting.at) > time.Second {
+		w.waiting.is = len(w.missing(w.calm)) > mostBehind
+		w.waiting.at = time.Now()
+	}
+	return w.waiting.is
+}
+
 func (w *sqsWorld) away(is bool) {
 	for _, x := range []*cloudProxy{w.sqs, w.s3} {
 		x.set(func(x *cloudProxy) { x.away = is })
@@ -177,7 +197,7 @@ func (w *sqsWorld) oneLife(ctx context.Context, l life, meanwhile func(over cont
 	for no := range w.Clients {
 		all.Go(func() {
 			c := newClient(&w.world, l, no, p.addr)
-			c.pause = w.Pause
+			c.pause, c.enough = w.Pause, w.behind
 			c.run(working)
 		})
 	}

@@ -87,6 +87,7 @@ type client struct {
 	no      int
 	http    *http.Client
 	pause   time.Duration      // between two calls
+	enough  func() bool        // there are calls enough for now; nil: never
 	keep    func(*call) string // whether a call is excused from having a record, and why
 	problem func(kind, format string, args ...any)
 	outside bool // it calls tapway past the API, and has no secret
@@ -110,6 +111,11 @@ func (c *client) run(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		if c.pause > 0 && !sleep(ctx, c.pause) {
 			return
+		}
+		for c.enough != nil && c.enough() {
+			if !sleep(ctx, 100*time.Millisecond) {
+				return
+			}
 		}
 		c.begin()
 		if c.random.IntN(40) == 0 {
