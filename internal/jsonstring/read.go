@@ -93,6 +93,9 @@ func Take(data []byte, at int) Text {
 	escaped := false
 	i, n := at, at // what is read next, where the next byte goes
 	for {
+		if i-n >= stride {
+			i, n, high = takeBlocks(data, i, n, high)
+		}
 		if i-n >= word {
 			i, n, high = takeWords(data, i, n, high)
 		}
@@ -154,10 +157,10 @@ func Take(data []byte, at int) Text {
 func takeWords(data []byte, i, n int, high uint64) (int, int, uint64) {
 	const pair = 0x8080 // the marks of an escape's two bytes
 words:
-	for i+word <= len(data) {
+	for i+word <= len(data) && (i-n < stride || i+window > len(data)) {
 		w := binary.LittleEndian.Uint64(data[i:])
-		escapes := zeros(w ^ ones*'\\')
-		marks := escapes | zeros(w^ones*'"') | controls(w)
+		escapes := slashes(w)
+		marks := escapes | quotes(w)
 		done := 0 // bytes of the word that are written
 		for marks != 0 {
 			at := bits.TrailingZeros64(marks) &^ 7
