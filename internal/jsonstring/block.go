@@ -85,8 +85,6 @@ func escaped(b *[window]byte) (backslashes, stops, high uint64) {
 	return backslashes, stops, (w0 | w1 | w2 | w3 | w4 | w5 | w6 | w7) & highs
 }
 
-func slashes(w uint64) uint64 { return zeros(w ^ ones*'\\') }
-
 // beginnings are those of the backslashes of a block that begin an escape, which the first of a row does, and every second behind it.
 // Adding the first ones of rows makes each row a carry that leaves it, so that it can be told by where it begins.
 func beginnings(backslashes uint64) uint64 {

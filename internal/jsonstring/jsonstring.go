@@ -32,14 +32,16 @@ func zeros(w uint64) uint64 { return ^((w&lows + lows) | w) & highs }
 // controls has the high bit of every byte of w below 0x20.
 func controls(w uint64) uint64 { return ^((w&lows + ones*(0x80-0x20)) | w) & highs }
 
-// quotes has the high bit of every byte of w that is a quote or a control character, and others where w has them:
-// of ASCII, these alone are at most 0x20 when their second bit is turned.
-func quotes(w uint64) uint64 { return ^(((w&lows ^ ones*2) + ones*(0x80-0x21)) | w) & highs }
+// quotes has the high bit of every byte of w that is a quote or a control character: when their second bit is turned, these
+// alone are at most 0x20.
+func quotes(w uint64) uint64 { return ^((w&lows ^ ones*2) + ones*(0x80-0x21) | w) & highs }
+
+// slashes has the high bit of every byte of w that is a backslash.
+func slashes(w uint64) uint64 { return ^((w&lows ^ ones*'\\') + lows | w) & highs }
 
 // specials has the high bit of every byte of w that cannot stand in a string as it is.
 func specials(w uint64) uint64 {
-	low := w & lows
-	return ^(((low^ones*2)+ones*(0x80-0x21))&((low^ones*'\\')+lows) | w) & highs
+	return ^(((w&lows^ones*2)+ones*(0x80-0x21))&((w&lows^ones*'\\')+lows) | w) & highs
 }
 
 // Plain is how many bytes at the start of s are ASCII and stand for themselves.
@@ -147,15 +149,16 @@ func AppendInside(dst, s []byte) (out []byte, wide bool) {
 		}
 		n := len(dst)
 		out := dst[:cap(dst)]
-		i, n, high = appendBlocks(out, n, s, i, high)
+		if i+window <= len(s) {
+			i, n, high = appendBlocks(out, n, s, i, high)
+		}
 		for i+word <= len(s) && n+slack <= len(out) {
 			w := binary.LittleEndian.Uint64(s[i:])
 			high |= w
-			c := controls(w)
-			if m := zeros(w^ones*'"') | zeros(w^ones*'\\'); m|c == 0 {
+			if m := specials(w); m == 0 {
 				binary.LittleEndian.PutUint64(out[n:], w)
 				i, n = i+word, n+word
-			} else if c == 0 {
+			} else if controls(w) == 0 {
 				done := 0 // bytes of the word that are written
 				for ; m != 0; m &= m - 1 {
 					k := bits.TrailingZeros64(m) / 8

@@ -93,10 +93,10 @@ func Take(data []byte, at int) Text {
 	escaped := false
 	i, n := at, at // what is read next, where the next byte goes
 	for {
-		if i-n >= stride {
-			i, n, high = takeBlocks(data, i, n, high)
-		}
 		if i-n >= word {
+			if i-n >= stride {
+				i, n, high = takeBlocks(data, i, n, high)
+			}
 			i, n, high = takeWords(data, i, n, high)
 		}
 		if i+word > len(data) {
