@@ -94,9 +94,6 @@ func Take(data []byte, at int) Text {
 	i, n := at, at // what is read next, where the next byte goes
 	for {
 		if i-n >= word {
-			if i-n >= stride {
-				i, n, high = takeBlocks(data, i, n, high)
-			}
 			i, n, high = takeWords(data, i, n, high)
 		}
 		if i+word > len(data) {
@@ -157,7 +154,10 @@ func Take(data []byte, at int) Text {
 func takeWords(data []byte, i, n int, high uint64) (int, int, uint64) {
 	const pair = 0x8080 // the marks of an escape's two bytes
 words:
-	for i+word <= len(data) && (i-n < stride || i+window > len(data)) {
+	for i+word <= len(data) {
+		if i-n >= stride && i+window <= len(data) {
+			return takeBlocks(data, i, n, high)
+		}
 		w := binary.LittleEndian.Uint64(data[i:])
 		escapes := slashes(w)
 		marks := escapes | quotes(w)
