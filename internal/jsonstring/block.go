@@ -6,78 +6,42 @@ import (
 	"unicode/utf8"
 )
 
+// How many bytes of a word have to be escaped is what a processor cannot foresee in JSON, and what a loop over words then waits for at every
+// word. So the marks of a whole block are gathered first, and what lies between two of them is moved by strides, whatever its length:
+// only the number of marks in a block, and lengths above a stride, are left to be guessed.
 const (
-	block  = 64             // bytes, of which each has a bit in a mask
-	stride = 16             // bytes that are moved at once: a vector register
-	window = block + stride // what may be read and written where a block begins
+	block  = 64             // bytes, each of which has a bit in the masks
+	stride = 16             // bytes moved at once, as many as a vector register has
+	window = block + stride // what is read and written from where a block begins
+	spread = 512            // at least what a block can become in a string, which is most*block
 
-	gather = 0x0002040810204081 // moves the bits 8j+7 of a word by 49-7j, so that they become its highest eight
-
-	worst = 512 + stride
+	// gather moves the bits 8j+7 of a word to 56+j, each by another power of two, and no sum of others comes there.
+	gather = 0x0002040810204081
 )
 
-// wordAt is the word of b that begins at k.
-func wordAt(b *[window]byte, k int) uint64 { return binary.LittleEndian.Uint64(b[k:]) }
+// word8 is the word of b that begins at k.
+func word8(b *[window]byte, k int) uint64 { return binary.LittleEndian.Uint64(b[k:]) }
 
-// gathered are the high bits of a word's eight bytes, as the lowest eight.
+// gathered are the high bits of a word's bytes, as the lowest eight bits. All others of m are 0.
 func gathered(m uint64) uint64 { return m * gather >> (block - word) }
 
-// marked has a bit for every byte of the block that cannot stand in a string as it is. high has the high bits of bytes beyond
-// ASCII.
+// toEscape marks every byte of the block that cannot stand in a string as it is. high has the high bits of bytes beyond ASCII.
 //
 //go:noinline
-func marked(b *[window]byte) (marks, high uint64) {
-	w0, w1, w2, w3 := wordAt(b, 0), wordAt(b, 8), wordAt(b, 16), wordAt(b, 24)
-	w4, w5, w6, w7 := wordAt(b, 32), wordAt(b, 40), wordAt(b, 48), wordAt(b, 56)
+func toEscape(b *[window]byte) (marks, high uint64) {
+	w0, w1, w2, w3 := word8(b, 0), word8(b, 8), word8(b, 16), word8(b, 24)
+	w4, w5, w6, w7 := word8(b, 32), word8(b, 40), word8(b, 48), word8(b, 56)
 	marks = gathered(specials(w0)) | gathered(specials(w1))<<8 | gathered(specials(w2))<<16 | gathered(specials(w3))<<24 |
 		gathered(specials(w4))<<32 | gathered(specials(w5))<<40 | gathered(specials(w6))<<48 | gathered(specials(w7))<<56
-	return marks, w0 | w1 | w2 | w3 | w4 | w5 | w6 | w7
+	return marks, (w0 | w1 | w2 | w3 | w4 | w5 | w6 | w7) & highs
 }
 
-// escapeBlock writes a block as it stands in a string, and gives its length. It goes from mark to mark.
-func escapeBlock(out *[worst]byte, b *[window]byte, marks uint64) int {
-	done, more := 0, 0
-	_, _ = out[0], b[0]
-	for ; marks != 0; marks &= marks - 1 {
-		at := bits.TrailingZeros64(marks)
-		*(*[stride]byte)(out[(done+more)&511:]) = *(*[stride]byte)(b[done&63:])
-		for k := done + stride; k < at; k += stride {
-			*(*[stride]byte)(out[(k+more)&511:]) = *(*[stride]byte)(b[k&63:])
-		}
-		if c := b[at&63]; c < ' ' {
-			more += putEscape(out[(at+more)&511:], c) - 1
-			done = at + 1
-			continue
-		}
-		out[(at+more)&511] = '\\'
-		more++
-		done = at
-	}
-	for k := done; k < block; k += stride {
-		*(*[stride]byte)(out[(k+more)&511:]) = *(*[stride]byte)(b[k&63:])
-	}
-	return block + more
-}
-
-// appendBlocks writes whole blocks of s from i on as they stand in a string to out[n:], as long as there is room for the worst.
-func appendBlocks(out []byte, n int, s []byte, i int, high uint64) (int, int, uint64) {
-	for i+window <= len(s) && n+worst <= len(out) {
-		b := (*[window]byte)(s[i:])
-		marks, wide := marked(b)
-		high |= wide
-		n += escapeBlock((*[worst]byte)(out[n:]), b, marks)
-		i += block
-	}
-	return i, n, high
-}
-
-// begins has a bit for every backslash of the block that begins an escape, and stops one for every byte that ends a string, and for quotes behind a
-// backslash too.
+// toUnescape marks the backslashes of the block, and apart from them its quotes and control characters.
 //
 //go:noinline
-func escaped(b *[window]byte) (backslashes, stops, high uint64) {
-	w0, w1, w2, w3 := wordAt(b, 0), wordAt(b, 8), wordAt(b, 16), wordAt(b, 24)
-	w4, w5, w6, w7 := wordAt(b, 32), wordAt(b, 40), wordAt(b, 48), wordAt(b, 56)
+func toUnescape(b *[window]byte) (backslashes, stops, high uint64) {
+	w0, w1, w2, w3 := word8(b, 0), word8(b, 8), word8(b, 16), word8(b, 24)
+	w4, w5, w6, w7 := word8(b, 32), word8(b, 40), word8(b, 48), word8(b, 56)
 	backslashes = gathered(slashes(w0)) | gathered(slashes(w1))<<8 | gathered(slashes(w2))<<16 | gathered(slashes(w3))<<24 |
 		gathered(slashes(w4))<<32 | gathered(slashes(w5))<<40 | gathered(slashes(w6))<<48 | gathered(slashes(w7))<<56
 	stops = gathered(quotes(w0)) | gathered(quotes(w1))<<8 | gathered(quotes(w2))<<16 | gathered(quotes(w3))<<24 |
@@ -85,26 +49,53 @@ func escaped(b *[window]byte) (backslashes, stops, high uint64) {
 	return backslashes, stops, (w0 | w1 | w2 | w3 | w4 | w5 | w6 | w7) & highs
 }
 
-// beginnings are those of the backslashes of a block that begin an escape, which the first of a row does, and every second behind it.
-// Adding the first ones of rows makes each row a carry that leaves it, so that it can be told by where it begins.
-func beginnings(backslashes uint64) uint64 {
-	const even = 0x5555555555555555
-	first := backslashes &^ (backslashes << 1)
-	fromEven := backslashes &^ (backslashes + first&even)
-	return fromEven&even | backslashes&^fromEven&^even
+// appendBlocks is the way of AppendInside through whole blocks. It ends where less than a window is left, or less room than
+// the worst block takes.
+func appendBlocks(out []byte, n int, s []byte, i int, high uint64) (int, int, uint64) {
+	for i+window <= len(s) && n+spread+stride <= len(out) {
+		b := (*[window]byte)(s[i:])
+		marks, wide := toEscape(b)
+		n += escapeBlock((*[spread + stride]byte)(out[n:]), b, marks)
+		i, high = i+block, high|wide
+	}
+	return i, n, high
 }
 
-// takeBlocks is the way of Take through whole blocks, up to what ends the string or is wrong in it. n is at least a stride
-// behind i, so that whole strides can be written: what they overwrite has been read.
+// escapeBlock writes a block as it stands in a string, and gives its length then. Each index is in range; that it is masked
+// spares its check.
+func escapeBlock(out *[spread + stride]byte, b *[window]byte, marks uint64) int {
+	_, _ = out[0], b[0] // neither is nil, which would be checked for every mark
+	done, more := 0, 0  // bytes of the block that are written, and how many more they have become
+	for ; marks != 0; marks &= marks - 1 {
+		at := bits.TrailingZeros64(marks)
+		for k := done; k < at; k += stride {
+			*(*[stride]byte)(out[(k+more)&(spread-1):]) = *(*[stride]byte)(b[k&(block-1):])
+		}
+		if c := b[at&(block-1)]; c < ' ' {
+			more += putEscape(out[(at+more)&(spread-1):], c) - 1
+			done = at + 1
+		} else {
+			out[(at+more)&(spread-1)] = '\\' // the byte itself begins the next piece
+			more++
+			done = at
+		}
+	}
+	for k := done; k < block; k += stride {
+		*(*[stride]byte)(out[(k+more)&(spread-1):]) = *(*[stride]byte)(b[k&(block-1):])
+	}
+	return block + more
+}
+
+// takeBlocks is the way of Take through whole blocks. It ends at what ends the string or is wrong in it, or where less than a
+// window is left. n is at least a stride behind i: what is written too much is not read again.
 func takeBlocks(data []byte, i, n int, high uint64) (int, int, uint64) {
 	for i+window <= len(data) {
 		b, out := (*[window]byte)(data[i:]), (*[window]byte)(data[n:])
-		backslashes, stops, wide := escaped(b)
-		begin := beginnings(backslashes)
-		end := block - int(begin>>(block-1)) // a backslash that is the last byte is left to the next block
-		if stops &^= begin << 1; stops != 0 {
-			end = bits.TrailingZeros64(stops)
-			wide = 0
+		backslashes, stops, wide := toUnescape(b)
+		escapes := beginnings(backslashes)
+		end := block - int(escapes>>(block-1)) // an escape that begins with the last byte is left to the next block
+		if stops &^= escapes << 1; stops != 0 {
+			end, wide = bits.TrailingZeros64(stops), 0
 			for _, c := range b[:end] {
 				wide |= uint64(c) & 0x80
 			}
@@ -112,7 +103,7 @@ func takeBlocks(data []byte, i, n int, high uint64) (int, int, uint64) {
 		high |= wide
 		at, less := 0, 0
 		for at < end {
-			at, less = unescapeBlock(out, b, begin&(1<<end-1)>>at<<at, at, less, end)
+			at, less = unescapeBlock(out, b, escapes&(1<<end-1)>>at<<at, at, less, end)
 			if at == end {
 				break
 			}
@@ -124,39 +115,45 @@ func takeBlocks(data []byte, i, n int, high uint64) (int, int, uint64) {
 				high |= 0x80
 			}
 			less = next - (at - less + utf8.EncodeRune(out[at-less:], r))
-			at = next
+			at = next // which may be behind the end
 		}
-		i, n = i+at, n+at-less
-		if stops != 0 {
+		if i, n = i+at, n+at-less; stops != 0 {
 			break
 		}
 	}
 	return i, n, high
 }
 
-// unescapeBlock writes what the block says from done to end, or up to an escape that is not of one character. begin has the escapes between, less is by
-// how much shorter what it says is.
-func unescapeBlock(out, b *[window]byte, begin uint64, done, less, end int) (int, int) {
-	_ = out[0]
-	first := b[done&63]
-	for ; begin != 0; begin &= begin - 1 {
-		at := bits.TrailingZeros64(begin)
-		next := short[b[(at+1)&63]]
-		*(*[stride]byte)(out[(done-less)&63:]) = *(*[stride]byte)(b[done&63:])
-		out[(done-less)&63] = first
+// beginnings are the backslashes that begin an escape: the first of a row, and every second behind it. With the first of a
+// row added to it, the row becomes a carry; so those that begin at an even place are told from the others.
+func beginnings(backslashes uint64) uint64 {
+	const even = 0x5555555555555555
+	first := backslashes &^ (backslashes << 1)
+	fromEven := backslashes &^ (backslashes + first&even)
+	return fromEven&even | backslashes&^fromEven&^even
+}
+
+// unescapeBlock writes what the block says from done to end, or up to an escape that is not of one character, and gives where
+// it ended. escapes are those between; less is how many bytes less have been written than read, before and after.
+func unescapeBlock(out, b *[window]byte, escapes uint64, done, less, end int) (int, int) {
+	_ = out[0]                 // as in escapeBlock
+	first := b[done&(block-1)] // of the next piece: what an escape stands for, and not the byte behind its backslash
+	for ; escapes != 0; escapes &= escapes - 1 {
+		at := bits.TrailingZeros64(escapes)
+		next := short[b[(at+1)&(block-1)]]
+		*(*[stride]byte)(out[(done-less)&(block-1):]) = *(*[stride]byte)(b[done&(block-1):]) // without a guess, too
+		out[(done-less)&(block-1)] = first
 		for k := done + stride; k < at; k += stride {
-			*(*[stride]byte)(out[(k-less)&63:]) = *(*[stride]byte)(b[k&63:])
+			*(*[stride]byte)(out[(k-less)&(block-1):]) = *(*[stride]byte)(b[k&(block-1):])
 		}
-		if first = next; first == 0 {
+		if next == 0 {
 			return at, less
 		}
-		less++
-		done = at + 1
+		first, done, less = next, at+1, less+1
 	}
-	*(*[stride]byte)(out[(done-less)&63:]) = *(*[stride]byte)(b[done&63:])
-	out[(done-less)&63] = first
-	for k := done + stride; k < end; k += stride {
-		*(*[stride]byte)(out[(k-less)&63:]) = *(*[stride]byte)(b[k&63:])
+	for k := done; k < end; k += stride {
+		*(*[stride]byte)(out[(k-less)&(block-1):]) = *(*[stride]byte)(b[k&(block-1):])
 	}
+	out[(done-less)&(block-1)] = first
 	return end, less
 }
