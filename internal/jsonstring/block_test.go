@@ -53,7 +53,7 @@ func TestBeginnings(t *testing.T) {
 
 // TestAppendInBlocks: every byte at every place of a block, and of what is left behind it.
 func TestAppendInBlocks(t *testing.T) {
-	for _, length := range []int{window - 1, window, window + block} {
+	for _, length := range []int{window - 1, window + block} {
 		for _, with := range []string{"a", `"`} {
 			s := bytes.Repeat([]byte(with), length)
 			for at := range s {
@@ -65,7 +65,7 @@ func TestAppendInBlocks(t *testing.T) {
 			}
 		}
 	}
-	for room := range 4 * spread {
+	for room := range spread + 2*window {
 		s := bytes.Repeat([]byte("\x01\"abcdefgh\\ijklmnopqrstuvwxyz0123456789\x00\n"), 5)
 		if got := AppendBytes(make([]byte, 0, room), s); !bytes.Equal(got, slowly(s)) {
 			t.Fatalf("with room for %d: %s", room, got)
@@ -78,9 +78,9 @@ func TestAppendInBlocks(t *testing.T) {
 func TestTakeInBlocks(t *testing.T) {
 	for _, e := range []string{`\"`, `\\`, `\n`, `\u0041`, `\u20ac`, `\ud83d\ude00`, `\ud83d`, `\ude00\ud83d`, `\ud83d\n`, `\\\"`, `\\\\\`, "é", "\xff",
 		`\`, `\x`, "\\\x00", "\\\xff", `\u`, `\u12"4`, `\u12g4`, `\ud83d\u`, "\x00", "\x1f", `"`, `\\"`} {
-		for _, escapes := range []int{stride, stride + 1, 3 * stride} {
+		for _, escapes := range []int{stride, stride + 1} {
 			for before := range block + 2 {
-				for _, after := range []int{0, 1, stride - 1, block, 2 * window} {
+				for _, after := range []int{0, stride - 1, 2 * window} {
 					text := strings.Repeat(`\"`, escapes) + strings.Repeat("b", before) + e + strings.Repeat("d", after)
 					checkRead(t, []byte(`"`+text), 1)
 					checkRead(t, []byte(`"`+text+`"`), 1)
@@ -94,7 +94,7 @@ func TestTakeInBlocks(t *testing.T) {
 func TestRandomText(t *testing.T) {
 	pieces := []string{`\"`, `\"`, `\"`, `\\`, `\\\"`, `\n`, `\/`, `\u0041`, `\u00e9`, `\ud83d\ude00`, `\ud83d`, "é", "€", "a", "bc", "d ", "efghi", strings.Repeat("j", 17), strings.Repeat("k", 90)}
 	random := rand.New(rand.NewPCG(3, 4))
-	for range 4000 {
+	for range 1500 {
 		var b strings.Builder
 		for range random.IntN(120) {
 			b.WriteString(pieces[random.IntN(len(pieces))])

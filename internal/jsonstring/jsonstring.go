@@ -39,7 +39,7 @@ func quotes(w uint64) uint64 { return ^((w&lows ^ ones*2) + ones*(0x80-0x21) | w
 // slashes has the high bit of every byte of w that is a backslash.
 func slashes(w uint64) uint64 { return ^((w&lows ^ ones*'\\') + lows | w) & highs }
 
-// specials has the high bit of every byte of w that cannot stand in a string as it is.
+// specials has the high bit of every byte of w that cannot stand in a string as it is: quotes and slashes, in fewer steps.
 func specials(w uint64) uint64 {
 	return ^(((w&lows^ones*2)+ones*(0x80-0x21))&((w&lows^ones*'\\')+lows) | w) & highs
 }
@@ -92,6 +92,9 @@ func Valid(s []byte) bool {
 		if i+word <= len(s) {
 			if m := binary.LittleEndian.Uint64(s[i:]) & highs; m == 0 {
 				i += word
+				for i+4*word <= len(s) && ascii((*[4 * word]byte)(s[i:])) {
+					i += 4 * word
+				}
 				continue
 			} else {
 				i += bits.TrailingZeros64(m) / 8
@@ -108,6 +111,13 @@ func Valid(s []byte) bool {
 		i += size
 	}
 	return true
+}
+
+// ascii looks at four words at once, which pays where one word was ASCII already.
+func ascii(b *[4 * word]byte) bool {
+	w0, w1 := binary.LittleEndian.Uint64(b[0:]), binary.LittleEndian.Uint64(b[word:])
+	w2, w3 := binary.LittleEndian.Uint64(b[2*word:]), binary.LittleEndian.Uint64(b[3*word:])
+	return (w0|w1|w2|w3)&highs == 0
 }
 
 // EscapedLen is how many bytes Append makes of s, without the quotes.
@@ -249,7 +259,7 @@ func Unescape(dst, raw []byte) int {
 		switch {
 		case i+word <= len(raw):
 			w := binary.LittleEndian.Uint64(raw[i:])
-			m := zeros(w ^ ones*'\\')
+			m := slashes(w)
 			if m == 0 {
 				binary.LittleEndian.PutUint64(dst[n:], w)
 				i, n = i+word, n+word
