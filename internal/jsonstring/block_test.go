@@ -76,7 +76,7 @@ func TestAppendInBlocks(t *testing.T) {
 // TestTakeInBlocks: everything that can stand in a string at every place of a block, behind as many escapes as Take needs before it
 // goes through blocks.
 func TestTakeInBlocks(t *testing.T) {
-	for _, e := range []string{`\"`, `\\`, `\n`, `\u0041`, `\u20ac`, `\ud83d\ude00`, `\ud83d`, `\ude00\ud83d`, `\ud83d\n`, `\\\"`, `\\\\\`, "é", "\xff",
+	for _, e := range []string{`\"`, `\\`, `\n`, `\u0041`, `\u007f`, `\u0080`, `\u20ac`, `\ud83d\ude00`, `\ud83d`, `\ude00\ud83d`, `\ud83d\n`, `\\\"`, `\\\\\`, "é", "\xff",
 		`\`, `\x`, "\\\x00", "\\\xff", `\u`, `\u12"4`, `\u12g4`, `\ud83d\u`, "\x00", "\x1f", `"`, `\\"`} {
 		for _, escapes := range []int{stride, stride + 1} {
 			for before := range block + 2 {

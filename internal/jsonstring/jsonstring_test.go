@@ -50,6 +50,11 @@ func check(t *testing.T, s []byte) {
 	if got := Append([]byte("x"), string(s)); !bytes.Equal(got[1:], want) || got[0] != 'x' {
 		t.Fatalf("Append(%q) = %s, want x%s", s, got, want)
 	}
+	if len(s) >= window { // with room for blocks
+		if got := AppendBytes(make([]byte, 0, most*len(s)+2*spread), s); !bytes.Equal(got, want) {
+			t.Fatalf("AppendBytes(%q) with room = %s, want %s", s, got, want)
+		}
+	}
 	half := len(s) / 2
 	pieces, wide := AppendInside([]byte("x"), s[:half])
 	pieces, wide2 := AppendInside(pieces, s[half:])
