@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// How many bytes of a word have to be escaped is what a processor cannot foresee in JSON, and what a loop over words then waits for at every
-// word. So the marks of a whole block are gathered first, and what lies between two of them is moved by strides, whatever its length:
-// only the number of marks in a block, and lengths above a stride, are left to be guessed.
+// How many bytes of a word have to be escaped is what a processor cannot foresee in JSON, and a loop over words waits for it at
+// every word. So the marks of a whole block are gathered first, and what lies between two of them is moved by a whole stride,
+// whatever its length: only the number of marks in a block, and lengths above a stride, are left to be guessed.
 const (
 	block  = 64             // bytes, each of which has a bit in the masks
 	stride = 16             // bytes moved at once, as many as a vector register has
@@ -26,6 +26,7 @@ func word8(b *[window]byte, k int) uint64 { return binary.LittleEndian.Uint64(b[
 func gathered(m uint64) uint64 { return m * gather >> (block - word) }
 
 // toEscape marks every byte of the block that cannot stand in a string as it is. high has the high bits of bytes beyond ASCII.
+// It is a function of its own because it needs all registers.
 //
 //go:noinline
 func toEscape(b *[window]byte) (marks, high uint64) {
@@ -36,7 +37,7 @@ func toEscape(b *[window]byte) (marks, high uint64) {
 	return marks, (w0 | w1 | w2 | w3 | w4 | w5 | w6 | w7) & highs
 }
 
-// toUnescape marks the backslashes of the block, and apart from them its quotes and control characters.
+// toUnescape marks the backslashes of the block, and apart from them its quotes and control characters. It is otherwise as toEscape.
 //
 //go:noinline
 func toUnescape(b *[window]byte) (backslashes, stops, high uint64) {

@@ -1,4 +1,4 @@
-// Package jsonstring writes and reads the inside of JSON strings (RFC 8259 §7), eight bytes at a time.
+// Package jsonstring writes and reads the inside of JSON strings (RFC 8259 §7), eight bytes at a time and in long strings 64.
 //
 // What a newcomer gets wrong: on AWS Lambda every body passes as a JSON string, in the event,
 // in the reply and in the message to SQS, and a body that is JSON itself has something to
@@ -159,7 +159,7 @@ func AppendInside(dst, s []byte) (out []byte, wide bool) {
 		}
 		n := len(dst)
 		out := dst[:cap(dst)]
-		if i+window <= len(s) {
+		if i+window <= len(s) { // which spares short strings the call
 			i, n, high = appendBlocks(out, n, s, i, high)
 		}
 		for i+word <= len(s) && n+slack <= len(out) {
