@@ -50,6 +50,11 @@ func check(t *testing.T, s []byte) {
 	if got := Append([]byte("x"), string(s)); !bytes.Equal(got[1:], want) || got[0] != 'x' {
 		t.Fatalf("Append(%q) = %s, want x%s", s, got, want)
 	}
+	if len(s) >= window { // with room for blocks
+		if got := AppendBytes(make([]byte, 0, most*len(s)+2*spread), s); !bytes.Equal(got, want) {
+			t.Fatalf("AppendBytes(%q) with room = %s, want %s", s, got, want)
+		}
+	}
 	half := len(s) / 2
 	pieces, wide := AppendInside([]byte("x"), s[:half])
 	pieces, wide2 := AppendInside(pieces, s[half:])
@@ -142,6 +147,7 @@ func FuzzString(f *testing.F) {
 	f.Add([]byte("\"\\\n\x00\x1f \x7f\x80\xff€ and more of it"))
 	f.Add([]byte(`{"a":"b","c":["d","e"]}`))
 	f.Add([]byte("mörpheus\xed\xa0\x80\xf4\x90\x80\x80 ab cde fgh ij\xe2\x82"))
+	f.Add([]byte("{\"id\":17,\"name\":\"user 17\",\"mail\":\"u17@example.com\"},\n\t{\"id\":18,\"text\":\"\x01\xc3\xa9 and sentences that are longer, and \\\"quotes\\\"\"}"))
 	f.Fuzz(func(t *testing.T, s []byte) { check(t, s) })
 }
 
@@ -157,15 +163,6 @@ func FuzzUnescape(f *testing.F) {
 
 func text() []byte {
 	return []byte(strings.Repeat(`{"id":17,"name":"user 17","mail":"u17@example.com"},`, 2000))
-}
-
-func BenchmarkAppend(b *testing.B) {
-	s := text()
-	out := make([]byte, 0, 2*len(s))
-	b.SetBytes(int64(len(s)))
-	for b.Loop() {
-		AppendBytes(out, s)
-	}
 }
 
 func BenchmarkEscapedLen(b *testing.B) {

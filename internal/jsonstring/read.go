@@ -148,16 +148,19 @@ func Take(data []byte, at int) Text {
 }
 
 // takeWords is the way of Take through what is usual: plain text and escapes of one character. It goes from word to word,
-// and not from one escape to the next, so that the processor can begin with a word before it is through with the last. It ends
-// where something else is, or less than a word is left. n is at least a word behind i, so that whole words can be written:
-// what they overwrite is in w.
+// and not from one escape to the next, so that the processor can begin with a word before it is through with the last. Blocks go
+// on as soon as n is far enough behind i. It ends where something else is, or less than a word is left. n is at least a word
+// behind i, so that whole words can be written: what they overwrite is in w.
 func takeWords(data []byte, i, n int, high uint64) (int, int, uint64) {
 	const pair = 0x8080 // the marks of an escape's two bytes
 words:
 	for i+word <= len(data) {
+		if i-n >= stride && i+window <= len(data) {
+			return takeBlocks(data, i, n, high)
+		}
 		w := binary.LittleEndian.Uint64(data[i:])
-		escapes := zeros(w ^ ones*'\\')
-		marks := escapes | zeros(w^ones*'"') | controls(w)
+		escapes := slashes(w)
+		marks := escapes | quotes(w)
 		done := 0 // bytes of the word that are written
 		for marks != 0 {
 			at := bits.TrailingZeros64(marks) &^ 7

@@ -89,23 +89,9 @@ func FuzzRead(f *testing.F) {
 	for _, s := range []string{``, `"`, `\`, `a"b`, `\u0041\ud83d\ude00\"\\ and more of it" :`, `\ud83d\ud83d\ude00"`, "\x00", "€\xe2\x82\"", `\u00e`} {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, text []byte) { checkRead(t, append([]byte{'"'}, text...), 1) })
-}
-
-func BenchmarkScan(b *testing.B) {
-	s := slowly(text())
-	b.SetBytes(int64(len(s)))
-	for b.Loop() {
-		Scan(s, 1)
-	}
-}
-
-func BenchmarkTake(b *testing.B) {
-	s := slowly(text())
-	room := make([]byte, len(s))
-	b.SetBytes(int64(len(s)))
-	for b.Loop() {
-		copy(room, s)
-		Take(room, 1)
-	}
+	f.Add([]byte(`{\"id\":17,\"name\":\"user 17\",\"mail\":\"u17@example.com\"},{\"id\":18,\"text\":\"with \\\"quotes\\\" and \u00e9 \ud83d\ude00\",\"mail\":\"u18@example.com\"}",`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		checkRead(t, append([]byte{'"'}, text...), 1)
+		checkRead(t, append([]byte(`"`+strings.Repeat(`\"`, stride)), text...), 1)
+	})
 }
