@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -102,5 +103,38 @@ func TestEventsOfOthers(t *testing.T) {
 		if !ok || bad.Call.Front != "" || !strings.Contains(err.Error(), want) || bad.Call.Request == nil {
 			t.Errorf("%s: %v, want %q", event, err, want)
 		}
+	}
+}
+
+// What is not text may reach a REST API's clients as base64, compressed pages too. Where nobody has said what the API
+// decodes, the log tells of it once.
+func TestBase64IsToldOnce(t *testing.T) {
+	var log strings.Builder
+	d := &Door{Log: slog.New(slog.NewTextHandler(&log, nil))}
+	serve := func(f eventtest.Front, body string) {
+		d.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = io.WriteString(w, body)
+		})
+		event, err := f.Event(eventtest.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reply, err := d.Serve(t.Context(), event); err != nil || reply.Wait() != nil {
+			t.Fatal(err, reply.Wait())
+		}
+	}
+	for _, f := range eventtest.Fronts[1:] {
+		serve(f, "\x1f\x8b")
+	}
+	serve(eventtest.REST, "text")
+	if log.String() != "" {
+		t.Errorf("nothing was to be told: %s", &log)
+	}
+	serve(eventtest.REST, "\x1f\x8b")
+	serve(eventtest.REST, "\x1f\x8b")
+	if got := log.String(); strings.Count(got, "binaryMediaTypes") != 1 || !strings.Contains(got, "level=INFO") || !strings.Contains(got, "encoding=gzip") || !strings.Contains(got, "type=text/html") {
+		t.Errorf("the log: %s", got)
 	}
 }
