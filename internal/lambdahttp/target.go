@@ -39,10 +39,15 @@ func (b *builder) clientPath() string {
 		return path
 	case restAPI:
 		path := b.path
+		before := "/" + c.stage // what requestContext.path has before it
 		if c.custom() {
 			call.Base, path = b.cutBase(path)
-		} else if rest, ok := strings.CutPrefix(c.path, "/"+c.stage); ok && c.stage != "" && (rest == "" || rest[0] == '/') {
-			call.Base = "/" + c.stage
+			before = call.Base
+		} else if c.stage == "" {
+			before = ""
+		}
+		if rest, ok := strings.CutPrefix(c.path, before); ok && (rest == "" || rest[0] == '/') {
+			call.Base = before
 			// The event's path has a leading "//" made one; this one has not.
 			if strings.TrimLeft(rest, "/") == strings.TrimLeft(path, "/") && len(rest) > len(path) {
 				path = rest

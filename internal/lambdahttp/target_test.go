@@ -33,6 +33,8 @@ func TestBaseAndStage(t *testing.T) {
 		{"fixed template, trailing slash", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/users/1/", Resource: "/users/{id}"}, "/users/1/", "/shop"},
 		{"greedy below a fixed part", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/v1/a/b", Resource: "/v1/{rest+}"}, "/v1/a/b", "/shop"},
 		{"escaped literal", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/%75sers/1", Resource: "/users/{id}"}, "/%75sers/1", "/shop"},
+		{"two leading slashes, custom domain", eventtest.REST, eventtest.Request{Custom: true, Target: "//users"}, "//users", ""},
+		{"two leading slashes, base path", eventtest.REST, eventtest.Request{Base: "/shop", Target: "//users/"}, "//users/", "/shop"},
 		{"several trailing slashes", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/users//"}, "/users//", "/shop"},
 		{"fixed template, several trailing slashes", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/users/1//", Resource: "/users/{id}"}, "/users/1//", "/shop"},
 		{"a template that does not fit", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/users/1", Resource: "/people/{id}"}, "/shop/users/1", ""},
