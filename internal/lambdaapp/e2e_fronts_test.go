@@ -115,6 +115,12 @@ var sameRequests = map[string]eventtest.Request{
 	"text":                  {Method: "PUT", Target: "/a", Header: fieldsOf("Content-Type", "text/plain; charset=utf-8"), Body: []byte("grüße \"\\\n")},
 	"binary":                {Method: "POST", Target: "/a", Header: fieldsOf("Content-Type", "application/octet-stream"), Body: []byte{0xff, 0, 1, 0xfe}, BinaryMediaTypes: []string{"*/*"}},
 	"compressed":            {Method: "POST", Target: "/a", Header: fieldsOf("Content-Type", "text/plain", "Content-Encoding", "gzip"), Body: gzipped("hello"), BinaryMediaTypes: []string{"*/*"}},
+	"odd path":              {Method: "GET", Target: "/a/..//b;c=d/%2e%2E/e+f/~'(g)!*,:@/%7E//"},
+	"odd query":             {Method: "GET", Target: "/a?x;y=1&=&a=b=c&d=%2b+%20&e=?/:@"},
+	"old response header":   {Method: "GET", Target: "/a", Header: fieldsOf("X-Old", "yes")},
+	"form":                  {Method: "POST", Target: "/a", Header: fieldsOf("Content-Type", "application/x-www-form-urlencoded"), Body: []byte("a=b+c&d=%20&e")},
+	"length of nothing":     {Method: "POST", Target: "/a", Header: fieldsOf("Content-Type", "application/json")},
+	"many headers":          {Method: "GET", Target: "/a", Header: many(100)},
 	"empty header":          {Method: "GET", Target: "/a", Header: fieldsOf("X-Empty", "")},
 	"HEAD":                  {Method: "HEAD", Target: "/a?b=c"},
 	"no content":            {Method: "DELETE", Target: "/a", Header: fieldsOf("X-Status", "204")},
@@ -153,6 +159,9 @@ func mirror(rw http.ResponseWriter, r *http.Request) {
 		if v := r.Header.Get(name); v != "" {
 			h.Set(name, v)
 		}
+	}
+	if r.Header.Get("X-Old") != "" {
+		h["X-Name"] = []string{"gr\xfc\xdfe"}
 	}
 	status := http.StatusCreated
 	if text := r.Header.Get("X-Status"); text != "" {
@@ -219,6 +228,14 @@ func (w *world) compare(t *testing.T, s *server, front eventtest.Front, r eventt
 func fieldsOf(pairs ...string) (out []tapway.Field) {
 	for i := 0; i < len(pairs); i += 2 {
 		out = append(out, tapway.Field{Name: pairs[i], Value: pairs[i+1]})
+	}
+	return out
+}
+
+// many are n headers with names of their own.
+func many(n int) (out []tapway.Field) {
+	for i := range n {
+		out = append(out, tapway.Field{Name: "X-Field-" + strconv.Itoa(i), Value: strings.Repeat("v", i%7)})
 	}
 	return out
 }

@@ -331,10 +331,11 @@ func chosen(event []byte, method string) (string, string) {
 	return method, gjson.GetBytes(event, "resource").String()
 }
 
-// eventParams takes parameters from the event, for an HTTP API's path in which an encoded slash was
-// decoded, so that it no longer fits the template. What is in them is encoded again.
+// eventParams takes parameters from the event, for a path that does not fit the template: an HTTP API's in which an encoded
+// slash was decoded, or one with slashes that a REST API has overlooked. What is in them is encoded again.
 func eventParams(r *route.Route, event []byte) ([]tapway.PathParam, bool) {
 	given := gjson.GetBytes(event, "pathParameters").Map()
+	rest := !gjson.GetBytes(event, "version").Exists() // a REST API leaves them encoded
 	greedy := ""
 	if name, ok := strings.CutSuffix(r.Template, "+}"); ok {
 		greedy = name[strings.LastIndexByte(name, '{')+1:]
@@ -346,10 +347,17 @@ func eventParams(r *route.Route, event []byte) ([]tapway.PathParam, bool) {
 		if !ok || v.String() == "" {
 			return nil, false
 		}
-		value := url.PathEscape(v.String())
+		segments := []string{v.String()}
 		if name == greedy {
-			value = strings.ReplaceAll(value, "%2F", "/")
+			segments = strings.Split(segments[0], "/")
 		}
+		for i, s := range segments {
+			if decoded, err := url.PathUnescape(s); rest && err == nil {
+				s = decoded
+			}
+			segments[i] = url.PathEscape(s)
+		}
+		value := strings.Join(segments, "/")
 		params = append(params, tapway.PathParam{Name: name, Value: value})
 	}
 	return params, true

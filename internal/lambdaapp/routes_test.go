@@ -243,3 +243,30 @@ func TestTablesHTTPAPI(t *testing.T) {
 		}
 	}
 }
+
+// A REST API's parameters are encoded as the client had them, and are not encoded twice where the path does not fit.
+func TestTablesRESTParameters(t *testing.T) {
+	s := newShelf(t, "")
+	s.objects["routes/one.json"] = `{"openapi":"3.0.1","paths":{
+		"/users/{id}":{"get":{"x-amazon-apigateway-integration":{"type":"http_proxy","httpMethod":"GET","uri":"https://h/u/{id}","requestParameters":{"integration.request.path.id":"method.request.path.id"}}}},
+		"/files/{proxy+}":{"get":{"x-amazon-apigateway-integration":{"type":"http_proxy","httpMethod":"GET","uri":"https://h/f/{proxy}","requestParameters":{"integration.request.path.proxy":"method.request.path.proxy"}}}}}}`
+	for _, tt := range []struct{ resource, path, params, want string }{
+		{"/users/{id}", "/users/a%20b", `{"id":"a%20b"}`, "h/u/a%20b"},
+		{"/users/{id}", "/shop/users//a%20b", `{"id":"a%20b"}`, "h/u/a%20b"},
+		{"/users/{id}", "/shop/users//a", `{"id":"a%2Fb%25"}`, "h/u/a%2Fb%25"},
+		{"/users/{id}", "/shop/users//a", `{"id":"100%"}`, "h/u/100%25"},
+		{"/files/{proxy+}", "/shop//files/a", `{"proxy":"a%2Fb/c%20d"}`, "h/f/a%2Fb/c%20d"},
+	} {
+		box := &outbox{event: []byte(fmt.Sprintf(`{"resource":%q,"httpMethod":"GET","pathParameters":%s}`, tt.resource, tt.params))}
+		facts := &tapway.Facts{Front: tapway.FrontREST, API: &tapway.API{ID: "one", Stage: "prod"}}
+		ctx := tapway.WithCall(tapway.WithFacts(context.WithValue(t.Context(), outboxKey{}, box), facts), new(tapway.Call))
+		hop, refusal := s.Route(httptest.NewRequest("GET", tt.path, http.NoBody).WithContext(ctx), tt.path, "", false)
+		got := hop.Host + hop.Path
+		if refusal != nil {
+			got = fmt.Sprint(refusal.Status, " ", refusal.Reason)
+		}
+		if got != tt.want {
+			t.Errorf("%s, %s: %s, want %s", tt.path, tt.params, got, tt.want)
+		}
+	}
+}

@@ -156,9 +156,8 @@ func (d *Door) buffer(call *Call, h http.Handler) *Reply {
 	default:
 		if reply.Body = w.reply(); len(reply.Body) > w.limit {
 			err = ErrTooLarge
-		} else if w.binary && call.shape == restAPI && d.BinaryMediaTypes != nil && !accepts(d.BinaryMediaTypes, call.Request.Header) {
-			d.log().Warn("the client gets base64: what it accepts first is not in the API's binaryMediaTypes",
-				"api", call.API.ID, "stage", call.API.Stage, "bytes", w.size)
+		} else if w.binary && call.shape == restAPI {
+			d.tellBase64(w)
 		}
 	}
 	if err != nil {
@@ -372,6 +371,19 @@ func (w *bufferWriter) reply() []byte {
 	}
 	out := append(make([]byte, 0, len(w.head)+n+bodyRoom), w.head...)
 	return appendBody(out, w.body, encode)
+}
+
+// tellBase64 logs that a client of a REST API gets base64, or may get it. The latter is told once.
+func (d *Door) tellBase64(w *bufferWriter) {
+	api := w.call.API
+	switch {
+	case d.BinaryMediaTypes == nil && !d.told.Swap(true):
+		d.log().Info("a response that is not text goes to a REST API as base64: it decodes that only if its binaryMediaTypes have */*, or what the client accepts first; a response that streams needs neither",
+			"api", api.ID, "stage", api.Stage, "type", w.header.Get("Content-Type"), "encoding", w.header.Get("Content-Encoding"), "bytes", w.size)
+	case d.BinaryMediaTypes != nil && !accepts(d.BinaryMediaTypes, w.call.Request.Header):
+		d.log().Warn("the client gets base64: what it accepts first is not in the API's binaryMediaTypes",
+			"api", api.ID, "stage", api.Stage, "bytes", w.size)
+	}
 }
 
 // accepts reports whether a REST API decodes base64 for this client: the first type it accepts

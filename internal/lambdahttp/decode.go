@@ -69,7 +69,7 @@ func decodeEvent(ctx context.Context, data []byte, own bool) (*Call, error) {
 	// What was understood so far is worth having even behind an error.
 	what := b.build()
 	switch {
-	case err != nil:
+	case err != nil && (!e.odd || shape != unknown): // else its values are as they should be for what it is
 		what = err.Error()
 	case shape == unknown:
 		what = e.strange()

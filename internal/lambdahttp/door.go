@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/tapway/tapway"
 )
@@ -55,7 +56,8 @@ type Door struct {
 
 	// BinaryMediaTypes are those of the REST API, as far as they are known. A reply that is not
 	// text goes out as base64 in any case; only what the client accepts first being among these
-	// makes the API decode it, and a warning is logged when it is not. nil is not known.
+	// makes the API decode it, and a warning is logged when it is not. nil is not known: then it is
+	// told once that it may be so.
 	BinaryMediaTypes []string
 
 	// MaxReply bounds a buffered reply, as it is posted, in bytes: 0 is MaxReply, or
@@ -75,6 +77,8 @@ type Door struct {
 	OwnEvents bool
 
 	Log *slog.Logger // nil is slog.Default
+
+	told atomic.Bool // that a REST API may not decode base64
 }
 
 // Reply is what to post as the response to an invocation.

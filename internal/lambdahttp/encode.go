@@ -91,7 +91,7 @@ func appendJoined(dst []byte, names []string, h http.Header, list bool) []byte {
 		values := valuesOf(h, name)
 		switch {
 		case name != "Set-Cookie":
-			put(name, strings.Join(values, ", "))
+			put(name, join(values))
 		case !list:
 			for i, v := range values {
 				put(varied(name, i), v)
@@ -143,10 +143,29 @@ func appendBody(dst, body []byte, encode bool) []byte {
 	return append(strconv.AppendBool(dst, encode), '}')
 }
 
-// appendText writes s as a JSON string. Bytes that are no UTF-8 become U+FFFD.
-func appendText(dst []byte, s string) []byte {
-	if !utf8.ValidString(s) {
-		s = strings.Map(func(r rune) rune { return r }, s)
+// join makes one value of several; each is UTF-8 or not for itself.
+func join(values []string) string {
+	if len(values) == 1 {
+		return values[0]
 	}
-	return jsonstring.Append(dst, s)
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = readable(v)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// appendText writes s as a JSON string.
+func appendText(dst []byte, s string) []byte { return jsonstring.Append(dst, readable(s)) }
+
+// readable gives what is no UTF-8 as ISO-8859-1 (RFC 9110 §5.5), as the record has it: no byte of it is lost.
+func readable(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	runes := make([]rune, len(s))
+	for i := range len(s) {
+		runes[i] = rune(s[i])
+	}
+	return string(runes)
 }

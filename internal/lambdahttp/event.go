@@ -1,6 +1,7 @@
 package lambdahttp
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -75,6 +76,7 @@ type event struct {
 	ascii  bool   // it is certain to be plain ASCII
 	base64 bool
 
+	odd        bool // it is JSON to its end, and some value has another type than a front's
 	authorizer bool // a gateway asks whether a call may pass
 	context    requestContext
 	names      []string // of the first members, for messages
@@ -105,7 +107,7 @@ type requestContext struct {
 func (e *event) parse(data []byte) error {
 	s := scanner{data: data}
 	if s.peek() != '{' {
-		return fmt.Errorf("it is not a JSON object")
+		return errors.New("the event is not a JSON object; " + wanted)
 	}
 	s.object("the event", func(name []byte) {
 		if len(e.names) < 8 {
@@ -161,6 +163,7 @@ func (e *event) parse(data []byte) error {
 		}
 	})
 	s.end()
+	e.odd = s.err == nil && s.odd != nil
 	if e.single > 0 && len(e.multiHeaders) == 0 {
 		again := scanner{data: data, pos: e.single, room: s.room}
 		e.headers, _ = again.pairs("headers", e.headerRoom[:0])
@@ -309,20 +312,22 @@ func (e *event) shape() shape {
 	return unknown
 }
 
+// wanted ends the message about any other event.
+const wanted = "expected an event of a REST API, an HTTP API (payload 1.0 or 2.0), a Function URL or a load balancer"
+
 // strange says what an event of unknown shape looks like.
 func (e *event) strange() string {
-	const want = "expected an event of a REST API, an HTTP API (payload 1.0 or 2.0), a Function URL or a load balancer"
 	switch {
 	case e.context.connectionID != "":
-		return "this is a WebSocket API's event; " + want
+		return "this is a WebSocket API's event; " + wanted
 	case e.authorizer:
-		return "this is a gateway's question to an authorizer, which tapway is not; " + want
+		return "this is a gateway's question to an authorizer, which tapway is not; " + wanted
 	case len(e.names) == 0:
-		return "the event is empty; " + want
+		return "the event is empty; " + wanted
 	case len(e.names) == 1 && e.names[0] == "Records":
-		return `the event holds "Records", as from SQS, SNS or S3; ` + want
+		return `the event holds "Records", as from SQS, SNS or S3; ` + wanted
 	}
-	return fmt.Sprintf("the event has %s; %s", strings.Join(quoteAll(e.names), ", "), want)
+	return fmt.Sprintf("the event has %s; %s", strings.Join(quoteAll(e.names), ", "), wanted)
 }
 
 func quoteAll(names []string) []string {

@@ -326,6 +326,9 @@ func TestFidelityIsHonest(t *testing.T) {
 		if rapid.Bool().Draw(t, "cookies") {
 			r.Header = append(r.Header, tapway.Field{Name: "Cookie", Value: rapid.StringMatching(`a=b(; [a-z]=[a-z]){0,2}`).Draw(t, "cookie")})
 		}
+		r.Base = rapid.SampledFrom([]string{"", "", "/shop", "/shop/v1"}).Draw(t, "base")
+		r.Custom = rapid.Bool().Draw(t, "custom domain")
+		r.Stage = rapid.SampledFrom([]string{"", "dev"}).Draw(t, "stage")
 		r.Body = []byte(rapid.SampledFrom([]string{"", "{}", "\xff\x00", "é\"\\\n"}).Draw(t, "body"))
 		if len(r.Body) > 0 {
 			r.Header = append(r.Header, tapway.Field{Name: "Content-Type", Value: rapid.SampledFrom([]string{"application/json", "text/plain", "image/png"}).Draw(t, "type")})

@@ -56,8 +56,13 @@ func (b *builder) header() {
 	if r.Host == "" {
 		r.Host = b.event.context.domain
 	}
-	if len(b.cookies) > 0 && r.Header["Cookie"] == nil {
-		put("Cookie", b.cookie())
+	if len(b.cookies) > 0 {
+		switch lines := r.Header["Cookie"]; {
+		case lines == nil:
+			put("Cookie", b.cookie())
+		case len(lines) == 1 && commas(lines[0], b.cookies):
+			r.Header["Cookie"] = []string{b.cookie()}
+		}
 	}
 
 	switch call.shape {
@@ -94,6 +99,25 @@ func (b *builder) cookie() string {
 		s.WriteString(c.value)
 	}
 	return s.String()
+}
+
+// commas reports whether a Cookie header has the event's cookies with a comma between some of them. So are several
+// lines joined, but of several lines of cookies one server would make one cookie (RFC 6265 §5.4, RFC 9113 §8.2.3).
+func commas(header string, cookies []pair) (found bool) {
+	const between = ";, \t"
+	for i, c := range cookies {
+		rest := strings.TrimLeft(header, between)
+		gap := header[:len(header)-len(rest)]
+		if i > 0 && gap == "" {
+			return false
+		}
+		found = found || i > 0 && strings.Contains(gap, ",")
+		var ok bool
+		if header, ok = strings.CutPrefix(rest, c.value); !ok {
+			return false
+		}
+	}
+	return found && strings.Trim(header, between) == ""
 }
 
 // mayBeJoined reports whether a value may be several lines that the front has joined. It does

@@ -39,10 +39,15 @@ func (b *builder) clientPath() string {
 		return path
 	case restAPI:
 		path := b.path
+		before := "/" + c.stage // what requestContext.path has before it
 		if c.custom() {
 			call.Base, path = b.cutBase(path)
-		} else if rest, ok := strings.CutPrefix(c.path, "/"+c.stage); ok && c.stage != "" && strings.HasPrefix(rest, "/") {
-			call.Base = "/" + c.stage
+			before = call.Base
+		} else if c.stage == "" {
+			before = ""
+		}
+		if rest, ok := strings.CutPrefix(c.path, before); ok && (rest == "" || rest[0] == '/') {
+			call.Base = before
 			// The event's path has a leading "//" made one; this one has not.
 			if strings.TrimLeft(rest, "/") == strings.TrimLeft(path, "/") && len(rest) > len(path) {
 				path = rest
@@ -75,19 +80,22 @@ func cutStage(path, stage string) (base, rest string) {
 }
 
 // cutBase takes a custom domain's base path off a path: what the resource's template does not
-// account for. pathParameters.proxy alone would lose a trailing slash.
+// account for. pathParameters.proxy alone would lose slashes at the ends.
 func (b *builder) cutBase(path string) (base, rest string) {
 	if b.resource == "" || b.resource[0] != '/' {
 		return "", path
 	}
-	head := strings.TrimSuffix(path, "/")
+	head := strings.TrimRight(path, "/")
 	if b.resource == "/" {
-		return head, "/"
+		if rest = path[len(head):]; rest == "" {
+			rest = "/"
+		}
+		return head, rest
 	}
 	template := strings.Split(b.resource[1:], "/")
 	at := len(head)
 	if name, ok := strings.CutSuffix(template[len(template)-1], "+}"); ok {
-		value := strings.TrimSuffix(b.pathParam(strings.TrimPrefix(name, "{")), "/")
+		value := strings.Trim(b.pathParam(strings.TrimPrefix(name, "{")), "/")
 		if value == "" || !strings.HasSuffix(head, "/"+value) {
 			return "", path
 		}
@@ -101,7 +109,8 @@ func (b *builder) cutBase(path string) (base, rest string) {
 		}
 		at = slash
 	}
-	return path[:at], path[at:]
+	base = strings.TrimRight(path[:at], "/") // the slashes behind it are the client's
+	return base, path[len(base):]
 }
 
 func (b *builder) pathParam(name string) string {

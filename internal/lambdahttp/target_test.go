@@ -2,6 +2,7 @@ package lambdahttp
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/tapway/tapway/internal/lambdahttp/eventtest"
@@ -32,6 +33,10 @@ func TestBaseAndStage(t *testing.T) {
 		{"fixed template, trailing slash", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/users/1/", Resource: "/users/{id}"}, "/users/1/", "/shop"},
 		{"greedy below a fixed part", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/v1/a/b", Resource: "/v1/{rest+}"}, "/v1/a/b", "/shop"},
 		{"escaped literal", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/%75sers/1", Resource: "/users/{id}"}, "/%75sers/1", "/shop"},
+		{"two leading slashes, custom domain", eventtest.REST, eventtest.Request{Custom: true, Target: "//users"}, "//users", ""},
+		{"two leading slashes, base path", eventtest.REST, eventtest.Request{Base: "/shop", Target: "//users/"}, "//users/", "/shop"},
+		{"several trailing slashes", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/users//"}, "/users//", "/shop"},
+		{"fixed template, several trailing slashes", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/users/1//", Resource: "/users/{id}"}, "/users/1//", "/shop"},
 		{"a template that does not fit", eventtest.REST, eventtest.Request{Base: "/shop", Target: "/users/1", Resource: "/people/{id}"}, "/shop/users/1", ""},
 		{"$default", eventtest.HTTP2, eventtest.Request{Target: "/users"}, "/users", ""},
 		{"named stage", eventtest.HTTP2, eventtest.Request{Stage: "dev", Target: "/users"}, "/users", "/dev"},
@@ -66,6 +71,33 @@ func cutQuery(s string) (path, query string, ok bool) {
 		}
 	}
 	return s, "", false
+}
+
+// A custom domain's base path never ends with a slash, and how many slashes pathParameters keeps does not matter.
+func TestBaseAndSlashes(t *testing.T) {
+	for _, tt := range []struct{ path, resource, proxy, want, base string }{
+		{"/shop/a//", "/{proxy+}", "a", "/a//", "/shop"},
+		{"/shop/a//", "/{proxy+}", "a/", "/a//", "/shop"},
+		{"/shop/a//", "/{proxy+}", "a//", "/a//", "/shop"},
+		{"/shop//a", "/{proxy+}", "a", "//a", "/shop"},
+		{"/shop//a", "/{proxy+}", "/a", "//a", "/shop"},
+		{"//a", "/{proxy+}", "a", "//a", ""},
+		{"/shop/a//b", "/{proxy+}", "a//b", "/a//b", "/shop"},
+		{"/shop//", "/", "", "//", "/shop"},
+		{"/shop", "/", "", "/", "/shop"},
+		{"/", "/", "", "/", ""},
+		{"/shop/ab", "/{proxy+}", "b", "/shop/ab", ""},
+	} {
+		event := fmt.Sprintf(`{"resource":%q,"path":%q,"httpMethod":"GET","pathParameters":{"proxy":%q},"requestContext":{"domainName":"api.example.com","stage":"prod"}}`, tt.resource, tt.path, tt.proxy)
+		call, err := Decode(t.Context(), []byte(event))
+		if err != nil || call.Request.RequestURI != tt.want || call.Base != tt.base {
+			t.Errorf("%s of %s, proxy %q: %v %q, base %q; want %q, %q", tt.path, tt.resource, tt.proxy, err, call.Request.RequestURI, call.Base, tt.want, tt.base)
+		}
+	}
+	call, err := Decode(t.Context(), []byte(`{"resource":"/","path":"/","httpMethod":"GET","requestContext":{"domainName":"a.execute-api.x","stage":"prod","path":"/prod"}}`))
+	if err != nil || call.Request.RequestURI != "/" || call.Base != "/prod" {
+		t.Errorf("the root of a stage: %v %q, base %q", err, call.Request.RequestURI, call.Base)
+	}
 }
 
 // What HTTP APIs have been seen to do to paths, and what becomes of it here.

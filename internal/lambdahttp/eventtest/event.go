@@ -248,7 +248,7 @@ func (r Request) rest() map[string]any {
 	resource := r.Resource
 	if resource == "" {
 		resource = "/{proxy+}"
-		if path == "/" {
+		if strings.Trim(path, "/") == "" {
 			resource = "/"
 		}
 	}
