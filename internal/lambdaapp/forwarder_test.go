@@ -126,7 +126,9 @@ func TestFullSizePoison(t *testing.T) {
 func TestSmallDeadLetterQueue(t *testing.T) {
 	w := newWorld(t)
 	w.sqs.Create("records-dead", map[string]string{"MaximumMessageSize": "65536"})
-	w.sink = func(rw http.ResponseWriter, _ *http.Request, _ []byte) { rw.WriteHeader(http.StatusUnprocessableEntity) }
+	w.sink = func(rw http.ResponseWriter, _ *http.Request, _ []byte) {
+		rw.WriteHeader(http.StatusUnprocessableEntity)
+	}
 	f := w.start(Forwarder)
 	large := recordOf(1, strings.Repeat("a", 100<<10))
 	result := f.Invoke(t.Context(), event1(large, 8))

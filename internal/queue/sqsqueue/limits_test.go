@@ -221,3 +221,36 @@ func TestPutBackPartly(t *testing.T) {
 		}
 	})
 }
+
+// TestAnotherDeadLetterQueue: a queue may get another dead-letter queue while a process works on it, and the old one may go.
+func TestAnotherDeadLetterQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, onlyA)
+		w.sqs.Create("a-new", nil)
+		w.sqs.Create("a", map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("a-new", 1000)})
+		w.sqs.Fault = func(c sqstest.Call) *sqstest.Fault {
+			if c.Queue == "a-dead" {
+				return &sqstest.Fault{Status: 400, Code: "QueueDoesNotExist"}
+			}
+			return nil
+		}
+		w.enqueue(0, 1)
+		s := w.subscribe("a")
+		dead := func(m tapway.Message) error {
+			return s.Settle(t.Context(), []tapway.Settlement{{Message: m, Outcome: tapway.Outcome{Verdict: tapway.Dead, Reason: "410 Gone"}}})
+		}
+		m := w.receive(s, 1)[0]
+		if err := dead(m); err == nil {
+			t.Fatal("it went to a queue that is gone")
+		}
+		if err := dead(m); err != nil {
+			t.Error(err)
+		}
+		if n := len(w.sqs.Messages("a-new")); n != 1 {
+			t.Errorf("%d dead letters in the new queue", n)
+		}
+		if l := w.line("a"); l.Dead != 1 || l.Queued != 0 {
+			t.Errorf("account %+v", l)
+		}
+	})
+}

@@ -253,16 +253,17 @@ func (d *destination) bury(ctx context.Context, acts []*act) {
 		return
 	}
 	dead, err := d.deadLetters(ctx)
+	var f facts
 	if err == nil {
-		_, _, err = dead.lookUp(ctx)
+		_, f, err = dead.lookUp(ctx)
 	}
 	if err != nil {
+		d.forgetDead(ctx, dead, err)
 		for _, a := range acts {
 			a.err = err
 		}
 		return
 	}
-	_, f, _ := dead.ready()
 	parcels := make([]*parcel, len(acts))
 	for i, a := range acts {
 		if parcels[i] = d.deadLetter(a); parcels[i].size() > f.most && len(parcels[i].body) <= f.most {
@@ -272,6 +273,8 @@ func (d *destination) bury(ctx context.Context, acts []*act) {
 	for i, err := range dead.send(ctx, parcels...) {
 		if acts[i].err = err; err == nil {
 			d.memory.buried(acts[i].receipt.MessageID)
+		} else {
+			d.forgetDead(ctx, dead, err)
 		}
 	}
 }

@@ -28,10 +28,10 @@ func (d *destination) sharing(ctx context.Context, url string, f facts) (s share
 			continue
 		}
 		its, facts, err := other.lookUpDead(ctx)
-		switch c := code(err); {
+		switch {
 		case err == nil && f.arn != "" && facts.arn != "" && f.arn == facts.arn, err == nil && its == url:
 			s.others = append(s.others, other)
-		case err == nil, errors.Is(err, tapway.ErrNotFound), c == "QueueDoesNotExist", c == "NonExistentQueue": // it has another one, or none
+		case err == nil, errors.Is(err, tapway.ErrNotFound), gone(err): // it has another one, or none
 		default:
 			s.unsure = append(s.unsure, other)
 			if s.why == nil {

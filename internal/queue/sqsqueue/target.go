@@ -72,7 +72,7 @@ func (t *target) lookUp(ctx context.Context) (string, facts, error) {
 		return "", facts{}, err
 	}
 	attributes, err := t.attributes(ctx, awssqs.QueueAttributeArn, awssqs.QueueAttributeMaximumMessageSize, awssqs.QueueAttributeRedrivePolicy)
-	if err != nil && (code(err) == "QueueDoesNotExist" || code(err) == "NonExistentQueue" || ctx.Err() != nil) {
+	if err != nil && (gone(err) || ctx.Err() != nil) {
 		return "", facts{}, err
 	}
 	t.mu.Lock()
@@ -234,4 +234,20 @@ func (d *destination) deadLetters(ctx context.Context) (*target, error) {
 		d.dead = newTarget(d.q, url[:strings.LastIndexByte(url, '/')+1]+name)
 	}
 	return d.dead, nil
+}
+
+// forgetDead makes the next one ask the redrive policy again, if the dead-letter queue it named has gone.
+func (d *destination) forgetDead(ctx context.Context, dead *target, err error) {
+	if !gone(err) || dead == nil || d.q.c.DeadLetters[d.name] != "" {
+		return
+	}
+	d.mu.Lock()
+	known := d.dead == dead
+	if known {
+		d.dead = nil
+	}
+	d.mu.Unlock()
+	if known {
+		d.main.reread(ctx)
+	}
 }
