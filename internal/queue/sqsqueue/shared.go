@@ -85,6 +85,21 @@ func (t *target) is(arn string) bool {
 	return own[strings.LastIndexByte(own, '/')+1:] == name
 }
 
+// SharesDeadLetters reports whether the dead letters of other destinations lie in a destination's dead-letter queue as
+// well, or may: then what SQS counts there is not its alone.
+func (q *Queue) SharesDeadLetters(ctx context.Context, destination string) bool {
+	d, err := q.destination(destination)
+	if err != nil {
+		return false
+	}
+	url, f, err := d.lookUpDead(ctx)
+	if err != nil {
+		return false
+	}
+	s := d.sharing(ctx, url, f)
+	return len(s.others)+len(s.unsure) > 0
+}
+
 // alone is an error that names the destinations that have their dead letters in the same queue, if there are any or
 // may be: SQS itself cannot tell whose they are.
 func (d *destination) alone(ctx context.Context) error {
