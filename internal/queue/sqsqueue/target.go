@@ -127,6 +127,13 @@ func (t *target) findURL(ctx context.Context) error {
 			}
 			return err
 		})
+		if gone(err) {
+			where := "this region"
+			if t.q.c.Region != "" {
+				where = "region " + t.q.c.Region
+			}
+			return fmt.Errorf("find queue %q: %w; it was looked for in %s: check the name, the region (AWS_REGION, --region) and the account", name, err, where)
+		}
 		if err != nil {
 			return fmt.Errorf("find queue %q: %w", name, err)
 		}
@@ -225,7 +232,7 @@ func (d *destination) deadLetters(ctx context.Context) (*target, error) {
 		return nil, fmt.Errorf("destination %q: its dead-letter queue is not known: %w%s", d.name, why, hint)
 	}
 	if f.deadARN == "" {
-		return nil, fmt.Errorf("destination %q: queue %s has no dead-letter queue: give it a redrive policy, or name one: %w", d.name, url, tapway.ErrNotFound)
+		return nil, fmt.Errorf("destination %q: queue %s has no dead-letter queue: if it is one itself, name the queue before it; else give it a redrive policy, or name one (lambda.dead_letter_queue, TAPWAY_DEAD_LETTER_QUEUE): %w", d.name, url, tapway.ErrNotFound)
 	}
 	name, _ := splitRef(f.deadARN)
 	d.mu.Lock()
