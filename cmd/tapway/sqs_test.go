@@ -293,6 +293,23 @@ func TestSQSUnreadable(t *testing.T) {
 	w.must("dlq purge --yes --id "+id, "1 of 1 purged.")
 }
 
+// TestSQSShared: of a dead-letter queue that two destinations share each has its own letters, also when they are only
+// counted.
+func TestSQSShared(t *testing.T) {
+	t.Parallel()
+	w := newAWS(t)
+	w.sqs.Create("common-dead", nil)
+	write(t, w.dir, "tapway.yaml", "admin: {listen: \"off\"}\nqueue: sqs://records-{destination}\nlambda: {dead_letter_queue: sqs://common-dead}\n"+
+		"destinations:\n  - {name: siem, url: http://127.0.0.1:1/}\n  - {name: lake, url: http://127.0.0.1:1/}\n")
+	for n := range 5 {
+		name := []string{"siem", "lake"}[n%2]
+		w.sqs.Put("common-dead", string(record.Append(nil, exchange(n))), map[string]sqstest.Attribute{sqsqueue.AttributeDestination: {DataType: "String", StringValue: &name}})
+	}
+	w.must("dlq redrive --dry-run --destination lake", "2 would be redriven.")
+	w.must("dlq purge --dry-run", "5 would be purged.")
+	w.want("common-dead", 5)
+}
+
 // TestSQSNoMove: where SQS does not move by itself, everything is redriven one by one, and what
 // dies again meanwhile stays dead.
 func TestSQSNoMove(t *testing.T) {

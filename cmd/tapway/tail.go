@@ -37,7 +37,8 @@ func newTail() *cobra.Command {
 			"On a terminal the lines are coloured, unless NO_COLOR is set, and as long as it is wide. --json prints\n" +
 			"what the lines are made of; with --bodies, the whole records.\n\n" +
 			"Without a running process a queue on SQS is looked into itself: every message is given back\n" +
-			"at once, but the look counts as a receive, and what is delivered quickly is not seen.",
+			"at once, but the look counts as a receive, and what is delivered quickly is not seen. It ends when\n" +
+			"half of the receives are used up after which SQS makes a dead letter of a message.",
 		Args: args(0, 1, "at most one filter"),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			if err := takeFilter(&expr, given); err != nil {

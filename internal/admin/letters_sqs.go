@@ -126,24 +126,29 @@ func (s sqsLetters) resolve(ctx context.Context, j *job) (Progress, error) {
 	return *p, nil
 }
 
-// count asks SQS how many there are, or looks at each where some are left out.
+// count asks SQS how many there are, or looks at each where some are left out or are others'.
 func (s sqsLetters) count(ctx context.Context, j *job, names []string, p *Progress) (map[string]int64, error) {
 	counts := map[string]int64{}
+	look := names
 	if j.everything() {
 		stats, err := s.SQS.Stats(ctx)
 		if err != nil {
 			return nil, err
 		}
+		look = nil
 		for _, d := range stats.Destinations {
-			if slices.Contains(names, d.Destination) {
+			switch {
+			case !slices.Contains(names, d.Destination):
+			case d.Dead > 0 && s.SQS.SharesDeadLetters(ctx, d.Destination):
+				look = append(look, d.Destination)
+			default:
 				counts[d.Destination] = int64(d.Dead)
 				p.Matched += int64(d.Dead)
 			}
 		}
-		p.About = true
-		return counts, nil
+		p.About = len(look) < len(names)
 	}
-	for _, name := range names {
+	for _, name := range look {
 		seen, matched := p.Seen, p.Matched
 		r, err := s.SQS.Redrive(ctx, name, sqsqueue.Selection{Match: s.match(j), DryRun: true, Progress: func(r sqsqueue.Result) {
 			p.Seen, p.Matched = seen+int64(r.Seen), matched+int64(r.Matched)

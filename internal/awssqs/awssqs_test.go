@@ -196,6 +196,10 @@ func TestRefusals(t *testing.T) {
 		{403, nil, `{"__type":"AccessDeniedException","Message":"no"}`, Error{Code: "AccessDeniedException", Message: "no", Sender: true}},
 		{400, map[string]string{"X-Amzn-Errortype": "ThrottlingException:http://internal.amazon.com/"}, `{}`, Error{Code: "ThrottlingException", Sender: true}},
 		{500, map[string]string{"X-Amzn-Query-Error": "InternalFailure;Receiver"}, ``, Error{Code: "InternalFailure"}},
+		{403, nil, `{"__type":"com.amazon.coral.service#InvalidSignatureException","message":"The request signature we calculated does not match.\n\nThe Canonical String for this request should have been\n'POST\n/\n\nx-amz-security-token:SESSIONTOKEN'"}`,
+			Error{Code: "InvalidSignatureException", Message: "The request signature we calculated does not match.", Sender: true}},
+		{400, nil, `{"__type":"InvalidParameterValue","message":"` + strings.Repeat("x", 500) + `"}`,
+			Error{Code: "InvalidParameterValue", Message: strings.Repeat("x", 400) + "…", Sender: true}},
 		{503, nil, `<html>busy</html>`, Error{Code: "UnknownError"}},
 		{301, nil, ``, Error{Code: "UnknownError", Sender: true}},
 	} {

@@ -14,7 +14,7 @@ type Error struct {
 	Operation string
 	Status    int    // of the HTTP answer
 	Code      string // as the SDK has it: of the older protocol where SQS tells it, "AWS.SimpleQueueService.NonExistentQueue"; never ""
-	Message   string // SQS's, perhaps ""
+	Message   string // the first line of SQS's, at most 400 bytes of it, perhaps ""
 	RequestID string // for AWS's support
 	Sender    bool   // SQS blames the caller
 
@@ -64,7 +64,7 @@ func refusal(operation string, resp *http.Response, answer []byte) *Error {
 	}
 	_ = json.Unmarshal(answer, &said) // a gateway on the way may answer with anything
 	e := &Error{
-		Operation: operation, Status: resp.StatusCode, Message: said.Message,
+		Operation: operation, Status: resp.StatusCode, Message: firstLine(said.Message),
 		RequestID: resp.Header.Get("X-Amzn-Requestid"), Sender: resp.StatusCode < http.StatusInternalServerError,
 	}
 	for _, code := range []string{resp.Header.Get("X-Amzn-Errortype"), said.Type, said.Code} {
@@ -76,8 +76,23 @@ func refusal(operation string, resp *http.Response, answer []byte) *Error {
 	if code, fault, ok := strings.Cut(resp.Header.Get("X-Amzn-Query-Error"), ";"); ok && code != "" {
 		e.Code, e.Sender = code, fault == "Sender"
 	}
-	if e.Code == "" {
+	if e.Code = short(e.Code, 80); e.Code == "" {
 		e.Code = "UnknownError"
 	}
 	return e
+}
+
+// firstLine leaves out what AWS tells after it of a signature that does not match: what was signed, the session token
+// among it.
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	s, _, _ = strings.Cut(s, "The Canonical String")
+	return short(strings.Join(strings.Fields(s), " "), 400)
+}
+
+func short(s string, most int) string {
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
 }

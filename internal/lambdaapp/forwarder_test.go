@@ -121,6 +121,50 @@ func TestFullSizePoison(t *testing.T) {
 	}
 }
 
+// A dead-letter queue may take less than the queue before it. What is too large for it goes there by the bucket, with
+// its reason.
+func TestSmallDeadLetterQueue(t *testing.T) {
+	w := newWorld(t)
+	w.sqs.Create("records-dead", map[string]string{"MaximumMessageSize": "65536"})
+	w.sink = func(rw http.ResponseWriter, _ *http.Request, _ []byte) {
+		rw.WriteHeader(http.StatusUnprocessableEntity)
+	}
+	f := w.start(Forwarder)
+	large := recordOf(1, strings.Repeat("a", 100<<10))
+	result := f.Invoke(t.Context(), event1(large, 8))
+	same(t, "answer", string(result.Body), `{"batchItemFailures":[]}`)
+	dead := w.sqs.Messages("records-dead")
+	if len(dead) != 1 {
+		t.Fatalf("%d dead letters", len(dead))
+	}
+	same(t, "size", dead[0].Attributes[claimcheck.Attribute].String(), fmt.Sprint(len(large)))
+	same(t, "status", dead[0].Attributes["tapway.status"].String(), "422")
+	p, err := claimcheck.ParsePointer([]byte(dead[0].Body))
+	same(t, "error", err, nil)
+	same(t, "object", string(w.object(p.Key)), large)
+}
+
+// A queue may get another dead-letter queue while the function is warm, and the old one may go.
+func TestAnotherDeadLetterQueue(t *testing.T) {
+	w := newWorld(t)
+	f := w.start(Forwarder)
+	same(t, "error", f.Invoke(t.Context(), event1("poison", 1)).Error, nil)
+	same(t, "dead letters", len(w.sqs.Messages("records-dead")), 1)
+	w.sqs.Create("records-new", nil)
+	w.sqs.Create("records", map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("records-new", 1000)})
+	w.sqs.Fault = func(c sqstest.Call) *sqstest.Fault {
+		if c.Queue == "records-dead" {
+			return &sqstest.Fault{Status: 400, Code: "QueueDoesNotExist"}
+		}
+		return nil
+	}
+	for _, stays := range []bool{true, false} {
+		result := f.Invoke(t.Context(), event1("poison", 1))
+		same(t, "stays", strings.Contains(string(result.Body), `"m"`), stays)
+	}
+	same(t, "dead letters in the new queue", len(w.sqs.Messages("records-new")), 1)
+}
+
 // A failed message comes back by its backoff, and one that has failed too often is put aside.
 func TestRetries(t *testing.T) {
 	w := newWorld(t)

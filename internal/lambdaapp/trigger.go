@@ -48,11 +48,7 @@ type sqsClient interface {
 
 // payload is lambdasqs.Handler's.
 func (t *trigger) payload(ctx context.Context, m *lambdasqs.Message) (lambdasqs.Payload, error) {
-	claim := false
-	for name := range m.Attributes {
-		claim = claim || claimcheck.IsReserved(name)
-	}
-	if !claim {
+	if !isClaim(m) {
 		return lambdasqs.Payload{Record: []byte(m.Body)}, nil
 	}
 	if t.claims == nil {
@@ -117,6 +113,7 @@ func (t *trigger) bury(ctx context.Context, m *lambdasqs.Message, o tapway.Outco
 	}
 	url, err := t.url(ctx, dlq)
 	if err != nil {
+		t.forget(m.QueueARN, dlq, err)
 		return err
 	}
 	in := &awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &m.Body, MessageAttributes: t.deadAttributes(m, o)}
@@ -131,15 +128,60 @@ func (t *trigger) bury(ctx context.Context, m *lambdasqs.Message, o tapway.Outco
 	whose[sqsqueue.AttributeDestination] = in.MessageAttributes[sqsqueue.AttributeDestination]
 	_, err = t.sqs.SendMessage(ctx, in)
 	for _, less := range []map[string]awssqs.MessageAttributeValue{whose, kept} {
-		var coded interface{ ErrorCode() string }
-		if !errors.As(err, &coded) || !strings.HasPrefix(coded.ErrorCode(), "InvalidParameterValue") {
+		if !strings.HasPrefix(codeOf(err), "InvalidParameterValue") {
 			break
 		}
 		// Somebody else's message of the full size: it goes without its reason, which is in the log, and is not lost.
 		in.MessageAttributes = less
 		_, err = t.sqs.SendMessage(ctx, in)
 	}
+	if strings.HasPrefix(codeOf(err), "InvalidParameterValue") && t.claims != nil && !isClaim(m) {
+		err = t.buryByBucket(ctx, in, t.deadAttributes(m, o), err)
+	}
+	t.forget(m.QueueARN, dlq, err)
 	return err
+}
+
+// buryByBucket sends a message by the bucket that is larger than its dead-letter queue takes: one that was made before
+// August 2025 takes a quarter of what its queue does. refused is what the queue has said of it.
+func (t *trigger) buryByBucket(ctx context.Context, in *awssqs.SendMessageInput, attributes map[string]awssqs.MessageAttributeValue, refused error) error {
+	ticket, err := t.claims.Deposit(ctx, []byte(*in.MessageBody))
+	if err != nil {
+		return fmt.Errorf("%w; and it could not be put into the bucket instead: %w", refused, err)
+	}
+	attributes[ticket.Attribute] = awssqs.MessageAttributeValue{DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(ticket.Size))}
+	in.MessageBody, in.MessageAttributes = aws.String(string(ticket.Body)), attributes
+	_, err = t.sqs.SendMessage(ctx, in)
+	return err
+}
+
+// codeOf is SQS's name for an error, "" if it has none.
+func codeOf(err error) string {
+	var coded interface{ ErrorCode() string }
+	if !errors.As(err, &coded) {
+		return ""
+	}
+	return strings.TrimPrefix(coded.ErrorCode(), "AWS.SimpleQueueService.")
+}
+
+// forget makes the next one ask again which queue the dead letters of a queue go to, if the one that was known is gone.
+func (t *trigger) forget(arn, dlq string, err error) {
+	switch codeOf(err) {
+	case "NonExistentQueue", "QueueDoesNotExist":
+		t.mu.Lock()
+		delete(t.dlqs, arn)
+		delete(t.urls, dlq)
+		t.mu.Unlock()
+	}
+}
+
+func isClaim(m *lambdasqs.Message) bool {
+	for name := range m.Attributes {
+		if claimcheck.IsReserved(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // keptAttributes are those of a message that its dead letter has as well: without them a pointer would be none.

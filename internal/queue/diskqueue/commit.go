@@ -42,6 +42,7 @@ type writer struct {
 	waiters sync.Pool
 	spare   file // a preallocated file for the next segment, made by Run; nil if none
 	spareN  int64
+	moving  bool // what was the spare file is still in its place: no other may be made there
 
 	// What follows belongs to the leader.
 	seg      *segment // nil until the first append
@@ -392,7 +393,8 @@ func (w *writer) begin(need int64) (f file, size int64, path string, err error) 
 	made := w.q.sparePath()
 	w.mu.Lock()
 	if w.spare != nil && w.spareN >= need {
-		f, size, w.spare = w.spare, w.spareN, nil
+		f, size, w.spare, w.moving = w.spare, w.spareN, nil, true
+		defer w.moved()
 	}
 	w.mu.Unlock()
 	if f == nil {
@@ -432,12 +434,8 @@ func (w *writer) close() {
 	for w.leading {
 		w.room.Wait()
 	}
-	spare := w.spare
-	w.spare = nil
 	w.mu.Unlock()
-	if spare != nil {
-		w.dropSpare(spare)
-	}
+	w.giveSpareBack()
 	w.seal()
 	if err := w.sync(); err != nil {
 		w.q.o.Log.Error("queue records may not survive a power cut", "error", err)

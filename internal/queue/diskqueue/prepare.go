@@ -101,7 +101,7 @@ func (w *writer) prepare() {
 		return
 	}
 	w.mu.Lock()
-	need := w.spare == nil && !w.closed
+	need := w.spare == nil && !w.moving && !w.closed
 	w.mu.Unlock()
 	if !need {
 		return
@@ -118,6 +118,25 @@ func (w *writer) prepare() {
 	if f != nil {
 		w.dropSpare(f)
 	}
+}
+
+// giveSpareBack removes the spare file, if there is one.
+func (w *writer) giveSpareBack() {
+	w.mu.Lock()
+	spare := w.spare
+	w.spare, w.moving = nil, w.moving || spare != nil
+	w.mu.Unlock()
+	if spare != nil {
+		defer w.moved()
+		w.dropSpare(spare)
+	}
+}
+
+// moved ends moving.
+func (w *writer) moved() {
+	w.mu.Lock()
+	w.moving = false
+	w.mu.Unlock()
 }
 
 func (w *writer) dropSpare(f file) {
@@ -137,12 +156,8 @@ func (w *writer) rest(seal bool) {
 		return
 	}
 	w.leading = true
-	spare := w.spare
-	w.spare = nil
 	w.mu.Unlock()
-	if spare != nil {
-		w.dropSpare(spare)
-	}
+	w.giveSpareBack()
 	if seal {
 		w.seal()
 	} else if w.f != nil {

@@ -2,6 +2,7 @@ package sqsqueue
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
@@ -74,14 +75,13 @@ type Result struct {
 
 // Redrive puts dead letters back into the destination's queue, as if no attempt had been made.
 // Each is sent there first and then deleted here, so one that is caught by a failure in
-// between is in both. One that dies again meanwhile stays dead.
+// between is in both. One that dies again meanwhile stays dead. One that the queue refuses stays as well, and is in
+// the error, but holds up no other.
 func (q *Queue) Redrive(ctx context.Context, name string, s Selection) (Result, error) {
-	sent := map[tapway.ID]bool{}
-	s.again = func(it *item) bool {
-		id, _ := it.identify(nil)
-		return sent[id]
-	}
-	return q.selected(ctx, name, s, func(ctx context.Context, d *destination, items []*item) error {
+	var sent seen
+	var alone []error // what the queue has refused of single letters
+	s.again = sent.has
+	r, err := q.selected(ctx, name, s, func(ctx context.Context, d *destination, items []*item) error {
 		if _, _, err := d.main.lookUp(ctx); err != nil {
 			return err
 		}
@@ -94,16 +94,52 @@ func (q *Queue) Redrive(ctx context.Context, name string, s Selection) (Result, 
 			parcels[i] = &parcel{body: it.Body, attributes: a, group: it.System["MessageGroupId"]}
 		}
 		var errs []error
-		for i, err := range d.main.outbox.send(ctx, parcels...) {
-			if items[i].err = err; err != nil {
+		for i, err := range d.main.send(ctx, parcels...) {
+			switch items[i].err = err; {
+			case err == nil:
+				sent.add(items[i])
+			case ofOne(err):
+				alone = append(alone, err)
+			default:
 				errs = append(errs, err)
-				continue
 			}
-			id, _ := items[i].identify(nil)
-			sent[id] = true
 		}
 		return errors.Join(uniq(errs)...)
 	})
+	if len(alone) > 0 {
+		refused := fmt.Errorf("%d dead letters of destination %q were refused by its queue and stay: %w", len(alone), name, errors.Join(uniq(alone)...))
+		err = errors.Join(refused, err)
+	}
+	return r, err
+}
+
+// seen remembers what was sent: by the ID of its exchange, and what has none by its body, with when. What dies again is
+// newer; whoever found that it is no record has given it an ID, or not.
+type seen struct {
+	ids    map[string]bool
+	bodies map[[sha256.Size]byte]time.Time
+}
+
+func (s *seen) add(it *item) {
+	if s.ids == nil {
+		s.ids, s.bodies = map[string]bool{}, map[[sha256.Size]byte]time.Time{}
+	}
+	if id := valueOf(it.Attributes, AttributeID); id != "" {
+		s.ids[id] = true
+		return
+	}
+	body := sha256.Sum256([]byte(it.Body))
+	if _, ok := s.bodies[body]; !ok {
+		s.bodies[body] = it.received
+	}
+}
+
+func (s *seen) has(it *item) bool {
+	if s.ids[valueOf(it.Attributes, AttributeID)] {
+		return true
+	}
+	sent, ok := s.bodies[sha256.Sum256([]byte(it.Body))]
+	return ok && it.millis("SentTimestamp").After(sent)
 }
 
 // Purge deletes dead letters and their large records; the ledger counts them as dropped
@@ -353,17 +389,25 @@ func (d *destination) putBack(ctx context.Context, dead *target, kept map[string
 
 // show makes messages visible at once. A message that is no longer this process's is no error.
 func (d *destination) show(ctx context.Context, url string, handles []string) error {
-	n := (len(handles) + maxEntries - 1) / maxEntries
-	failed := make([]error, n)
-	parallel(n, 16, func(i int) { // ten thousand calls for a hundred thousand letters
+	acts := make([]*act, len(handles))
+	for i, h := range handles {
+		acts[i] = &act{receipt: Receipt{Handle: h}}
+	}
+	// Ten thousand calls for a hundred thousand letters.
+	d.q.inBatches(ctx, 16, nil, acts, func(ctx context.Context, batch []*act, errs []error) error {
 		in := &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
-		for j, h := range handles[i*maxEntries : min((i+1)*maxEntries, len(handles))] {
-			in.Entries = append(in.Entries, awssqs.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(j)), ReceiptHandle: &h})
+		for j, a := range batch {
+			in.Entries = append(in.Entries, awssqs.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(j)), ReceiptHandle: &a.receipt.Handle})
 		}
-		errs := make([]error, len(in.Entries))
-		failed[i] = d.q.try(ctx, func(ctx context.Context) error { return d.change(ctx, in, errs) })
+		return d.change(ctx, in, errs)
 	})
-	return errors.Join(uniq(failed)...)
+	var errs []error
+	for _, a := range acts {
+		if a.err != nil && !lostLease(a.err) {
+			errs = append(errs, a.err)
+		}
+	}
+	return errors.Join(uniq(errs)...)
 }
 
 // deleteDead removes messages from the dead-letter queue.
@@ -379,7 +423,7 @@ func (d *destination) deleteDead(ctx context.Context, items []*item) error {
 	ctx, cancel := context.WithTimeout(ctx, d.q.c.Patience)
 	defer cancel()
 	url, _, _ := dead.ready()
-	d.q.inBatches(ctx, nil, acts, func(ctx context.Context, batch []*act, errs []error) error {
+	d.q.inBatches(ctx, 4, nil, acts, func(ctx context.Context, batch []*act, errs []error) error {
 		return d.q.deleteBatch(ctx, url, batch, errs)
 	})
 	var errs []error

@@ -96,6 +96,12 @@ func transient(err error) bool {
 	}
 }
 
+// gone reports whether SQS has no such queue.
+func gone(err error) bool {
+	c := code(err)
+	return c == "QueueDoesNotExist" || c == "NonExistentQueue"
+}
+
 // refusesGroups reports whether a standard queue was refused a message for its group alone: fair queues are not
 // everywhere, and services that speak SQS's protocol may not know of them.
 func refusesGroups(err error) bool {

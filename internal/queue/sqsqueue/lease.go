@@ -32,8 +32,8 @@ func (q *Queue) Run(ctx context.Context) error {
 func (d *destination) extend(ctx context.Context) {
 	now := time.Now()
 	all := d.memory.ending(now.Add(d.q.c.Lease/2), now.Add(-d.q.c.MaxHold))
-	url, _, ok := d.main.ready()
-	if !ok {
+	url, _, _ := d.main.ready()
+	if url == "" {
 		return
 	}
 	for len(all) > 0 {

@@ -19,6 +19,7 @@ type parcel struct {
 	body       string
 	attributes attributes
 	group      string
+	letter     *letter // that it is of, whose blob others may share; nil: of none
 
 	ctx  context.Context // the sender's: it ends the tries
 	done chan error      // takes one result

@@ -2,6 +2,7 @@ package sqsqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -26,8 +27,8 @@ const (
 // Peek gives the exchanges that wait in a destination's queue, each once, until ctx ends or an
 // error. Messages are hidden from consumers for a second or so and given back before they are
 // shown, but every look counts as a receive, so what lies in the queue for long is looked at less
-// and less often. It does not see what is delivered between two looks. What cannot be read is
-// logged and passed over.
+// and less often, and no more once half of the receives are used up after which SQS makes a dead letter of it. It does
+// not see what is delivered between two looks. What cannot be read is logged and passed over.
 func (q *Queue) Peek(ctx context.Context, name string) iter.Seq2[*tapway.Exchange, error] {
 	return func(yield func(*tapway.Exchange, error) bool) {
 		d, err := q.destination(name)
@@ -47,11 +48,14 @@ func (q *Queue) Peek(ctx context.Context, name string) iter.Seq2[*tapway.Exchang
 }
 
 func (d *destination) peek(ctx context.Context, show func(*tapway.Exchange) bool) error {
-	url, _, err := d.main.lookUp(ctx)
+	url, f, err := d.main.lookUp(ctx)
 	if err != nil {
 		return err
 	}
-	p := &peeker{d: d, url: url, known: map[string]bool{}, depth: peekDepth}
+	if f.maxReceives == 1 {
+		return fmt.Errorf("%w: its maxReceiveCount is 1", errWorn)
+	}
+	p := &peeker{d: d, url: url, spare: f.maxReceives / 2, known: map[string]bool{}, depth: peekDepth}
 	wait := peekPause
 	for failures := 0; ctx.Err() == nil; {
 		fresh, seen, err := p.round(ctx)
@@ -62,6 +66,9 @@ func (d *destination) peek(ctx context.Context, show func(*tapway.Exchange) bool
 			} else if !show(ex) {
 				return nil
 			}
+		}
+		if err == nil && p.worn {
+			return fmt.Errorf("%w: some were received %d times, and its maxReceiveCount is %d; set that to 1000", errWorn, p.spare, f.maxReceives)
 		}
 		if err != nil && (!transient(err) || !pause(ctx, failures)) {
 			return err
@@ -94,7 +101,12 @@ type peeker struct {
 	known map[string]bool // message IDs
 	older map[string]bool // what known was before it was full
 	depth int             // messages in one round
+	spare int             // receives that may be used up by looking; 0: any number
+	worn  bool            // one was received as often
 }
+
+// errWorn ends a look that would do harm.
+var errWorn = errors.New("another look might have SQS make dead letters of what waits there, for it counts receives")
 
 // round receives until there is nothing more or enough, and gives everything back. The end of
 // ctx does not break a call off: what SQS has handed out then would stay hidden.
@@ -110,6 +122,7 @@ func (p *peeker) round(ctx context.Context) (fresh []*item, seen int, err error)
 			v := deliveryOf(&got[i])
 			handles = append(handles, v.Handle)
 			seen++
+			p.worn = p.worn || p.spare > 0 && v.receives() >= p.spare
 			if p.learn(v.MessageID) {
 				fresh = append(fresh, &item{Delivery: v, received: time.Now()})
 			}

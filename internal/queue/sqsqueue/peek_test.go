@@ -107,6 +107,36 @@ func TestPeekRarely(t *testing.T) {
 	})
 }
 
+// TestPeekSpares: every look counts as a receive, and after so many of them SQS makes a dead letter of a message. To look
+// leaves at least half of them.
+func TestPeekSpares(t *testing.T) {
+	for most, receives := range map[int]int{1: 0, 2: 1, 3: 1, 10: 5} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, onlyA)
+			w.sqs.Create("a", map[string]string{"RedrivePolicy": sqstest.RedrivePolicy("a-dead", most)})
+			w.q = w.open(func() Config { c := w.config(); onlyA(w, &c); return c }())
+			w.enqueue(0, 1)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			shown := 0
+			var told error
+			for _, err := range w.q.Peek(ctx, "a") {
+				if told = err; err == nil {
+					shown++
+				}
+			}
+			left := w.sqs.Messages("a")
+			if len(left) != 1 || left[0].Receives != receives || shown != min(receives, 1) {
+				t.Fatalf("maxReceiveCount %d: shown %d times, left %+v", most, shown, left)
+			}
+			if !errors.Is(told, errWorn) {
+				t.Errorf("maxReceiveCount %d: error %v", most, told)
+			}
+			w.want(w.receive(w.subscribe("a"), 1), 0)
+		})
+	}
+}
+
 // TestPeekFailures: a hiccup of SQS is passed over, a refusal is told.
 func TestPeekFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

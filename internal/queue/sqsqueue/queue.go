@@ -216,41 +216,14 @@ func (d *destination) post(ctx context.Context, l *letter) error {
 	if _, _, err := d.main.lookUp(ctx); err != nil {
 		return err
 	}
-	p := &parcel{body: string(l.body), attributes: attributes{AttributeID: text(l.id.String()), AttributeTime: at(l.time)}, group: l.group}
+	p := &parcel{body: string(l.body), attributes: attributes{AttributeID: text(l.id.String()), AttributeTime: at(l.time)}, group: l.group, letter: l}
 	if l.id.IsZero() {
 		delete(p.attributes, AttributeID)
 	}
-	if err := d.main.fit(ctx, p, l); err != nil {
+	if err := d.main.fit(ctx, p); err != nil {
 		return err
 	}
-	return d.main.outbox.send(ctx, p)[0]
-}
-
-// fit puts the body of a parcel that is too large for the queue into the blob store. l may share
-// its blob.
-func (t *target) fit(ctx context.Context, p *parcel, l *letter) error {
-	_, f, _ := t.ready()
-	if p.size() <= f.limit {
-		return nil
-	}
-	claims := t.q.c.Claims
-	if claims == nil {
-		return fmt.Errorf("%w: it has %d bytes, the limit is %d", ErrTooLarge, p.size(), f.limit)
-	}
-	var ticket claimcheck.Ticket
-	var err error
-	if claims.Keep && l.many {
-		l.shared.Do(func() { l.ticket, l.failed = claims.DepositShared(ctx, l.body) })
-		ticket, err = l.ticket, l.failed
-	} else {
-		ticket, err = claims.Deposit(ctx, l.body)
-	}
-	if err != nil {
-		return depositError{err}
-	}
-	p.body = string(ticket.Body)
-	p.attributes[ticket.Attribute] = number(ticket.Size)
-	return nil
+	return d.main.send(ctx, p)[0]
 }
 
 // Drop counts a call of which no record is kept.

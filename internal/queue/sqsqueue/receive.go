@@ -18,7 +18,8 @@ import (
 // Receive leases up to most messages, never more than 100. It polls long, and when one poll is full the rest are
 // polled for side by side. Messages are sorted by when they were sent, which is all the order SQS
 // has. What is no record, and a message whose pointer leads nowhere, is moved to the dead-letter queue
-// at once.
+// at once. A large record that the blob store is slow to give gets more time with every receive, so that the small ones
+// with it need not wait for long.
 //
 // When ctx ends during a poll, SQS may have leased messages whose answer nobody reads any more:
 // they come when that lease ends.
@@ -120,7 +121,19 @@ func (d *destination) admit(ctx context.Context, raw []awssqs.Message) []tapway.
 		return cmp.Or(a.millis("SentTimestamp").Compare(b.millis("SentTimestamp")), strings.Compare(valueOf(a.Attributes, AttributeID), valueOf(b.Attributes, AttributeID)))
 	})
 	// A batch of the largest records fills memory enough: few at a time.
+	large := 0
+	for _, it := range items {
+		if isClaim(it.Attributes) {
+			large++
+		}
+	}
 	parallel(len(items), 4, func(i int) {
+		ctx := ctx
+		if large < len(items) { // others wait for it
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, d.q.c.CallTimeout<<min(items[i].receives()-1, 10))
+			defer cancel()
+		}
 		if items[i].err = items[i].open(ctx, d); items[i].err == nil && !record.Plausible(items[i].record) {
 			items[i].err = errNoRecord
 		}

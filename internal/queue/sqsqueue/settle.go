@@ -90,13 +90,13 @@ func (d *destination) settle(ctx context.Context, settlements []tapway.Settlemen
 	return fmt.Errorf("settle for destination %q: %d of %d not done: %w", d.name, len(errs), len(settlements), errors.Join(uniq(errs)...))
 }
 
-// inBatches calls do for tens of acts until each has succeeded, was refused, or ctx has ended; do
+// inBatches calls do for tens of acts, width of them side by side, until each has succeeded, was refused, or ctx has ended; do
 // makes one call and files what became of each. What SQS gave once more during the call is
 // done again with the newer receipt handle, because the older one may have had no effect; m
 // knows them, and is nil where nobody does.
-func (q *Queue) inBatches(ctx context.Context, m *memory, acts []*act, do func(ctx context.Context, batch []*act, errs []error) error) {
+func (q *Queue) inBatches(ctx context.Context, width int, m *memory, acts []*act, do func(ctx context.Context, batch []*act, errs []error) error) {
 	n := (len(acts) + maxEntries - 1) / maxEntries
-	parallel(n, 4, func(i int) {
+	parallel(n, width, func(i int) {
 		batch := acts[i*maxEntries : min((i+1)*maxEntries, len(acts))]
 		for try := 0; len(batch) > 0; try++ {
 			errs := make([]error, len(batch))
@@ -192,7 +192,7 @@ func (d *destination) deleteAgain(ctx context.Context, again []*Delivery) {
 
 func (d *destination) deleteAll(ctx context.Context, acts []*act) {
 	url, _, _ := d.main.ready()
-	d.q.inBatches(ctx, &d.memory, acts, func(ctx context.Context, batch []*act, errs []error) error {
+	d.q.inBatches(ctx, 4, &d.memory, acts, func(ctx context.Context, batch []*act, errs []error) error {
 		return d.q.deleteBatch(ctx, url, batch, errs)
 	})
 }
@@ -204,7 +204,7 @@ func (d *destination) hide(ctx context.Context, acts []*act) {
 	}
 	now := time.Now()
 	url, _, _ := d.main.ready()
-	d.q.inBatches(ctx, &d.memory, acts, func(ctx context.Context, batch []*act, errs []error) error {
+	d.q.inBatches(ctx, 4, &d.memory, acts, func(ctx context.Context, batch []*act, errs []error) error {
 		in := &awssqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url}
 		for i, a := range batch {
 			in.Entries = append(in.Entries, awssqs.ChangeMessageVisibilityBatchRequestEntry{
@@ -253,25 +253,28 @@ func (d *destination) bury(ctx context.Context, acts []*act) {
 		return
 	}
 	dead, err := d.deadLetters(ctx)
+	var f facts
 	if err == nil {
-		_, _, err = dead.lookUp(ctx)
+		_, f, err = dead.lookUp(ctx)
 	}
 	if err != nil {
+		d.forgetDead(ctx, dead, err)
 		for _, a := range acts {
 			a.err = err
 		}
 		return
 	}
-	_, f, _ := dead.ready()
 	parcels := make([]*parcel, len(acts))
 	for i, a := range acts {
 		if parcels[i] = d.deadLetter(a); parcels[i].size() > f.most && len(parcels[i].body) <= f.most {
 			parcels[i].fit(f.most) // somebody else's message of the full size
 		}
 	}
-	for i, err := range dead.outbox.send(ctx, parcels...) {
+	for i, err := range dead.send(ctx, parcels...) {
 		if acts[i].err = err; err == nil {
 			d.memory.buried(acts[i].receipt.MessageID)
+		} else {
+			d.forgetDead(ctx, dead, err)
 		}
 	}
 }

@@ -28,10 +28,10 @@ func (d *destination) sharing(ctx context.Context, url string, f facts) (s share
 			continue
 		}
 		its, facts, err := other.lookUpDead(ctx)
-		switch c := code(err); {
+		switch {
 		case err == nil && f.arn != "" && facts.arn != "" && f.arn == facts.arn, err == nil && its == url:
 			s.others = append(s.others, other)
-		case err == nil, errors.Is(err, tapway.ErrNotFound), c == "QueueDoesNotExist", c == "NonExistentQueue": // it has another one, or none
+		case err == nil, errors.Is(err, tapway.ErrNotFound), gone(err): // it has another one, or none
 		default:
 			s.unsure = append(s.unsure, other)
 			if s.why == nil {
@@ -83,6 +83,21 @@ func (t *target) is(arn string) bool {
 	name, _ := splitRef(arn)
 	own, _ := splitRef(t.ref)
 	return own[strings.LastIndexByte(own, '/')+1:] == name
+}
+
+// SharesDeadLetters reports whether the dead letters of other destinations lie in a destination's dead-letter queue as
+// well, or may: then what SQS counts there is not its alone.
+func (q *Queue) SharesDeadLetters(ctx context.Context, destination string) bool {
+	d, err := q.destination(destination)
+	if err != nil {
+		return false
+	}
+	url, f, err := d.lookUpDead(ctx)
+	if err != nil {
+		return false
+	}
+	s := d.sharing(ctx, url, f)
+	return len(s.others)+len(s.unsure) > 0
 }
 
 // alone is an error that names the destinations that have their dead letters in the same queue, if there are any or

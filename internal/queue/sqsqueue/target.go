@@ -72,7 +72,7 @@ func (t *target) lookUp(ctx context.Context) (string, facts, error) {
 		return "", facts{}, err
 	}
 	attributes, err := t.attributes(ctx, awssqs.QueueAttributeArn, awssqs.QueueAttributeMaximumMessageSize, awssqs.QueueAttributeRedrivePolicy)
-	if err != nil && (code(err) == "QueueDoesNotExist" || code(err) == "NonExistentQueue" || ctx.Err() != nil) {
+	if err != nil && (gone(err) || ctx.Err() != nil) {
 		return "", facts{}, err
 	}
 	t.mu.Lock()
@@ -127,6 +127,13 @@ func (t *target) findURL(ctx context.Context) error {
 			}
 			return err
 		})
+		if gone(err) {
+			where := "this region"
+			if t.q.c.Region != "" {
+				where = "region " + t.q.c.Region
+			}
+			return fmt.Errorf("find queue %q: %w; it was looked for in %s: check the name, the region (AWS_REGION, --region) and the account", name, err, where)
+		}
 		if err != nil {
 			return fmt.Errorf("find queue %q: %w", name, err)
 		}
@@ -225,7 +232,7 @@ func (d *destination) deadLetters(ctx context.Context) (*target, error) {
 		return nil, fmt.Errorf("destination %q: its dead-letter queue is not known: %w%s", d.name, why, hint)
 	}
 	if f.deadARN == "" {
-		return nil, fmt.Errorf("destination %q: queue %s has no dead-letter queue: give it a redrive policy, or name one: %w", d.name, url, tapway.ErrNotFound)
+		return nil, fmt.Errorf("destination %q: queue %s has no dead-letter queue: if it is one itself, name the queue before it; else give it a redrive policy, or name one (lambda.dead_letter_queue, TAPWAY_DEAD_LETTER_QUEUE): %w", d.name, url, tapway.ErrNotFound)
 	}
 	name, _ := splitRef(f.deadARN)
 	d.mu.Lock()
@@ -234,4 +241,20 @@ func (d *destination) deadLetters(ctx context.Context) (*target, error) {
 		d.dead = newTarget(d.q, url[:strings.LastIndexByte(url, '/')+1]+name)
 	}
 	return d.dead, nil
+}
+
+// forgetDead makes the next one ask the redrive policy again, if the dead-letter queue it named has gone.
+func (d *destination) forgetDead(ctx context.Context, dead *target, err error) {
+	if !gone(err) || dead == nil || d.q.c.DeadLetters[d.name] != "" {
+		return
+	}
+	d.mu.Lock()
+	known := d.dead == dead
+	if known {
+		d.dead = nil
+	}
+	d.mu.Unlock()
+	if known {
+		d.main.reread(ctx)
+	}
 }
