@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -96,8 +97,8 @@ func Endpoint(getenv func(string) string, service string) (*string, error) {
 	}
 	for _, name := range []string{"AWS_ENDPOINT_URL_" + service, "AWS_ENDPOINT_URL"} {
 		if u := getenv(name); u != "" {
-			if !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
-				return nil, fmt.Errorf("%s: want a URL that begins with http:// or https://", name)
+			if parsed, err := url.Parse(u); err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+				return nil, fmt.Errorf("%s: want a URL that begins with http:// or https:// and a host", name) // it may hold a password
 			}
 			return aws.String(u), nil
 		}
