@@ -125,3 +125,53 @@ func command(ctx context.Context, bin string, env ...string) *exec.Cmd {
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
+
+// A function whose output nobody reads goes on: its lines are lost, and no call is.
+func TestNobodyReadsTheOutput(t *testing.T) {
+	bin := build(t)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	defer backend.Close()
+	queue := new(sqstest.Server)
+	queue.Create("records", nil)
+	sqs := httptest.NewServer(queue)
+	defer sqs.Close()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	defer write.Close()
+	api := runtimetest.Start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	process := api.Go(func(context.Context) error {
+		cmd := command(ctx, bin, "AWS_LAMBDA_RUNTIME_API="+api.Addr(), "TAPWAY_ROLE=proxy", "TAPWAY_BACKEND="+backend.URL, "TAPWAY_QUEUE=records", "AWS_ENDPOINT_URL_SQS="+sqs.URL)
+		cmd.Stdout, cmd.Stderr = write, write
+		if err := cmd.Run(); !errors.Is(err, context.Canceled) {
+			return err
+		}
+		return nil
+	})
+	event, err := eventtest.REST.Event(eventtest.Request{Target: "/a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	for range 2 {
+		result := api.Invoke(waiting, event)
+		if result.Err != nil || result.Error != nil {
+			t.Fatalf("the reply is %s, %v, %v", result.Body, result.Error, result.Err)
+		}
+		if err := api.WaitFrozen(waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := queue.Messages("records"); len(all) != 2 {
+		t.Errorf("the queue has %d messages", len(all))
+	}
+	cancel()
+	if err := process.Wait(waiting); err != nil {
+		t.Error(err)
+	}
+}

@@ -28,6 +28,7 @@ func main() {
 	lambdaapp.Tune(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // a line that nobody reads must not end the function
 	if err := run(ctx, started); err != nil {
 		lambdaapp.NewLog(os.Stderr, slog.LevelInfo).Error("the function ends", "error", err)
 		os.Exit(1)

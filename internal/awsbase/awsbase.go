@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -59,8 +60,9 @@ func (t plainBody) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // FromEnv makes a configuration from AWS's own variables, as they stand in every Lambda
-// function: the region and the credentials, which are read again at each use of an expired copy.
-// It reads no file and makes no call.
+// function: the region and the credentials, which are read again at each use of an expired copy. Without keys but with
+// AWS_CONTAINER_CREDENTIALS_FULL_URI they come from there, and are renewed before they end.
+// It makes no call itself.
 func FromEnv(getenv func(string) string) (aws.Config, error) {
 	region := getenv("AWS_REGION")
 	if region == "" {
@@ -68,6 +70,13 @@ func FromEnv(getenv func(string) string) (aws.Config, error) {
 	}
 	if region == "" {
 		return aws.Config{}, errors.New("the AWS region is not known: set AWS_REGION")
+	}
+	if getenv("AWS_ACCESS_KEY_ID") == "" && getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI") != "" {
+		c, err := newContainer(getenv)
+		if err != nil {
+			return aws.Config{}, err
+		}
+		return aws.Config{Region: region, Credentials: c, HTTPClient: Client(nil)}, nil
 	}
 	if getenv("AWS_ACCESS_KEY_ID") == "" || getenv("AWS_SECRET_ACCESS_KEY") == "" {
 		return aws.Config{}, errors.New("there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the function a role")
@@ -96,8 +105,8 @@ func Endpoint(getenv func(string) string, service string) (*string, error) {
 	}
 	for _, name := range []string{"AWS_ENDPOINT_URL_" + service, "AWS_ENDPOINT_URL"} {
 		if u := getenv(name); u != "" {
-			if !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
-				return nil, fmt.Errorf("%s: want a URL that begins with http:// or https://", name)
+			if parsed, err := url.Parse(u); err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+				return nil, fmt.Errorf("%s: want a URL that begins with http:// or https:// and a host", name) // it may hold a password
 			}
 			return aws.String(u), nil
 		}

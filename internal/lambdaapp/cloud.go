@@ -67,9 +67,11 @@ func (c *cloud) blobs(bucket string) *s3blob.Store {
 	return &s3blob.Store{Client: c.s3, Bucket: bucket}
 }
 
-// fetch reads an object, for a configuration that lies in S3.
-func (c *cloud) fetch(ctx context.Context, bucket, key string) ([]byte, error) {
-	return c.blobs(bucket).Get(ctx, key)
+// fetch reads an object of at most limit bytes, for a configuration that lies in S3.
+func (c *cloud) fetch(ctx context.Context, bucket, key string, limit int64) ([]byte, error) {
+	store := c.blobs(bucket)
+	store.MaxBytes = limit
+	return store.Get(ctx, key)
 }
 
 // maxTable bounds a route table: those of the largest APIs have less than a tenth of it.

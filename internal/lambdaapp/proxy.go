@@ -42,6 +42,8 @@ type proxyFunction struct {
 	log     *slog.Logger
 	timeout time.Duration // of a call to the backend; 0: none
 	tables  *tables       // nil: routes come from the configuration alone
+	routes  *stages.Routes
+	last    atomic.Int64 // end of the last call, in nanoseconds since 1970
 	warned  atomic.Bool
 }
 
@@ -98,8 +100,9 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 	if !rules.LogCalls() {
 		recorder.Sampled = m.call // which has no need of the rest
 	}
-	door := &lambdahttp.Door{
-		Handler: recorder.Wrap(gate.Wrap(traced(handler))), Stream: c.Lambda.Stream, OwnEvents: apis == nil && c.OpenAPI == "", Log: log, // else the routes look into events
+	p := &proxyFunction{sender: s, metrics: m, count: count, log: log, timeout: c.Proxy.Timeout.D(), tables: apis, routes: routes}
+	p.door = &lambdahttp.Door{
+		Handler: recorder.Wrap(gate.Wrap(p.thawed(traced(handler)))), Stream: c.Lambda.Stream, OwnEvents: apis == nil && c.OpenAPI == "", Log: log, // else the routes look into events
 		BalancerTLS: balancerTLS(c),
 		BadRequest: func(w http.ResponseWriter, r *http.Request, bad *lambdahttp.EventError) {
 			recorder.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -107,7 +110,7 @@ func newProxy(ctx context.Context, c *config.Config, cloud *cloud, s *sender, co
 			})).ServeHTTP(w, r)
 		},
 	}
-	return &proxyFunction{door: door, sender: s, metrics: m, count: count, log: log, timeout: c.Proxy.Timeout.D(), tables: apis}, nil
+	return p, nil
 }
 
 // ownRoutes are those that the configuration has itself, or names in S3; none when every call comes
@@ -118,10 +121,10 @@ func ownRoutes(ctx context.Context, c *config.Config, cloud *cloud, way *egress.
 	case strings.HasPrefix(c.OpenAPI, "s3://"):
 		bucket, key, _ := config.S3(c.OpenAPI) // the configuration was checked
 		limited, cancel := context.WithTimeout(ctx, fetchTime)
-		e.Text, err = cloud.fetch(limited, bucket, key)
+		e.Text, err = cloud.fetch(limited, bucket, key, maxTable)
 		cancel()
 		if err != nil {
-			return nil, settingsf("openapi: %s could not be read: %v; the function's role needs s3:GetObject on it", c.OpenAPI, err)
+			return nil, settingsf("openapi: %s could not be read: %v%s", c.OpenAPI, err, unreadHint(err))
 		}
 		routes, err = stages.NewAPIRoutes(c, way, e)
 	case c.OpenAPI != "":
@@ -192,7 +195,7 @@ func (p *proxyFunction) Invoke(ctx context.Context, in *lambdaruntime.Invocation
 	}
 	out := lambdaruntime.Reply{Body: reply.Body, ContentType: reply.ContentType, After: func(ctx context.Context) {
 		if err := reply.Wait(); err != nil {
-			p.log.Warn("the client did not get the whole response", "error", err)
+			p.log.Warn("the client did not get the whole response", "request_id", in.RequestID, "error", err)
 		}
 		cancel()
 		reply.Release()
@@ -230,10 +233,11 @@ func passOn(w io.Writer, from io.ReadCloser) error {
 
 // warn says once that a call may be ended by the function's timeout before it is by its own.
 func (p *proxyFunction) warn(total time.Duration) {
+	total = total.Round(time.Second) // a function's timeout is whole seconds, of which a moment has passed
 	most := total - min(reserve, total/4)
-	if p.warned.Swap(true) || p.timeout > 0 && p.timeout <= most {
+	if total <= 0 || p.warned.Swap(true) || p.timeout > 0 && p.timeout <= most {
 		return
 	}
 	p.log.Warn("calls are cut off by the function's timeout before their own: raise the function's timeout, or lower proxy.timeout (REQUEST_TIMEOUT)",
-		"function_timeout", total.Round(100*time.Millisecond).String(), "proxy_timeout", p.timeout.String(), "cut_off_after", most.Round(100*time.Millisecond).String())
+		"function_timeout", total.String(), "proxy_timeout", p.timeout.String(), "cut_off_after", most.Round(100*time.Millisecond).String())
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tapway/tapway"
+	"github.com/tapway/tapway/internal/awss3"
 	"github.com/tapway/tapway/internal/config"
 )
 
@@ -52,10 +56,13 @@ func roleOf(getenv func(string) string) (Role, error) {
 // 10 s to start, hears what is wrong.
 const fetchTime = 8 * time.Second
 
+// maxConfig bounds a configuration in S3: read whole, a much larger one would end the function for want of memory, without a word.
+const maxConfig = 1 << 20
+
 // loadConfig reads the file that TAPWAY_CONFIG names, or the bundled one, or none, and
 // completes it from the environment. References to secrets are looked up once: an environment
 // keeps what it got for its life.
-func loadConfig(ctx context.Context, role Role, getenv func(string) string, fetch func(ctx context.Context, bucket, key string) ([]byte, error), resolve func(context.Context, []string) (map[string]string, map[string]error)) (*config.Config, error) {
+func loadConfig(ctx context.Context, role Role, getenv func(string) string, fetch func(ctx context.Context, bucket, key string, limit int64) ([]byte, error), resolve func(context.Context, []string) (map[string]string, map[string]error)) (*config.Config, error) {
 	root := getenv("LAMBDA_TASK_ROOT")
 	source := config.Source{
 		Forwards: role == Forwarder, Function: true,
@@ -76,10 +83,10 @@ func loadConfig(ctx context.Context, role Role, getenv func(string) string, fetc
 			return nil, settingsf("TAPWAY_CONFIG is %q: write s3://BUCKET/KEY, or the path of a file in the function's package", file)
 		}
 		limited, cancel := context.WithTimeout(ctx, fetchTime)
-		text, err := fetch(limited, bucket, key)
+		text, err := fetch(limited, bucket, key, maxConfig)
 		cancel()
 		if err != nil {
-			return nil, settingsf("TAPWAY_CONFIG: %s could not be read: %v; the function's role needs s3:GetObject on it, and kms:Decrypt if it is encrypted with a key of your own; in a VPC the function needs a gateway endpoint for S3", file, err)
+			return nil, settingsf("TAPWAY_CONFIG: %s could not be read: %v%s", file, err, unreadHint(err))
 		}
 		source.File, source.Text = file, text
 	case file != "":
@@ -107,10 +114,37 @@ func loadConfig(ctx context.Context, role Role, getenv func(string) string, fetc
 	return c, check(role, c)
 }
 
+// unreadHint says what to do about an object that could not be read, where the error does not say it.
+func unreadHint(err error) string {
+	refused, _ := errors.AsType[*awss3.Error](err)
+	_, ours := errors.AsType[interface {
+		error
+		Permanent() bool
+	}](err)
+	switch {
+	case errors.Is(err, tapway.ErrNotFound):
+		return "; put it there, or correct the name"
+	case ours || refused != nil && (refused.Region != "" || refused.Code == "NoSuchBucket"):
+		return ""
+	case refused != nil && refused.Status == http.StatusMovedPermanently:
+		return "; the bucket is in another region: take one in the function's"
+	case refused != nil && refused.Status == http.StatusForbidden:
+		return "; allow the function's role s3:GetObject on it, and kms:Decrypt if it is encrypted with a key of your own"
+	case refused == nil && (errors.Is(err, context.DeadlineExceeded) || isNetwork(err)):
+		return "; is there a way from here to S3? In a VPC the function needs a gateway endpoint for it"
+	}
+	return ""
+}
+
+func isNetwork(err error) bool {
+	_, is := errors.AsType[net.Error](err)
+	return is
+}
+
 // hint says what one sets in a function whose configuration is its environment, and where files
 // are that a configuration in S3 names.
 func hint(role Role, file string, problems config.Problems) (out string) {
-	if role == Proxy && len(problems.At("backend")) > 0 {
+	if role == Proxy && slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Key == "backend" }) {
 		out = "\nin the environment: TAPWAY_BACKEND (or REMOTE_URL) is the URL of the API behind tapway, such as https://api.internal"
 	}
 	if strings.HasPrefix(file, "s3://") && slices.ContainsFunc(problems, func(p config.Problem) bool { return strings.Contains(p.Message, "cannot be read") }) {
@@ -132,7 +166,21 @@ func check(role Role, c *config.Config) error {
 		return settingsf("there are %d destinations but their queues are not known: set TAPWAY_QUEUE (or queue in the file), with {destination} in it", len(c.Destinations))
 	}
 	if role == Proxy {
+		if err := checkFilters(c.Proxy.FilteredPaths); err != nil {
+			return err
+		}
 		return checkAccess(c)
+	}
+	return nil
+}
+
+// checkFilters refuses what is meant as a pattern: a filtered path is read as it stands, so a pattern would filter nothing, and nobody
+// would notice.
+func checkFilters(paths []string) error {
+	for _, path := range paths {
+		if strings.ContainsAny(path, `^\[]{}`) || strings.Contains(path, ".*") || strings.Contains(path, ".+") || strings.HasSuffix(path, "*") || strings.HasSuffix(path, "$") {
+			return settingsf("FILTERED_PATH (proxy.filtered_paths): %q looks like a pattern, and there are none: a path filters itself and all below it, in any spelling; write /foobar|/baz", path)
+		}
 	}
 	return nil
 }

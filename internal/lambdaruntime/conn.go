@@ -268,9 +268,10 @@ func (c *conn) readEvent(body io.Reader, size int64) ([]byte, error) {
 type field struct{ name, value string }
 
 // post sends body to a path below basePath and wants 202. The API refuses a second reply to the
-// same invocation, so a request that an old connection swallowed is repeated on a new one.
+// same invocation, so a request that an old connection swallowed is repeated on a new one; a refusal of that one
+// says that the first was taken.
 func (c *conn) post(ctx context.Context, call, path string, body []byte, fields ...field) error {
-	for {
+	for again := false; ; again = true {
 		old, err := c.open(ctx)
 		if err != nil {
 			return err
@@ -282,7 +283,11 @@ func (c *conn) post(ctx context.Context, call, path string, body []byte, fields 
 		sent := c.send(body)
 		_, err = c.br.Peek(1)
 		if err == nil {
-			return c.answer(call, sent)
+			err = c.answer(call, sent)
+			if again && refusedAgain(err) {
+				return nil
+			}
+			return err
 		}
 		c.close()
 		if sent != nil {
@@ -292,6 +297,12 @@ func (c *conn) post(ctx context.Context, call, path string, body []byte, fields 
 			return fmt.Errorf("post %s to the Runtime API: %w", call, err)
 		}
 	}
+}
+
+// refusedAgain reports whether err is how the API refuses an invocation's second reply: InvalidRequestID or InvalidStateTransition.
+func refusedAgain(err error) bool {
+	status, _ := errors.AsType[*StatusError](err)
+	return status != nil && (status.Status == http.StatusBadRequest || status.Status == http.StatusForbidden)
 }
 
 // begin writes the head of a POST into c.head but for the framing and the empty line.

@@ -111,6 +111,27 @@ func TestAnOldConnectionThatWasClosedIsReplaced(t *testing.T) {
 	run(t, api, stop, Reply{Body: []byte("served")})
 }
 
+// An API that took the reply, and closed the connection without a word: it refuses the second one, and all is well.
+func TestAReplyThatWasTakenWithoutAWord(t *testing.T) {
+	for _, refusal := range []string{"400 Bad Request", "403 Forbidden"} {
+		stop, cancel := context.WithCancel(t.Context())
+		api := script(t,
+			func(t *testing.T, c net.Conn, br *bufio.Reader) {
+				expect(t, br, getNext, false)
+				io.WriteString(c, event)
+				expect(t, br, postAxe, true)
+			},
+			func(t *testing.T, c net.Conn, br *bufio.Reader) {
+				expect(t, br, postAxe, true)
+				io.WriteString(c, "HTTP/1.1 "+refusal+"\r\nContent-Length: 2\r\n\r\n{}")
+				expect(t, br, getNext, false)
+				cancel()
+				br.ReadByte()
+			})
+		run(t, api, stop, Reply{Body: []byte("served")})
+	}
+}
+
 func TestAConnectionTheAPIClosesOpenly(t *testing.T) {
 	stop, cancel := context.WithCancel(t.Context())
 	closing := strings.NewReplacer("Content-Length", "Connection: close\r\nContent-Length")

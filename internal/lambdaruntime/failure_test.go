@@ -224,6 +224,9 @@ func TestAnswersThatEndTheLoop(t *testing.T) {
 			if !errors.As(err, &status) || status.Status != c.status || status.Call != c.call || status.Body != "the reason" {
 				t.Errorf("Run returned %v", err)
 			}
+			if c.call != "next" && !strings.HasPrefix(err.Error(), "invocation ") {
+				t.Errorf("Run returned %q, which does not name the invocation", err)
+			}
 			if !after {
 				t.Error("the work after the reply did not run")
 			}

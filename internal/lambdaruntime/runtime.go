@@ -161,10 +161,13 @@ func (r *Runtime) serve(ctx context.Context, c *conn, in *Invocation) error {
 	if reply.Spent {
 		c.keep(in.Event)
 	}
-	if err == nil && f != nil && f.panicked {
-		err = &PanicError{in.RequestID, f.message}
+	switch {
+	case err != nil:
+		return fmt.Errorf("invocation %s: %w", in.RequestID, err)
+	case f != nil && f.panicked:
+		return &PanicError{in.RequestID, f.message}
 	}
-	return err
+	return nil
 }
 
 // invoke calls the handler; its panic is a failure like another.
