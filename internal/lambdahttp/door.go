@@ -159,7 +159,9 @@ func (d *Door) run(h http.Handler, w http.ResponseWriter, r *http.Request) (err 
 		switch p := recover(); p {
 		case nil:
 		case http.ErrAbortHandler:
-			err = ErrBroken
+			if err = ErrBroken; errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+				err = fmt.Errorf("%w: %w", ErrBroken, context.DeadlineExceeded)
+			}
 		default:
 			what := fmt.Sprintf("%T", p) // its value may quote the request
 			if e, ok := p.(runtime.Error); ok {
@@ -205,17 +207,19 @@ func message(text string) []byte {
 // failure is what the client gets instead of a response that failed with err. room is what a
 // large one should have fitted into.
 func (c *Call) failure(err error, room string) (head, body []byte) {
-	text := "Internal server error"
+	status, text := http.StatusBadGateway, "Internal server error"
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		text = "The response is too large: it does not fit into " + room + " bytes."
 	case errors.Is(err, ErrUpgrade):
 		text = "The response switches protocols, which is not possible here."
+	case errors.Is(err, context.DeadlineExceeded):
+		status, text = http.StatusGatewayTimeout, "The response did not end in time."
 	case errors.Is(err, ErrBroken):
 		text = "The response broke off."
 	}
 	if c.Request.Method != http.MethodHead {
 		body = message(text)
 	}
-	return appendHead(nil, c.shape, http.StatusBadGateway, http.Header{"Content-Type": {"application/json"}}, true), body
+	return appendHead(nil, c.shape, status, http.Header{"Content-Type": {"application/json"}}, true), body
 }

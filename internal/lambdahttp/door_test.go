@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/tapway/tapway"
 	"github.com/tapway/tapway/internal/lambdahttp/eventtest"
@@ -404,6 +406,35 @@ func TestBroken(t *testing.T) {
 					t.Errorf("%s, %v: %v %s", tt.name, f, err, log.String())
 				}
 			}
+		}
+	}
+}
+
+// A response that is not done when the invocation's time is up is a 504, whatever of it was there.
+func TestBrokenByTheDeadline(t *testing.T) {
+	for _, written := range []string{"", "half"} {
+		for _, f := range eventtest.Fronts {
+			synctest.Test(t, func(t *testing.T) {
+				d := &Door{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					io.WriteString(w, written)
+					<-r.Context().Done()
+					panic(http.ErrAbortHandler)
+				})}
+				event, err := f.Event(eventtest.Request{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				reply, err := d.Serve(ctx, event)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, err := f.Response(eventtest.Request{}, reply.Body)
+				if err != nil || res.Status != 504 || !strings.Contains(string(res.Body), "did not end in time") || !errors.Is(reply.Wait(), ErrBroken) {
+					t.Errorf("%v, %q: %d %s, %v, %v", f, written, res.Status, res.Body, err, reply.Wait())
+				}
+			})
 		}
 	}
 }
