@@ -142,7 +142,7 @@ func TestBadEvents(t *testing.T) {
 	for _, tt := range badEvents {
 		_, err := Decode(t.Context(), []byte(tt.event))
 		bad, ok := errors.AsType[*EventError](err)
-		if !ok || !strings.Contains(err.Error(), tt.what) || bad.Call.Front != tt.front {
+		if !ok || !strings.Contains(err.Error(), tt.what) || bad.Call.Front != tt.front || (bad.ErrorType() == "Event.Unknown") != (tt.front == "") {
 			t.Errorf("%s: %v", tt.event, err)
 			continue
 		}

@@ -50,6 +50,14 @@ type EventError struct {
 	What string
 }
 
+// ErrorType is the errorType of an invocation that fails with it.
+func (e *EventError) ErrorType() string {
+	if e.Call.Front == "" {
+		return "Event.Unknown"
+	}
+	return "Event.Malformed"
+}
+
 func (e *EventError) Error() string {
 	if e.Call.Front == "" {
 		return "lambdahttp: " + e.What

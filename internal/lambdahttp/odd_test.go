@@ -100,7 +100,7 @@ func TestEventsOfOthers(t *testing.T) {
 	} {
 		_, err := Decode(t.Context(), []byte(event))
 		bad, ok := errors.AsType[*EventError](err)
-		if !ok || bad.Call.Front != "" || !strings.Contains(err.Error(), want) || bad.Call.Request == nil {
+		if !ok || bad.Call.Front != "" || bad.ErrorType() != "Event.Unknown" || !strings.Contains(err.Error(), want) || bad.Call.Request == nil {
 			t.Errorf("%s: %v, want %q", event, err, want)
 		}
 	}
