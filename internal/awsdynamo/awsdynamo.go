@@ -232,10 +232,5 @@ func refusal(operation string, resp *http.Response, answer []byte) error {
 	}
 	_ = json.Unmarshal(answer, &said)
 	code := said.Type[strings.LastIndexByte(said.Type, '#')+1:]
-	signed, _, _ := strings.Cut(said.Message, "The Canonical String") // what was signed has the session token in it
-	message := strings.Join(strings.Fields(signed), " ")
-	if len(message) > 400 {
-		message = strings.ToValidUTF8(message[:400], "") + "…"
-	}
-	return &Error{Operation: operation, Status: resp.StatusCode, Code: code, Message: message}
+	return &Error{Operation: operation, Status: resp.StatusCode, Code: code, Message: awsbase.Said(said.Message)}
 }

@@ -7,13 +7,15 @@ import (
 	"strings"
 
 	"github.com/aws/smithy-go"
+
+	"github.com/tapway/tapway/internal/awsbase"
 )
 
 // Error is EC2's refusal of a call. It is a smithy.APIError, and has the status as the SDK's errors have it.
 type Error struct {
 	Status    int    // of the HTTP answer
 	Code      string // "InvalidGroup.NotFound"; "UnknownError" when it said none
-	Message   string // EC2's, perhaps ""
+	Message   string // the first paragraph of EC2's, perhaps ""
 	RequestID string // for AWS's support
 }
 
@@ -65,7 +67,7 @@ func refusal(resp *http.Response, answer []byte) *Error {
 	if said.RequestID != "" {
 		e.RequestID = said.RequestID
 	}
-	e.Message = strings.Join(strings.Fields(said.Message), " ")
+	e.Message = awsbase.Said(said.Message)
 	return e
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/aws/smithy-go"
+
+	"github.com/tapway/tapway/internal/awsbase"
 )
 
 // Error is S3's refusal of a call. It is a smithy.APIError, and has the status as the SDK's errors have it.
@@ -13,7 +15,7 @@ type Error struct {
 	Operation string
 	Status    int    // of the HTTP answer
 	Code      string // "NoSuchKey"; of an answer without one its status, "NotFound"; never ""
-	Message   string // S3's, perhaps ""
+	Message   string // the first paragraph of S3's, perhaps ""
 	RequestID string // for AWS's support, with HostID
 	HostID    string
 	Region    string // where the bucket is, if S3 has said it and it is not where the call went
@@ -65,14 +67,13 @@ func (c *Client) refusal(call *call, resp *http.Response, body []byte) *Error {
 	}
 	// A gateway on the way may answer with anything.
 	_ = walk(body, func(path, value string) {
-		value = strings.Join(strings.Fields(value), " ")
 		switch path {
 		case "Error/Code":
-			e.Code = short(value, 80)
+			e.Code = awsbase.Shorten(strings.Join(strings.Fields(value), " "), 80)
 		case "Error/Message":
-			e.Message = short(value, 400)
+			e.Message = awsbase.Said(value)
 		case "Error/Region":
-			e.Region = value
+			e.Region = strings.Join(strings.Fields(value), " ")
 		}
 	})
 	if e.Code == "" {
@@ -80,7 +81,7 @@ func (c *Client) refusal(call *call, resp *http.Response, body []byte) *Error {
 			e.Code = "UnknownError"
 		}
 	}
-	if e.Region = short(e.Region, 40); e.Region == c.region {
+	if e.Region = awsbase.Shorten(e.Region, 40); e.Region == c.region {
 		e.Region = ""
 	}
 	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil && e.Code == "RequestTimeTooSkewed" {
@@ -88,11 +89,4 @@ func (c *Client) refusal(call *call, resp *http.Response, body []byte) *Error {
 		c.skew.Store(int64(at.Sub(c.now())))
 	}
 	return e
-}
-
-func short(s string, most int) string {
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

@@ -207,9 +207,7 @@ func refusal(resp *http.Response, answer []byte) *fault {
 	switch f.code {
 	case "AccessDeniedException", "ResourceNotFoundException", "InvalidParameterException", "InvalidRequestException",
 		"DecryptionFailure", "ValidationException", "InvalidKeyId", "UnrecognizedClientException", "ExpiredTokenException":
-		if f.message = strings.Join(strings.Fields(e.Message), " "); len(f.message) > 400 {
-			f.message = strings.ToValidUTF8(f.message[:400], "") + "…"
-		}
+		f.message = awsbase.Said(e.Message)
 	}
 	return f
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/aws/smithy-go"
+
+	"github.com/tapway/tapway/internal/awsbase"
 )
 
 // Error is SQS's refusal of a call. It is a smithy.APIError, and has the status as the SDK's errors have it.
@@ -14,7 +16,7 @@ type Error struct {
 	Operation string
 	Status    int    // of the HTTP answer
 	Code      string // as the SDK has it: of the older protocol where SQS tells it, "AWS.SimpleQueueService.NonExistentQueue"; never ""
-	Message   string // the first line of SQS's, at most 400 bytes of it, perhaps ""
+	Message   string // the first paragraph of SQS's, at most 400 bytes of it, perhaps ""
 	RequestID string // for AWS's support
 	Sender    bool   // SQS blames the caller
 
@@ -64,7 +66,7 @@ func refusal(operation string, resp *http.Response, answer []byte) *Error {
 	}
 	_ = json.Unmarshal(answer, &said) // a gateway on the way may answer with anything
 	e := &Error{
-		Operation: operation, Status: resp.StatusCode, Message: firstLine(said.Message),
+		Operation: operation, Status: resp.StatusCode, Message: awsbase.Said(said.Message),
 		RequestID: resp.Header.Get("X-Amzn-Requestid"), Sender: resp.StatusCode < http.StatusInternalServerError,
 	}
 	for _, code := range []string{resp.Header.Get("X-Amzn-Errortype"), said.Type, said.Code} {
@@ -76,23 +78,8 @@ func refusal(operation string, resp *http.Response, answer []byte) *Error {
 	if code, fault, ok := strings.Cut(resp.Header.Get("X-Amzn-Query-Error"), ";"); ok && code != "" {
 		e.Code, e.Sender = code, fault == "Sender"
 	}
-	if e.Code = short(e.Code, 80); e.Code == "" {
+	if e.Code = awsbase.Shorten(e.Code, 80); e.Code == "" {
 		e.Code = "UnknownError"
 	}
 	return e
-}
-
-// firstLine leaves out what AWS tells after it of a signature that does not match: what was signed, the session token
-// among it.
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
-	s, _, _ = strings.Cut(s, "The Canonical String")
-	return short(strings.Join(strings.Fields(s), " "), 400)
-}
-
-func short(s string, most int) string {
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }
