@@ -24,17 +24,12 @@ import (
 // ends when it is told to.
 func TestBootstrap(t *testing.T) {
 	bin := build(t)
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
-	defer backend.Close()
-	queue := new(sqstest.Server)
-	queue.Create("records", nil)
-	sqs := httptest.NewServer(queue)
-	defer sqs.Close()
+	backend, queue, sqs := surroundings(t)
 	api := runtimetest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	process := api.Go(func(context.Context) error {
-		cmd := command(ctx, bin, "AWS_LAMBDA_RUNTIME_API="+api.Addr(), "TAPWAY_ROLE=proxy", "TAPWAY_BACKEND="+backend.URL, "TAPWAY_QUEUE=records", "AWS_ENDPOINT_URL_SQS="+sqs.URL)
+		cmd := command(ctx, bin, "AWS_LAMBDA_RUNTIME_API="+api.Addr(), "TAPWAY_ROLE=proxy", "TAPWAY_BACKEND="+backend, "TAPWAY_QUEUE=records", "AWS_ENDPOINT_URL_SQS="+sqs)
 		if err := cmd.Run(); !errors.Is(err, context.Canceled) { // which is what a clean exit after the interrupt is called
 			return err
 		}
@@ -116,6 +111,18 @@ func build(t *testing.T) string {
 	return bin
 }
 
+// surroundings are what a proxy function has around it: a backend that says hello, and an SQS with the queue records.
+func surroundings(t *testing.T) (backend string, queue *sqstest.Server, sqs string) {
+	t.Helper()
+	b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	t.Cleanup(b.Close)
+	queue = new(sqstest.Server)
+	queue.Create("records", nil)
+	q := httptest.NewServer(queue)
+	t.Cleanup(q.Close)
+	return b.URL, queue, q.URL
+}
+
 // command runs the bootstrap with nothing in its environment but what a function has. It is
 // interrupted when ctx ends.
 func command(ctx context.Context, bin string, env ...string) *exec.Cmd {
@@ -129,12 +136,7 @@ func command(ctx context.Context, bin string, env ...string) *exec.Cmd {
 // A function whose output nobody reads goes on: its lines are lost, and no call is.
 func TestNobodyReadsTheOutput(t *testing.T) {
 	bin := build(t)
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
-	defer backend.Close()
-	queue := new(sqstest.Server)
-	queue.Create("records", nil)
-	sqs := httptest.NewServer(queue)
-	defer sqs.Close()
+	backend, queue, sqs := surroundings(t)
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +147,7 @@ func TestNobodyReadsTheOutput(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	process := api.Go(func(context.Context) error {
-		cmd := command(ctx, bin, "AWS_LAMBDA_RUNTIME_API="+api.Addr(), "TAPWAY_ROLE=proxy", "TAPWAY_BACKEND="+backend.URL, "TAPWAY_QUEUE=records", "AWS_ENDPOINT_URL_SQS="+sqs.URL)
+		cmd := command(ctx, bin, "AWS_LAMBDA_RUNTIME_API="+api.Addr(), "TAPWAY_ROLE=proxy", "TAPWAY_BACKEND="+backend, "TAPWAY_QUEUE=records", "AWS_ENDPOINT_URL_SQS="+sqs)
 		cmd.Stdout, cmd.Stderr = write, write
 		if err := cmd.Run(); !errors.Is(err, context.Canceled) {
 			return err

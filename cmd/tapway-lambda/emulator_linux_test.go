@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/tapway/tapway/internal/lambdahttp/eventtest"
-	"github.com/tapway/tapway/internal/queue/sqsqueue/sqstest"
 )
 
 // TestEmulator makes a call through AWS's own emulator where that is installed. It holds the
@@ -24,15 +22,10 @@ func TestEmulator(t *testing.T) {
 	if err != nil {
 		t.Skip("aws-lambda-rie is not on the PATH; it is built from github.com/aws/aws-lambda-runtime-interface-emulator")
 	}
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
-	defer backend.Close()
-	queue := new(sqstest.Server)
-	queue.Create("records", nil)
-	sqs := httptest.NewServer(queue)
-	defer sqs.Close()
+	backend, queue, sqs := surroundings(t)
 	front, api := freeAddress(t), freeAddress(t)
 	cmd := exec.Command(rie, "--runtime-interface-emulator-address", front, "--runtime-api-address", api, "--log-level", "error", build(t))
-	cmd.Env = append(os.Environ(), "TAPWAY_ROLE=proxy", "TAPWAY_BACKEND="+backend.URL, "TAPWAY_QUEUE=records", "AWS_ENDPOINT_URL_SQS="+sqs.URL,
+	cmd.Env = append(os.Environ(), "TAPWAY_ROLE=proxy", "TAPWAY_BACKEND="+backend, "TAPWAY_QUEUE=records", "AWS_ENDPOINT_URL_SQS="+sqs,
 		"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=AKID", "AWS_SECRET_ACCESS_KEY=secret", "AWS_LAMBDA_FUNCTION_TIMEOUT=20")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the bootstrap ends with it
 	var log bytes.Buffer
